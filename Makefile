@@ -1,0 +1,63 @@
+# truthtag: `make help` lists what can be made.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+CORES ?= all
+CONFIG ?= config/config.yaml
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
+RESULTS_OF := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("results", "results"))
+# Live bars on a terminal, plain lines in a file.
+LIVE := $(shell test -t 2 && echo --logger rich)
+
+.PHONY: help run report test lint format bench lock unlock clean
+
+help: ## List the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
+	@echo "  CORES=8 CONFIG=config/paper.yaml PYTHON=python3.12 change what they use"
+
+$(READY): envs/requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "truthtag needs Python 3.11 or newer, $(PYTHON) is $$($(PYTHON) -V 2>&1). Try make PYTHON=python3.12"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --requirement envs/requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+run: $(READY) ## Make all figures and tables
+	$(SNAKEMAKE) $(LIVE)
+
+report: run ## Make all, and the HTML report
+	$(SNAKEMAKE) --report "$$($(BIN)/python -c '$(RESULTS_OF)' $(CONFIG))/report.html"
+
+test: $(READY) ## Run all tests
+	$(BIN)/python -m pytest
+
+lint: $(READY) ## Check format, style, types and workflow
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	$(BIN)/snakemake --lint
+
+format: $(READY) ## Bring all files into form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow
+
+bench: $(READY) ## Measure speed against plain references
+	$(BIN)/python -m benchmarks
+
+lock: $(READY) ## Write the locked environment anew, from what is installed
+	$(BIN)/python envs/lock.py
+
+unlock: $(READY) ## Free the folder after a run that was killed
+	$(SNAKEMAKE) --unlock
+
+clean: ## Remove results, environment and caches
+	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info
+	find results -mindepth 1 -maxdepth 1 ! -name README.md -exec rm -rf {} +
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,58 @@
+"""Many networks as one estimator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from truthtag.arrays import FloatArray
+from truthtag.efficiency import Efficiency
+from truthtag.errors import DataError
+from truthtag.jets import Jets
+from truthtag.network import load_network
+
+__all__ = ["Ensemble"]
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    r"""The mean of several efficiencies.
+
+    .. math:: \epsilon = \frac{1}{K} \sum_k \epsilon_k
+
+    Source: Section 5 of arXiv:2004.02665, with K = 20 networks.
+
+    Args:
+        members: The efficiencies, at least one.
+
+    Raises:
+        DataError: There is no member.
+    """
+
+    members: Sequence[Efficiency]
+
+    def __post_init__(self) -> None:
+        if not self.members:
+            msg = "an ensemble needs at least one member; there is none"
+            raise DataError(msg)
+
+    @classmethod
+    def load(cls, paths: Sequence[str | Path]) -> Ensemble:
+        """Read the networks of an ensemble from their files."""
+        return cls([load_network(path) for path in paths])
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the mean over the members, shape (n_jets,)."""
+        return self.mean_and_std(jets)[0]
+
+    def mean_and_std(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
+        """Return mean and standard deviation over the members, each of shape (n_jets,).
+
+        The deviation is that of one member (divided by K - 1); it is NaN where there is only one.
+        """
+        values = np.stack([member.efficiency(jets) for member in self.members])
+        std = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(jets.n_jets, np.nan)
+        return values.mean(axis=0), std

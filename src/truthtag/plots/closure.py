@@ -1,0 +1,179 @@
+"""Histograms filled directly and weighted, with their ratios to the truth: Figures 1, 6, 7 and 8."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+
+from truthtag.arrays import FloatArray
+from truthtag.plots.style import FLAVOUR_NAMES, look_of, new_figure, rows_by, split_figure, stamp, style
+
+__all__ = ["draw_boson_closure", "draw_events_closure", "draw_jets_closure", "draw_weighting"]
+
+AXES = {
+    "delta_r": r"$\Delta R(j_1, j_2)$",
+    "m_jj": r"$m_{j_1 j_2}$ [GeV]",
+    "residual": r"$(\epsilon_\mathrm{true} - \epsilon_\mathrm{predicted})\,/\,\epsilon_\mathrm{true}$",
+}
+LABELS = {"direct": "direct tagging", "true": r"true $\epsilon$"}
+
+
+def draw_jets_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
+    """Draw Figure 6: relative residuals above, Delta R of the two leading jets below."""
+    with style():
+        figure = new_figure(8, 12)
+        above, below = split_figure(figure, 2, 1, height_ratios=[1, 1.35])
+        _residuals(above.subplots(), frame[frame["panel"] == "residual"])
+        with_ratio(below, frame[frame["panel"] == "delta_r"], AXES["delta_r"], "leading jet tagged", (0.72, 1.48))
+    return figure
+
+
+def draw_events_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
+    """Draw Figure 7: the mass of the two leading jets, both tagged, a panel for each pair of flavours."""
+    with style():
+        figure = new_figure(17, 12.5)
+        panels = list(frame["panel"].unique())
+        columns = 3
+        parts = split_figure(figure, -(-len(panels) // columns), columns)
+        for part, panel in zip(parts, panels, strict=False):
+            text = " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-")) + " jets, both tagged"
+            with_ratio(part, frame[frame["panel"] == panel], AXES["m_jj"], text, (0.4, 1.8), legend=panel == panels[0])
+    return figure
+
+
+def draw_boson_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
+    """Draw Figure 8: Delta R and mass of the two jets of the boson sample."""
+    with style():
+        figure = new_figure(15, 7.5)
+        left, right = split_figure(figure, 1, 2)
+        for part, panel in ((left, "delta_r"), (right, "m_jj")):
+            text = "boosted boson, both tagged\nnot in the training sample"
+            with_ratio(part, frame[frame["panel"] == panel], AXES[panel], text, (0.7, 1.75))
+    return figure
+
+
+def draw_weighting(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
+    """Draw Figure 1: cutting events away, weighting them, and the statistical error of either."""
+    with style():
+        figure = new_figure(15, 8)
+        grid = figure.subplots(2, 2, sharex=True, height_ratios=[2.4, 1])
+        by_name = rows_by(frame, "filled_by")
+        everything, direct, weighted = by_name["generated"], by_name["direct"], by_name["true"]
+        edges = edges_of(direct)
+        pair = " + ".join(FLAVOUR_NAMES.get(name, name) for name in _names(frame["panel"].iloc[0], flavours))
+        for axes in grid[0]:
+            axes.stairs(everything["yield"], edges, color="0.6", fill=True, alpha=0.45, label="all generated events")
+            axes.set_yscale("log")
+            axes.set_ylabel("events / bin")
+            axes.set_ylim(0.1, 30 * everything["yield"].max())
+        _points(grid[0, 0], direct, label="direct tagging: the events that pass")
+        _steps(
+            grid[0, 1], weighted, look_of(["map", "gnn"])["gnn"], label=r"every event, weight $\epsilon_1\epsilon_2$"
+        )
+        for axes, one, name in ((grid[1, 0], direct, "direct"), (grid[1, 1], weighted, "weighted")):
+            filled = one["yield"].to_numpy() > 0
+            relative = np.where(filled, one["error"] / one["yield"].where(filled, 1), np.nan)
+            color = "black" if name == "direct" else look_of(["map", "gnn"])["gnn"]["color"]
+            axes.stairs(100 * relative, edges, color=color, linewidth=2, baseline=None)
+            axes.set_ylabel("stat. error [%]")
+            axes.set_ylim(0, 105)
+            axes.set_xlabel(AXES["m_jj"])
+        for axes, title in zip(grid[0], ("cut", "weight"), strict=True):
+            axes.legend(loc="upper right", title=f"{title}: {pair} jets, both tagged", title_fontsize=13)
+            stamp(axes)
+        _trim(grid[1, 0], edges)
+    return figure
+
+
+def with_ratio(
+    part: SubFigure, frame: pd.DataFrame, label: str, text: str, limits: tuple[float, float], legend: bool = True
+) -> None:
+    """Draw one closure histogram over its ratios to the truth (to direct tagging where the truth is unknown)."""
+    top, bottom = part.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+    by_name = rows_by(frame, "filled_by")
+    direct = by_name.pop("direct")
+    look, edges = look_of(list(by_name)), edges_of(direct)
+    truth = by_name.get("true")
+    if truth is not None:
+        top.stairs(truth["yield"], edges, fill=True, color="0.8", label=LABELS["true"])
+        band = direct["ratio_error"].to_numpy()
+        bottom.stairs(1 + band, edges, baseline=1 - band, fill=True, color="0.8", label="direct: expected scatter")
+    for name, filled in by_name.items():
+        if name != "true":
+            _steps(top, filled, look[name], label=name)
+            _steps(bottom, filled, look[name], ratio=True)
+    _points(top, direct, label=LABELS["direct"])
+    _points(bottom, direct, ratio=True)
+    top.set_ylabel("events / bin")
+    top.set_ylim(0, 1.5 * float(max(f["yield"].max() for f in [direct, *by_name.values()])))
+    top.text(0.05, 0.95, text, transform=top.transAxes, va="top", fontsize=13)
+    if legend:
+        top.legend(loc="upper right")
+    bottom.axhline(1, color="0.3", linewidth=1)
+    bottom.set_ylim(*limits)
+    bottom.set_ylabel("ratio to true")
+    bottom.set_xlabel(label)
+    stamp(top)
+    _trim(bottom, edges)
+
+
+def edges_of(frame: pd.DataFrame) -> FloatArray:
+    """Return the bin edges of a histogram's rows."""
+    return np.append(frame["low"].to_numpy(), frame["high"].iloc[-1])
+
+
+def _residuals(axes: Axes, frame: pd.DataFrame) -> None:
+    by_name = rows_by(frame, "filled_by")
+    look = look_of(list(by_name))
+    for name, filled in by_name.items():
+        text = f"{name}: mean {filled['mean'].iloc[0]:.3f}, RMS {filled['rms'].iloc[0]:.3f}"
+        _steps(axes, filled, look[name], label=text)
+    axes.axvline(0, color="0.3", linewidth=1)
+    axes.set_xlabel(AXES["residual"])
+    axes.set_ylabel("jets / bin")
+    axes.set_ylim(0, 1.35 * frame["yield"].max())
+    axes.legend(loc="upper left")
+    stamp(axes)
+    _trim(axes, edges_of(next(iter(by_name.values()))))
+
+
+def _steps(axes: Axes, filled: pd.DataFrame, look: dict[str, Any], label: str = "", ratio: bool = False) -> None:
+    """Draw a histogram as steps with error bars at the bin centres."""
+    value, error = (filled[c].to_numpy() for c in (("ratio", "ratio_error") if ratio else ("yield", "error")))
+    edges = edges_of(filled)
+    axes.stairs(value, edges, baseline=None, color=look["color"], linestyle=look["linestyle"], linewidth=1.8)
+    axes.errorbar(
+        (edges[1:] + edges[:-1]) / 2,
+        value,
+        error,
+        fmt=look["marker"],
+        color=look["color"],
+        markersize=3.5,
+        elinewidth=1.2,
+    )
+    if label:
+        axes.plot([], [], color=look["color"], linestyle=look["linestyle"], marker=look["marker"], ms=4, label=label)
+
+
+def _points(axes: Axes, direct: pd.DataFrame, label: str = "", ratio: bool = False) -> None:
+    """Draw direct tagging as points; bins without an event have none."""
+    value, error = (direct[c].to_numpy() for c in (("ratio", "ratio_error") if ratio else ("yield", "error")))
+    filled = direct["yield"].to_numpy() > 0
+    centres = (direct["low"] + direct["high"]).to_numpy() / 2
+    axes.errorbar(
+        centres[filled], value[filled], error[filled], fmt="o", color="black", markersize=4, elinewidth=1.2, label=label
+    )
+
+
+def _trim(axes: Axes, edges: FloatArray) -> None:
+    axes.set_xlim(edges[0], edges[-1])
+
+
+def _names(panel: str, flavours: Sequence[str]) -> list[str]:
+    """Split a panel's name into its two flavours."""
+    return next([a, b] for a in flavours for b in flavours if a + b == panel)

@@ -1,0 +1,91 @@
+"""How every figure looks: the field's style, colours that survive a grey printer, one place that saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+import mplhep
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.style import context as style_context
+
+from truthtag.tables import whole_file
+
+__all__ = ["FLAVOUR_NAMES", "look_of", "new_figure", "rows_by", "save_figure", "split_figure", "stamp", "style"]
+
+# Okabe and Ito's colours differ in lightness as well as in hue; every line has its own dash and marker besides.
+LINES: tuple[dict[str, Any], ...] = (
+    {"color": "#0072B2", "linestyle": (0, (5, 1.5)), "marker": "s"},
+    {"color": "#D55E00", "linestyle": "-", "marker": "v"},
+    {"color": "#009E73", "linestyle": (0, (3, 1, 1, 1)), "marker": "^"},
+    {"color": "#CC79A7", "linestyle": (0, (1, 1)), "marker": "D"},
+    {"color": "#56B4E9", "linestyle": (0, (7, 2, 2, 2)), "marker": "P"},
+    {"color": "#E69F00", "linestyle": (0, (2, 1)), "marker": "X"},
+)
+FIXED: dict[str, dict[str, Any]] = {
+    "direct": {"color": "black", "linestyle": "none", "marker": "o"},
+    "true": {"color": "0.45", "linestyle": "-", "marker": ""},
+}
+FLAVOUR_NAMES = {"light": "light", "b": r"$b$", "c": r"$c$"}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style that the field expects."""
+    smaller = {
+        "figure.dpi": 100,
+        "font.size": 15,
+        "axes.labelsize": "medium",
+        "legend.fontsize": 12.5,
+        "xtick.labelsize": "small",
+        "ytick.labelsize": "small",
+        "lines.linewidth": 1.8,
+        "savefig.transparent": False,
+        # Without this, matplotlib looks for a calligraphic font that no label uses, and warns.
+        "mathtext.cal": "sans",
+        # Dates and random identifiers would make two runs differ.
+        "svg.hashsalt": "truthtag",
+    }
+    with mpl.rc_context(), style_context([mplhep.style.ROOT, smaller]):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches that arranges its axes itself."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def split_figure(figure: Figure, rows: int, columns: int, **options: Any) -> list[SubFigure]:
+    """Divide a figure into parts, row by row."""
+    parts: Any = figure.subfigures(rows, columns, squeeze=False, **options)
+    return list(parts.ravel())
+
+
+def look_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return colour, dash and marker of each way of filling; the same name looks the same in every figure."""
+    free = iter(LINES * (len(names) // len(LINES) + 1))
+    return {name: FIXED.get(name) or next(free) for name in names}
+
+
+def stamp(axes: Axes, text: str = "") -> None:
+    """Write the project's name, that this is simulation, and a remark above the axes."""
+    axes.text(0, 1.015, "truthtag", transform=axes.transAxes, weight="bold", va="bottom", ha="left", fontsize=13)
+    axes.text(1, 1.015, text or "toy simulation", transform=axes.transAxes, va="bottom", ha="right", fontsize=12)
+
+
+def rows_by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
+    """Split a table by the names in a column, in the order of their first appearance."""
+    return {str(name): rows for name, rows in frame.groupby(column, sort=False)}
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; the suffix of the path tells the format."""
+    kind = Path(path).suffix.removeprefix(".")
+    metadata = {"CreationDate": None} if kind == "pdf" else {}
+    with whole_file(path) as beside:
+        figure.savefig(beside, format=kind, dpi=150, metadata=metadata)

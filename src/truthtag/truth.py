@@ -1,0 +1,174 @@
+"""The true tagging efficiency of the toy (Eq. 2), and the tagger that obeys it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from truthtag.arrays import FloatArray, IntArray
+from truthtag.errors import ConfigError, DataError
+from truthtag.jets import Jets
+from truthtag.kinematics import delta_r
+
+__all__ = ["FORMS", "GaussianBase", "NearbyDip", "NeighbourProduct", "Truth", "make_truth", "tag"]
+
+
+class Truth(Protocol):
+    """What the toy needs of a true efficiency."""
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the probability that each jet is tagged, shape (n_jets,)."""
+        ...
+
+
+@dataclass(frozen=True)
+class GaussianBase:
+    r"""Efficiency of a jet on its own.
+
+    .. math:: A \exp\left(-\frac{(p_T - \mu)^2}{2 s_{p_T}^2} - \frac{\eta^2}{2 s_\eta^2}\right)
+
+    Args:
+        amplitude: Largest efficiency :math:`A`, in [0, 1].
+        pt_mean: Where it is largest, :math:`\mu` [GeV].
+        pt_width: Width :math:`s_{p_T}` [GeV].
+        eta_width: Width :math:`s_\eta`.
+    """
+
+    amplitude: float
+    pt_mean: float
+    pt_width: float
+    eta_width: float
+
+    def __call__(self, pt: FloatArray, eta: FloatArray) -> FloatArray:
+        """Return the efficiency at each (pT, eta)."""
+        exponent = ((pt - self.pt_mean) / self.pt_width) ** 2 + (eta / self.eta_width) ** 2
+        return np.asarray(self.amplitude * np.exp(-exponent / 2))
+
+
+@dataclass(frozen=True)
+class NearbyDip:
+    r"""Factor by which a neighbour lowers the efficiency; at most 1.
+
+    .. math:: 1 - a \exp\left(-\frac{\Delta R^2}{2 w^2}\right)
+
+    Args:
+        depth: :math:`a`, in [0, 1].
+        width: :math:`w`.
+    """
+
+    depth: float
+    width: float
+
+    def __call__(self, distance: FloatArray) -> FloatArray:
+        """Return the factor at each Delta R."""
+        return np.asarray(1 - self.depth * np.exp(-((distance / self.width) ** 2) / 2))
+
+
+@dataclass(frozen=True)
+class NeighbourProduct:
+    r"""True efficiency of Eq. 2: a jet's own efficiency times a factor for each other jet of the event.
+
+    .. math:: \epsilon_i = \epsilon_{f_i}(p_{T,i}, \eta_i) \prod_{j \ne i} \hat\epsilon_{f_j}(\Delta R_{ij})
+
+    Source: Section 3, Eq. 2 and Figure 3 of arXiv:2004.02665.
+
+    Args:
+        base: The jet's own efficiency, by the flavour of the jet.
+        correction: The factor of a neighbour, by the flavour of the neighbour.
+    """
+
+    base: Mapping[int, Callable[[FloatArray, FloatArray], FloatArray]]
+    correction: Mapping[int, Callable[[FloatArray], FloatArray]]
+
+    @classmethod
+    def from_config(cls, options: Mapping[str, Any], flavours: Mapping[str, int]) -> NeighbourProduct:
+        """Build from the ``truth`` section of a config; flavours are named there and numbered here."""
+        return cls(
+            base={flavours[name]: GaussianBase(**values) for name, values in options["base"].items()},
+            correction={flavours[name]: NearbyDip(**values) for name, values in options["correction"].items()},
+        )
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the true efficiency of each jet, shape (n_jets,).
+
+        Raises:
+            DataError: A jet has a flavour that the truth does not know.
+        """
+        known = sorted(set(self.base) & set(self.correction))
+        strange = ~np.isin(jets.flavour, known)
+        if strange.any():
+            msg = (
+                f"the true efficiency knows the flavours {known}, a jet has {jets.flavour[strange][0]} "
+                f"({int(strange.sum())} such jets). Add it to truth.base and truth.correction, or drop those jets."
+            )
+            raise DataError(msg)
+        eff = self._own(jets)
+        for _, index in jets.buckets():
+            eff[index] *= self._neighbours(jets, index)
+        return eff
+
+    def _own(self, jets: Jets) -> FloatArray:
+        pt, eta = jets.pt.astype(np.float64), jets.eta.astype(np.float64)
+        eff = np.zeros(jets.n_jets)
+        for flavour, base in self.base.items():
+            inside = jets.flavour == flavour
+            eff[inside] = base(pt[inside], eta[inside])
+        return eff
+
+    def _neighbours(self, jets: Jets, index: IntArray) -> FloatArray:
+        """Multiply the factors of all other jets, for events of one multiplicity; shape of ``index``."""
+        eta, phi, flavour = jets.eta[index], jets.phi[index], jets.flavour[index]
+        product = np.ones(index.shape)
+        # Each unordered pair once: the distance is symmetric, the factors are not.
+        for i in range(index.shape[1]):
+            for j in range(i + 1, index.shape[1]):
+                distance = delta_r(eta[:, i], phi[:, i], eta[:, j], phi[:, j])
+                product[:, i] *= self._factor(flavour[:, j], distance)
+                product[:, j] *= self._factor(flavour[:, i], distance)
+        return product
+
+    def _factor(self, flavour: IntArray, distance: FloatArray) -> FloatArray:
+        factor = np.empty(len(distance))
+        for neighbour, correction in self.correction.items():
+            inside = flavour == neighbour
+            factor[inside] = correction(distance[inside])
+        return factor
+
+
+FORMS = {"neighbour_product": NeighbourProduct}
+"""Forms of the true efficiency that the config can name (``truth.form``)."""
+
+
+def make_truth(options: Mapping[str, Any], flavours: Mapping[str, int]) -> Truth:
+    """Build the true efficiency that the ``truth`` section of a config describes.
+
+    Raises:
+        ConfigError: The form is unknown.
+    """
+    form = options["form"]
+    if form not in FORMS:
+        msg = f"truth.form is {form!r}; allowed are {', '.join(FORMS)}"
+        raise ConfigError(msg)
+    return FORMS[form].from_config(options, flavours)
+
+
+def tag(jets: Jets, truth: Truth, rng: np.random.Generator) -> Jets:
+    """Tag each jet with the probability that the truth gives it.
+
+    A jet is tagged where its score, uniform on [0, 1), is below its efficiency; the score is kept, so that any
+    other efficiency can be tagged with the same draws.
+
+    Args:
+        jets: The jets.
+        truth: The true efficiency.
+        rng: Where the scores come from.
+
+    Returns:
+        The same jets with ``score``, ``is_tagged`` and ``efficiency_true``.
+    """
+    eff = truth.efficiency(jets)
+    score = rng.random(jets.n_jets)
+    return jets.with_columns(score=score, is_tagged=score < eff, efficiency_true=eff)

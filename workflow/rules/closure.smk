@@ -1,0 +1,71 @@
+CLOSURE_FIGURES = ["fig6", "fig7", "fig8"]
+TABLES = [f"{RESULTS}/tables/{name}" for name in ("summary.csv", "summary_in_range.csv", "closure.csv", "tables.html")]
+
+
+rule summary:
+    input:
+        samples=[path for sample in config["samples"] for path in shards(sample)],
+        predictions=PREDICTIONS,
+    output:
+        all_jets=f"{RESULTS}/tables/summary.csv",
+        in_range=f"{RESULTS}/tables/summary_in_range.csv",
+    log:
+        f"{RESULTS}/logs/tables/summary.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        samples={sample: shards(sample) for sample in config["samples"]},
+        predictions={sample: dict(zip(EFFICIENCIES, predictions(sample), strict=True)) for sample in config["samples"]},
+        flavours=config["flavours"],
+        in_range=config["closure"]["in_range"],
+        code=code("summary.py"),
+    message:
+        "Comparing every efficiency with the truth"
+    script:
+        "../scripts/summary.py"
+
+
+rule closure:
+    input:
+        [f"{RESULTS}/figures/{figure}.csv" for figure in CLOSURE_FIGURES],
+    output:
+        f"{RESULTS}/tables/closure.csv",
+    log:
+        f"{RESULTS}/logs/tables/closure.log",
+    conda:
+        ENVIRONMENT
+    params:
+        figures=CLOSURE_FIGURES,
+        minimum_variance=config["closure"]["minimum_variance"],
+        code=code("closure.py"),
+    message:
+        "Testing closure in every histogram"
+    script:
+        "../scripts/closure.py"
+
+
+rule render_tables:
+    input:
+        summary=f"{RESULTS}/tables/summary.csv",
+        in_range=f"{RESULTS}/tables/summary_in_range.csv",
+        closure=f"{RESULTS}/tables/closure.csv",
+    output:
+        report(
+            f"{RESULTS}/tables/tables.html",
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"what": "summary and closure"},
+        ),
+    log:
+        f"{RESULTS}/logs/tables/tables.log",
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("render_tables.py"),
+    message:
+        "Rendering the tables"
+    script:
+        "../scripts/render_tables.py"

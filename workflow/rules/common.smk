@@ -1,0 +1,68 @@
+import sys
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+ROOT = Path(workflow.basedir)
+LIBRARY = ROOT / "src" / "truthtag"
+
+# The rule files use two light modules of the library; the jobs import the installed package.
+sys.path.insert(0, str(LIBRARY.parent))
+
+from truthtag.config import check_config
+from truthtag.errors import ConfigError
+from truthtag.provenance import code_digest
+
+try:
+    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+    config = check_config(config, schema)
+except ConfigError as error:
+    raise WorkflowError(str(error)) from None
+
+RESULTS = config["results"]
+ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
+EFFICIENCIES = [*config["maps"], *config["networks"]]
+
+
+wildcard_constraints:
+    sample="|".join(config["samples"]),
+    shard=r"\d+",
+    seed=r"\d+",
+    map="|".join(config["maps"]) or "none",
+    network="|".join(config["networks"]) or "none",
+    figure="|".join(["fig1", "fig2", "fig3", "fig6", "fig7", "fig8", "training"]),
+
+
+def code(script):
+    """Content of a script and of the library modules it uses: an edit re-runs the steps that use it."""
+    return code_digest(ROOT / "workflow" / "scripts" / script, LIBRARY)
+
+
+def shard_events(sample):
+    """The events of each shard of a sample, as (first, last) with the last one excluded."""
+    total, size = config["samples"][sample]["events"], config["events_per_shard"]
+    return [(first, min(first + size, total)) for first in range(0, total, size)]
+
+
+def shards(sample):
+    """The files of a sample."""
+    return [f"{RESULTS}/samples/{sample}/{i:04d}.parquet" for i in range(len(shard_events(sample)))]
+
+
+def networks(network):
+    """The files of the networks of an ensemble."""
+    return [f"{RESULTS}/networks/{network}/seed_{i}.pt" for i in range(config["networks"][network]["seeds"])]
+
+
+def predictions(sample):
+    """The predictions on a sample, by every efficiency."""
+    return [f"{RESULTS}/predictions/{sample}/{efficiency}.parquet" for efficiency in EFFICIENCIES]
+
+
+onstart:
+    # A folder is a sample: shards that an earlier config left would be read as part of it.
+    for sample in config["samples"]:
+        for stale in set(Path(RESULTS, "samples", sample).glob("*.parquet")) - set(map(Path, shards(sample))):
+            logger.info(f"Removing {stale}: the config asks for fewer events than an earlier run.")
+            stale.unlink()

@@ -1,0 +1,89 @@
+# Which samples each figure is made from; their predictions by every efficiency come with them.
+FIGURE_SAMPLES = {
+    "fig1": ["test"],
+    "fig2": ["test", "boson"],
+    "fig3": [],
+    "fig6": ["test"],
+    "fig7": ["test"],
+    "fig8": ["boson"],
+}
+FIGURES = [*FIGURE_SAMPLES, "training"]
+FIGURE_FILES = [f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "csv")]
+HISTORIES = {
+    network: [path.replace(".pt", ".history.parquet") for path in networks(network)] for network in config["networks"]
+}
+
+
+rule figure_numbers:
+    input:
+        samples=lambda wildcards: [path for sample in FIGURE_SAMPLES[wildcards.figure] for path in shards(sample)],
+        predictions=lambda wildcards: [
+            path for sample in FIGURE_SAMPLES[wildcards.figure] for path in predictions(sample)
+        ],
+    output:
+        f"{RESULTS}/figures/{{figure}}.csv",
+    log:
+        f"{RESULTS}/logs/figures/{{figure}}.numbers.log",
+    wildcard_constraints:
+        figure="|".join(FIGURE_SAMPLES),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=8000,
+        runtime=30,
+    params:
+        samples=lambda wildcards: {sample: shards(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
+        predictions=lambda wildcards: {
+            sample: dict(zip(EFFICIENCIES, predictions(sample), strict=True))
+            for sample in FIGURE_SAMPLES[wildcards.figure]
+        },
+        truth=config["truth"],
+        flavours=config["flavours"],
+        options=config["figures"],
+        code=code("figure_numbers.py"),
+    message:
+        "Computing the numbers of {wildcards.figure}"
+    script:
+        "../scripts/figure_numbers.py"
+
+
+rule training_numbers:
+    input:
+        [path for histories in HISTORIES.values() for path in histories],
+    output:
+        f"{RESULTS}/figures/training.csv",
+    log:
+        f"{RESULTS}/logs/figures/training.numbers.log",
+    conda:
+        ENVIRONMENT
+    params:
+        histories=HISTORIES,
+        code=code("training_numbers.py"),
+    message:
+        "Collecting the training histories"
+    script:
+        "../scripts/training_numbers.py"
+
+
+rule draw_figure:
+    input:
+        f"{RESULTS}/figures/{{figure}}.csv",
+    output:
+        png=report(
+            f"{RESULTS}/figures/{{figure}}.png",
+            caption="../report/{figure}.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        pdf=f"{RESULTS}/figures/{{figure}}.pdf",
+    log:
+        f"{RESULTS}/logs/figures/{{figure}}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        flavours=config["flavours"],
+        code=code("draw_figure.py"),
+    message:
+        "Drawing {wildcards.figure}"
+    script:
+        "../scripts/draw_figure.py"

@@ -1,0 +1,14 @@
+"""Draw one figure from its numbers."""
+
+import pandas as pd
+
+from truthtag.logs import job_log
+from truthtag.plots import DRAWINGS, save_figure
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        name = snakemake.wildcards.figure
+        figure = DRAWINGS[name](pd.read_csv(snakemake.input[0]), list(snakemake.params.flavours))
+        for path in snakemake.output:
+            save_figure(figure, path)
+        log.info("%s drawn", name)

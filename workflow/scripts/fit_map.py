@@ -1,0 +1,15 @@
+"""Fit one binned efficiency map to the training sample."""
+
+from truthtag.jets import read_jets
+from truthtag.logs import job_log
+from truthtag.maps import fit_map, write_map
+from truthtag.provenance import digest, versions
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        jets = read_jets(snakemake.input.train)
+        fitted = fit_map(jets, snakemake.params.options)
+        metadata = {"options": snakemake.params.options, "config": digest(snakemake.params.options)}
+        write_map(fitted, snakemake.output[0], {**metadata, "versions": versions()})
+        empty = int((fitted.total == 0).sum())
+        log.info("%d jets in %d bins, %d of them empty", jets.n_jets, fitted.total.size, empty)

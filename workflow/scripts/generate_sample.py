@@ -1,0 +1,35 @@
+"""Generate one shard of a sample."""
+
+from collections.abc import Iterator
+
+from truthtag.jets import Jets, write_jets
+from truthtag.logs import Progress, job_log
+from truthtag.provenance import digest, versions
+from truthtag.toy import generate, make_process
+from truthtag.truth import make_truth
+
+
+def counted(blocks: Iterator[Jets], progress: Progress) -> Iterator[Jets]:
+    """Pass blocks on, and count their events."""
+    for block in blocks:
+        yield block
+        progress.add(block.n_events)
+
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        params, sample = snakemake.params, snakemake.wildcards.sample
+        process = make_process(params.generator, params.flavours)
+        truth = make_truth(params.truth, params.flavours)
+        first, last = params.events
+        blocks = generate(process, truth, range(first, last), (params.seed, sample))
+        settings = {"generator": params.generator, "truth": params.truth, "flavours": params.flavours}
+        metadata = {
+            "sample": sample,
+            "seed": params.seed,
+            "config": digest(settings),
+            "settings": settings,
+            "versions": versions(),
+        }
+        n_jets = write_jets(counted(blocks, Progress(log, last - first, "events")), snakemake.output[0], metadata)
+        log.info("%s: events %d to %d, %d jets", snakemake.output[0], first, last - 1, n_jets)

@@ -1,0 +1,24 @@
+"""Predict the efficiencies of a sample with the mean of an ensemble of networks."""
+
+import torch
+
+from truthtag.efficiency import predict, write_prediction
+from truthtag.ensemble import Ensemble
+from truthtag.jets import read_jets
+from truthtag.logs import job_log
+from truthtag.provenance import versions
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        torch.set_num_threads(snakemake.threads)
+        jets = read_jets(snakemake.input.sample)
+        ensemble = Ensemble.load(snakemake.input.networks)
+        prediction = predict(ensemble, jets)
+        metadata = {"efficiency": list(snakemake.input.networks), "versions": versions(("truthtag", "numpy", "torch"))}
+        write_prediction(prediction, snakemake.output[0], metadata)
+        log.info(
+            "%d jets, %d networks, mean efficiency %.4f",
+            jets.n_jets,
+            len(ensemble.members),
+            prediction.values.mean(),
+        )

@@ -1,0 +1,19 @@
+"""Render the tables as one page for the report."""
+
+import pandas as pd
+
+from truthtag.logs import job_log
+from truthtag.tables import render_page, whole_file
+
+TITLES = {
+    "closure": "Closure: direct tagging against weights",
+    "summary": "Against the truth, all jets",
+    "in_range": "Against the truth, jets inside the training range",
+}
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        page = render_page({title: pd.read_csv(snakemake.input[name]) for name, title in TITLES.items()})
+        with whole_file(snakemake.output[0]) as beside:
+            beside.write_text(page)
+        log.info("%d tables", len(TITLES))

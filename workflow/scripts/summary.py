@@ -1,0 +1,29 @@
+"""Compare every efficiency with the truth on every sample."""
+
+import numpy as np
+import pandas as pd
+
+from truthtag.closure import summarise
+from truthtag.efficiency import read_prediction
+from truthtag.jets import read_jets
+from truthtag.logs import job_log
+from truthtag.tables import write_frame
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        params = snakemake.params
+        everything, inside = [], []
+        for sample, shards in params.samples.items():
+            jets = read_jets(shards)
+            low, high = params.in_range["pt"]
+            in_range = (jets.pt >= low) & (jets.pt <= high)
+            efficiencies = {
+                name: read_prediction(path).efficiency(jets) for name, path in params.predictions[sample].items()
+            }
+            for rows, chosen in ((everything, np.ones(jets.n_jets, dtype=bool)), (inside, in_range)):
+                table = summarise(jets, efficiencies, params.flavours, chosen)
+                table.insert(0, "sample", sample)
+                rows.append(table)
+            log.info("%s: %d jets, %d inside the training range", sample, jets.n_jets, in_range.sum())
+        write_frame(pd.concat(everything), snakemake.output.all_jets)
+        write_frame(pd.concat(inside), snakemake.output.in_range)
