@@ -16,6 +16,6 @@ def seed_words(seed: Seed) -> list[int]:
 
     Example:
         >>> seed_words((1, "train"))
-        [1, 2875604545]
+        [1, 1550247075]
     """
     return [zlib.crc32(part.encode()) if isinstance(part, str) else part for part in seed]

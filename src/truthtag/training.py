@@ -6,7 +6,7 @@ import copy
 import hashlib
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -117,6 +117,10 @@ class Events:
             hashed.update(tags.numpy().tobytes())
         return hashed.hexdigest()[:16]
 
+    def steps(self, size: int) -> int:
+        """Return the number of batches of about ``size`` events."""
+        return max(1, round(self.count / size))
+
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[tuple[Batch, Tensor]]:
         """Go through all events once, in batches of about ``size`` events.
 
@@ -129,21 +133,34 @@ class Events:
         Yields:
             A batch, and the tags of its jets, shape (n_jets,).
         """
-        steps = max(1, round(self.count / size))
-        orders = [
-            torch.arange(len(tags)) if rng is None else torch.randperm(len(tags), generator=rng)
-            for _, tags in self.groups
-        ]
-        chunks = [order.tensor_split(steps) for order in orders]
-        for step in range(steps):
+        sizes = [len(tags) for _, tags in self.groups]
+        orders = [torch.arange(n) if rng is None else torch.randperm(n, generator=rng) for n in sizes]
+        for bounds in _even_cuts(sizes, self.steps(size)):
             chosen = [
-                (rows[chunk[step]], tags[chunk[step]])
-                for (rows, tags), chunk in zip(self.groups, chunks, strict=True)
-                if len(chunk[step])
+                (rows[order[first:last]], tags[order[first:last]])
+                for (rows, tags), order, (first, last) in zip(self.groups, orders, bounds, strict=True)
+                if last > first
             ]
             shape = [(tags.shape[0], tags.shape[1]) for _, tags in chosen]
             rows = torch.cat([group_rows.flatten(0, 1) for group_rows, _ in chosen])
             yield Batch(rows, shape), torch.cat([tags.flatten() for _, tags in chosen])
+
+
+def _even_cuts(sizes: Sequence[int], steps: int) -> list[list[tuple[int, int]]]:
+    """Cut groups into steps of equal size in all, each step with its share of every group.
+
+    Returns:
+        For each step, the first and the last position (excluded) of each group.
+
+    Example:
+        >>> _even_cuts([2, 4], steps=2)
+        [[(0, 1), (0, 2)], [(1, 2), (2, 4)]]
+    """
+    place = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
+    group = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(place, kind="stable")]
+    ends = np.round(np.linspace(0, len(group), steps + 1)).astype(int)
+    cuts = [np.r_[0, np.cumsum(group == g)][ends].tolist() for g in range(len(sizes))]
+    return [[(cut[step], cut[step + 1]) for cut in cuts] for step in range(steps)]
 
 
 def weighted_loss(logits: Tensor, tags: Tensor, mu: float) -> Tensor:
@@ -215,7 +232,7 @@ class Training:
         self.network.standardise.fit(events.rows)
         self.options, self.seed = options, seed
         self.optimiser = torch.optim.Adam(self.network.parameters(), lr=options.learning_rate)
-        steps = max(1, round(events.count / options.batch_events)) * options.epochs
+        steps = events.steps(options.batch_events) * options.epochs
         self.schedule = _schedule(self.optimiser, options, steps)
         self.history: list[Epoch] = []
         self.best = copy.deepcopy(self.network.state_dict())

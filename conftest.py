@@ -1,0 +1,117 @@
+"""Samples and settings that tests and docstring examples share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from hypothesis import settings
+
+from truthtag.config import check_config
+from truthtag.jets import Jets, concatenate
+from truthtag.toy import Process, generate, make_process
+from truthtag.truth import NeighbourProduct, make_truth
+
+ROOT = Path(__file__).parent
+
+settings.register_profile("truthtag", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("truthtag")
+
+
+@pytest.fixture(autouse=True)
+def _torch_seed() -> Iterator[None]:
+    torch.set_num_threads(1)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
+@pytest.fixture(scope="session")
+def schema() -> dict[str, Any]:
+    return yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+
+
+@pytest.fixture(scope="session")
+def default_config(schema: dict[str, Any]) -> dict[str, Any]:
+    """The default config, checked; not to be changed."""
+    return check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()), schema)
+
+
+@pytest.fixture(scope="session")
+def truth(default_config: dict[str, Any]) -> NeighbourProduct:
+    return make_truth(default_config["truth"], default_config["flavours"])
+
+
+@pytest.fixture(scope="session")
+def multijet(default_config: dict[str, Any]) -> Process:
+    return make_process(default_config["generators"]["multijet"], default_config["flavours"])
+
+
+@pytest.fixture(scope="session")
+def boson(default_config: dict[str, Any]) -> Process:
+    return make_process(default_config["generators"]["boson"], default_config["flavours"])
+
+
+@pytest.fixture(scope="session")
+def sample(multijet: Process, truth: NeighbourProduct) -> Jets:
+    """20,000 tagged multijet events."""
+    return concatenate(list(generate(multijet, truth, range(20_000), (7, "tests"))))
+
+
+@pytest.fixture(scope="session")
+def boson_sample(boson: Process, truth: NeighbourProduct) -> Jets:
+    """5,000 tagged boson events."""
+    return concatenate(list(generate(boson, truth, range(5_000), (7, "tests"))))
+
+
+@pytest.fixture(scope="session")
+def few(sample: Jets) -> Jets:
+    """The first 300 events of the sample."""
+    return sample.take(slice(0, 300))
+
+
+def make_jets(multiplicities: list[int], seed: int = 0, **changes: Any) -> Jets:
+    """Make tagged jets of given multiplicities, zero allowed, with random but valid columns."""
+    rng = np.random.default_rng(seed)
+    offsets = np.r_[0, np.cumsum(multiplicities)].astype(np.int64)
+    n_jets = int(offsets[-1])
+    pt = rng.uniform(20, 600, n_jets).astype(np.float32)
+    for first, last in zip(offsets[:-1], offsets[1:], strict=True):
+        pt[first:last] = -np.sort(-pt[first:last])
+    columns = {
+        "event": np.arange(len(multiplicities)),
+        "offsets": offsets,
+        "pt": pt,
+        "eta": rng.uniform(-2, 2, n_jets).astype(np.float32),
+        "phi": rng.uniform(-3.1, 3.1, n_jets).astype(np.float32),
+        "mass": np.full(n_jets, 2, dtype=np.float32),
+        "flavour": rng.choice(np.array([0, 4, 5], dtype=np.int8), n_jets),
+        "weight": rng.normal(1, 0.5, len(multiplicities)),
+        "score": rng.random(n_jets),
+        "is_tagged": rng.random(n_jets) < 0.4,
+        "efficiency_true": rng.random(n_jets),
+    }
+    return Jets(**(columns | changes))
+
+
+@pytest.fixture
+def make() -> Callable[..., Jets]:
+    return make_jets
+
+
+@pytest.fixture(autouse=True)
+def _doctest_names(doctest_namespace: dict[str, Any]) -> None:
+    row = {
+        "pt": np.array([50.0, 40.0, 30.0]),
+        "eta": np.zeros(3),
+        "phi": np.zeros(3),
+        "mass": np.full(3, 2.0),
+        "flavour": np.array([5, 4, 0]),
+        "weight": np.ones(3),
+    }
+    doctest_namespace.update(np=np, row=row, torch=torch)

@@ -1,0 +1,191 @@
+"""The network: sizes, invariances, equality with the textbook, files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from textbook import ConcatenatedBlock, textbook_block, textbook_network
+
+from conftest import make_jets
+from truthtag.efficiency import Efficiency
+from truthtag.errors import ConfigError, DataError
+from truthtag.jets import Jets, concatenate
+from truthtag.network import (
+    Architecture,
+    Batch,
+    EfficiencyNetwork,
+    GNBlock,
+    features,
+    load_network,
+    save_network,
+)
+
+SMALL = Architecture(width=16, blocks=2, head=(8,))
+
+
+def small_network(**changes: Any) -> EfficiencyNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(1)
+        network = EfficiencyNetwork(SMALL, **changes)
+    network.standardise.fit(features(make_jets([3, 4, 5])))
+    return network.eval()
+
+
+def test_parameters_of_appendix_b() -> None:
+    assert sum(p.numel() for p in EfficiencyNetwork(Architecture(width=256)).parameters()) == 1_435_245
+
+
+def test_layer_sizes_of_appendix_b() -> None:
+    network = EfficiencyNetwork(Architecture(width=256))
+    for block, d_in in zip(network.blocks, [4, 260, 260, 260], strict=True):
+        pair, single = (2 * d_in + 128) // 2, (d_in + 128) // 2
+        assert sizes(block.edge) == [(2 * d_in, pair), (pair, pair), (pair, 128)]
+        assert sizes(block.node) == [(d_in, single), (single, 128)]
+        assert sizes(block.merge) == [(128, 128), (128, 128)]
+        assert isinstance(block.edge[-1], torch.nn.Tanh)
+    assert sizes(network.head) == [(260, 256), (256, 128), (128, 50), (50, 1)]
+
+
+def sizes(layers: torch.nn.Sequential) -> list[tuple[int, int]]:
+    return [(one.in_features, one.out_features) for one in layers if isinstance(one, torch.nn.Linear)]
+
+
+@given(st.lists(st.integers(1, 7), min_size=1, max_size=8), st.integers(0, 1000))
+def test_equals_the_textbook(counts: list[int], seed: int) -> None:
+    jets, network = make_jets(counts, seed), small_network()
+    rows = features(jets)
+    expected = [
+        torch.sigmoid(textbook_network(network, rows[a:b]).double())
+        for a, b in zip(jets.offsets[:-1], jets.offsets[1:], strict=True)
+    ]
+    np.testing.assert_allclose(network.efficiency(jets), torch.cat(expected).detach().numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("width", [64, 256])
+def test_block_and_its_gradients_equal_the_textbook(width: int) -> None:
+    block = GNBlock(width + 4, width)
+    x = torch.randn(20, width + 4, requires_grad=True)
+    shape = [(2, 1), (3, 2), (4, 3)]
+    fast = block(x, shape)
+    starts = [0, 1, 2, 4, 6, 8, 11, 14, 17, 20]
+    slow = torch.cat([textbook_block(block, x[a:b]) for a, b in zip(starts[:-1], starts[1:], strict=True)])
+    torch.testing.assert_close(fast, slow, atol=1e-5, rtol=0)
+    weight = torch.randn_like(fast)
+    gradients = [
+        torch.autograd.grad((out * weight).sum(), [x, *block.parameters()], retain_graph=True) for out in (fast, slow)
+    ]
+    for a, b in zip(*gradients, strict=True):
+        torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
+
+
+def test_block_equals_concatenated_pairs() -> None:
+    block, x = GNBlock(8, 16), torch.randn(5, 4, 8)
+    fast = block(x.flatten(0, 1), [(5, 4)]).view(5, 4, 16)
+    torch.testing.assert_close(fast, ConcatenatedBlock(block)(x), atol=1e-5, rtol=0)
+
+
+@given(st.integers(1, 7), st.randoms(use_true_random=False))
+def test_jets_may_be_permuted(n: int, random: Any) -> None:
+    network, jets = small_network(), make_jets([n])
+    order = list(range(n))
+    random.shuffle(order)
+    rows = features(jets)
+    with torch.inference_mode():
+        straight = network(Batch(rows, [(1, n)]))
+        permuted = network(Batch(rows[order], [(1, n)]))
+    torch.testing.assert_close(permuted, straight[order], atol=1e-5, rtol=1e-4)
+
+
+def test_other_events_change_nothing() -> None:
+    network, jets = small_network(), make_jets([3, 1, 4, 3])
+    alone = np.concatenate([network.efficiency(jets.take(slice(i, i + 1))) for i in range(4)])
+    np.testing.assert_allclose(network.efficiency(jets), alone, rtol=1e-5)
+
+
+def test_other_jets_of_the_event_do_change_it() -> None:
+    network, jets = small_network(), make_jets([3])
+    lonely = jets.take(slice(0, 1)).with_columns(offsets=np.array([0, 1, 2, 3]), event=np.arange(3), weight=np.ones(3))
+    assert np.all(np.abs(network.efficiency(jets) - network.efficiency(lonely)) > 1e-6)
+
+
+def test_without_blocks_a_jet_is_alone() -> None:
+    network = EfficiencyNetwork(Architecture(width=16, blocks=0, head=(8,))).eval()
+    jets = make_jets([3])
+    lonely = jets.with_columns(offsets=np.array([0, 1, 2, 3]), event=np.arange(3), weight=np.ones(3))
+    np.testing.assert_allclose(network.efficiency(jets), network.efficiency(lonely), rtol=1e-6)
+
+
+def test_events_of_zero_one_and_many_jets() -> None:
+    eff = small_network().efficiency(make_jets([0, 1, 30]))
+    assert eff.shape == (31,)
+    assert np.all((eff > 0) & (eff < 1))
+    assert small_network().efficiency(make_jets([])).shape == (0,)
+
+
+@pytest.mark.parametrize("mu", [0.1, 1.0, 30.0])
+def test_efficiency_is_corrected_for_mu(mu: float) -> None:
+    jets = make_jets([2, 3])
+    score = small_network().efficiency(jets)
+    np.testing.assert_allclose(small_network(mu=mu).efficiency(jets), mu * score / (1 - score + mu * score), rtol=1e-6)
+
+
+def test_a_file_is_enough_to_predict(few: Jets, tmp_path: Path) -> None:
+    network = small_network(mu=2.0)
+    save_network(network, tmp_path / "seed_0.pt", {"seed": 1})
+    assert np.array_equal(load_network(tmp_path / "seed_0.pt").efficiency(few), network.efficiency(few))
+    content = torch.load(tmp_path / "seed_0.pt", weights_only=True)
+    assert content["architecture"] == {"width": 16, "blocks": 2, "head": (8,)}
+    assert content["provenance"] == {"seed": 1}
+
+
+def test_bad_files_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "seed_0.pt"
+    with pytest.raises(DataError, match=r"seed_0\.pt: no such file"):
+        load_network(path)
+    save_network(small_network(), path, {})
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(DataError, match=r"seed_0\.pt: cannot be read as a network.*train the network again"):
+        load_network(path)
+    torch.save({"weights": 1}, path)
+    with pytest.raises(DataError, match="is not a network file of this version"):
+        load_network(path)
+
+
+def test_an_untrained_flavour_is_refused() -> None:
+    jets = make_jets([2], flavour=np.array([5, 15]))
+    with pytest.raises(DataError, match=r"trained on the flavours \[0, 4, 5\], a jet has 15 \(1 such jets\)"):
+        small_network().efficiency(jets)
+
+
+def test_inputs_that_cannot_be_scaled_are_refused() -> None:
+    jets = make_jets([2, 2], eta=np.zeros(4))
+    with pytest.raises(
+        DataError, match=r"input 'eta' has mean 0.0 and standard deviation 0.0.*must be finite and vary"
+    ):
+        small_network().standardise.fit(features(jets))
+    jets = make_jets([2, 2], pt=np.array([50, np.nan, 40, 30]))
+    with pytest.raises(DataError, match="input 'pt' has mean nan"):
+        small_network().standardise.fit(features(jets))
+
+
+@pytest.mark.parametrize("bad", [{"width": -64}, {"width": 6}, {"width": 0}, {"blocks": -1}, {"head": (0,)}])
+def test_bad_sizes_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="multiple of 4|sizes cannot be negative"):
+        Architecture(**bad)
+
+
+def test_a_network_is_an_efficiency(truth: Any) -> None:
+    assert isinstance(small_network(), Efficiency)
+    assert isinstance(truth, Efficiency)
+
+
+def test_prediction_does_not_depend_on_what_else_is_predicted(sample: Jets) -> None:
+    network, part = small_network(), sample.take(slice(0, 1500))
+    twice = concatenate([part, part.with_columns(event=part.event + 10**9)])
+    np.testing.assert_allclose(network.efficiency(twice), np.tile(network.efficiency(part), 2), rtol=1e-5)

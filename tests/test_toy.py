@@ -1,0 +1,159 @@
+"""Generated events, against what PHYSICS says and against exact distributions."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy import stats
+from scipy.integrate import quad
+
+from truthtag.config import edges_of
+from truthtag.errors import ConfigError
+from truthtag.jets import SCHEMA, Jets, concatenate
+from truthtag.kinematics import delta_r, invariant_mass
+from truthtag.toy import BLOCK_EVENTS, Boson, Multijet, Process, TruncatedNormal, generate, make_process
+from truthtag.truth import NeighbourProduct
+
+# A statistical test fails by chance once in 10,000 seeds; the seed is fixed.
+P_VALUE = 1e-4
+
+
+def assert_equal_jets(a: Jets, b: Jets) -> None:
+    for name in SCHEMA:
+        assert np.array_equal(a.per_jet(name), b.per_jet(name)), name
+
+
+def test_shards_do_not_change_the_sample(multijet: Multijet, truth: NeighbourProduct) -> None:
+    whole = concatenate(list(generate(multijet, truth, range(25_000), (1, "train"))))
+    cuts = [0, 7, 9_999, 10_000, 10_001, 24_000, 25_000]
+    parts = [
+        concatenate(list(generate(multijet, truth, range(a, b), (1, "train"))))
+        for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+    ]
+    assert_equal_jets(concatenate(parts), whole)
+    assert np.array_equal(whole.event, np.arange(25_000))
+
+
+@pytest.mark.parametrize("name", ["multijet", "boson"])
+def test_a_longer_sample_begins_with_the_shorter(
+    name: str, truth: NeighbourProduct, request: pytest.FixtureRequest
+) -> None:
+    process: Process = request.getfixturevalue(name)
+    short = concatenate(list(generate(process, truth, range(300), (1, "test"))))
+    longer = concatenate(list(generate(process, truth, range(BLOCK_EVENTS + 50), (1, "test"))))
+    assert_equal_jets(longer.take(slice(0, 300)), short)
+
+
+def test_other_names_and_seeds_give_other_events(multijet: Multijet, truth: NeighbourProduct) -> None:
+    first = {
+        key: next(generate(multijet, truth, range(100), key)).pt[:50].tolist()
+        for key in ((1, "train"), (1, "test"), (2, "train"))
+    }
+    assert len({tuple(pt) for pt in first.values()}) == 3
+
+
+def test_number_of_jets(sample: Jets) -> None:
+    # P(2 + k) = integral of the truncated exponential over [k, k + 1)
+    k = np.arange(5)
+    expected = (np.exp(-k / 4) - np.exp(-(k + 1) / 4)) / (1 - math.exp(-5 / 4)) * sample.n_events
+    observed = np.bincount(sample.multiplicity, minlength=7)[2:]
+    assert stats.chisquare(observed, expected).pvalue > P_VALUE
+    assert 3.47 < sample.multiplicity.mean() < 3.55
+
+
+def test_transverse_momenta_are_a_truncated_gaussian(sample: Jets) -> None:
+    expected = stats.truncnorm(0, 2.9, loc=20, scale=200)
+    assert stats.kstest(sample.pt, expected.cdf).pvalue > P_VALUE
+    assert sample.pt.min() >= 20
+    assert sample.pt.max() <= 600
+
+
+def test_leading_jets(sample: Jets) -> None:
+    lead = sample.offsets[:-1]
+    assert stats.kstest(sample.eta[lead], stats.truncnorm(-4, 4, scale=0.5).cdf).pvalue > P_VALUE
+    assert stats.kstest(sample.phi[lead], stats.uniform(-np.pi, 2 * np.pi).cdf).pvalue > P_VALUE
+    assert np.all(np.diff(sample.pt)[sample.event_of_jet[1:] == sample.event_of_jet[:-1]] <= 0)
+
+
+def test_distances_to_the_leading_jet(sample: Jets) -> None:
+    lead = np.repeat(sample.offsets[:-1], sample.multiplicity)
+    other = np.flatnonzero(lead != np.arange(sample.n_jets))
+    distance = delta_r(sample.eta[lead], sample.phi[lead], sample.eta, sample.phi)[other]
+    assert distance.min() > 0.0109
+    assert distance.max() < 3.0001
+    assert np.abs(sample.eta).max() < 2
+
+    # Beside a leading jet at eta = 0, the directions inside abs(eta) < 2 are a share 1 - 2 arccos(2 / r) / pi.
+    central = np.abs(sample.eta[lead[other]]) < 0.05
+    edges = np.linspace(0.011, 3, 13)
+    weights = [
+        quad(lambda r: math.sqrt(r) * (1 - 2 * math.acos(min(2 / r, 1)) / math.pi), a, b, points=[2.0])[0]
+        for a, b in zip(edges[:-1], edges[1:], strict=True)
+    ]
+    observed = np.histogram(distance[central], edges)[0]
+    assert observed.sum() > 3000
+    assert stats.chisquare(observed, np.array(weights) / sum(weights) * observed.sum()).pvalue > P_VALUE
+
+
+def test_flavours_and_tags(sample: Jets, truth: NeighbourProduct) -> None:
+    assert stats.chisquare(np.unique(sample.flavour, return_counts=True)[1]).pvalue > P_VALUE
+    assert np.array_equal(sample.efficiency_true, truth.efficiency(sample))
+    assert np.array_equal(sample.is_tagged, sample.score < sample.efficiency_true)
+    for flavour, mean in ((5, 0.569), (4, 0.184), (0, 0.0154)):
+        eff = sample.efficiency_true[sample.flavour == flavour]
+        assert eff.mean() == pytest.approx(mean, abs=5 * eff.std() / math.sqrt(len(eff)) + 5e-4)
+        scatter = math.sqrt((eff * (1 - eff)).sum())
+        assert abs(sample.is_tagged[sample.flavour == flavour].sum() - eff.sum()) < 4 * scatter
+
+
+def test_bosons_have_their_mass_and_pass_the_thresholds(boson_sample: Jets) -> None:
+    pair = boson_sample.offsets[:-1, None] + np.arange(2)
+    columns = (getattr(boson_sample, name)[pair] for name in ("pt", "eta", "phi", "mass"))
+    mass = invariant_mass(*columns)
+    assert np.all(boson_sample.multiplicity == 2)
+    assert boson_sample.pt.min() > 20
+    assert np.abs(boson_sample.eta).max() < 2
+    assert np.array_equal(boson_sample.flavour[::2], boson_sample.flavour[1::2])
+    assert mass.mean() == pytest.approx(90, abs=5 * 10 / math.sqrt(5000) + 1)
+    assert 9 < mass.std() < 11
+
+
+def test_decays_are_isotropic_and_back_to_back_at_rest(boson: Boson) -> None:
+    decays = boson._decays(20_000, np.random.default_rng(3))
+    pt, eta, phi = (getattr(decays, name).astype(np.float64).reshape(-1, 2) for name in ("pt", "eta", "phi"))
+    momentum = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=-1)
+    total, energy = momentum.sum(axis=1), np.sqrt((momentum**2).sum(axis=2) + 4)
+    mass = np.sqrt(energy.sum(axis=1) ** 2 - (total**2).sum(axis=1))
+    # Along the boson, E1 - E2 = beta gamma 2 p* cos(theta*): uniform decay angles make it uniform.
+    p_star = np.sqrt(mass**2 / 4 - 4)
+    cosine = (energy[:, 0] - energy[:, 1]) / (np.sqrt((total**2).sum(axis=1)) / mass * 2 * p_star)
+    assert np.abs(cosine).max() < 1 + 1e-3
+    # The harder jet is put first; pT order is energy order up to the boson's own slope, hence the sign is dropped.
+    assert stats.kstest(np.abs(cosine), stats.uniform(0, 1).cdf).pvalue > P_VALUE
+
+
+def test_a_truncated_normal_far_in_the_tail_stays_inside() -> None:
+    values = TruncatedNormal(mean=0, width=1, low=5, high=5.5).sample(1000, np.random.default_rng(0))
+    assert values.min() >= 5
+    assert values.max() <= 5.5
+
+
+def test_an_unknown_process_is_refused() -> None:
+    with pytest.raises(ConfigError, match="process is 'trijet'; allowed are multijet, boson"):
+        make_process({"process": "trijet"}, {})
+
+
+def test_an_endless_sample_is_generated_block_by_block(multijet: Multijet, truth: NeighbourProduct) -> None:
+    blocks = generate(multijet, truth, range(10**12), (1, "endless"))
+    assert next(blocks).n_events == BLOCK_EVENTS
+    assert next(blocks).event[0] == BLOCK_EVENTS
+
+
+def test_equal_bins(default_config: dict[str, Any]) -> None:
+    edges = edges_of(default_config["maps"]["map"]["pt"])
+    assert len(edges) == 20
+    assert (edges[0], edges[-1]) == (20, 600)
+    assert np.allclose(np.diff(edges), 580 / 19)

@@ -1,0 +1,246 @@
+"""Training: the loss of Eq. 5, batches, rotations, resuming, learning."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import make_jets
+from truthtag.closure import excess_loss
+from truthtag.ensemble import Ensemble
+from truthtag.errors import ConfigError, DataError
+from truthtag.jets import Jets
+from truthtag.kinematics import delta_r
+from truthtag.network import Architecture, Batch
+from truthtag.training import Epoch, Events, Options, Training, batch_loss, train, transform, weighted_loss
+
+SMALL = Architecture(width=8, blocks=1, head=(8,))
+OPTIONS = Options(
+    epochs=4,
+    batch_events=100,
+    learning_rate=3e-3,
+    schedule="one_cycle",
+    patience=0,
+    mu=1.0,
+    rotate_phi=True,
+    reflect_phi=True,
+    reflect_eta=True,
+)
+SEED = (1, "gnn", 0)
+
+
+def test_eq_5_by_hand() -> None:
+    scores = torch.tensor([0.5, 0.2, 0.9])
+    tags = torch.tensor([1.0, 0.0, 0.0])
+    logits = torch.logit(scores)
+    expected = [-math.log(0.5), -3 * math.log(0.8), -3 * math.log(0.1)]
+    assert weighted_loss(logits, tags, 3.0).tolist() == pytest.approx(expected, rel=1e-5)
+    # One event of one jet, one of two: the mean over jets of each, then over events.
+    by_event = (expected[0] + (expected[1] + expected[2]) / 2) / 2
+    assert float(batch_loss(logits, tags, [(1, 1), (1, 2)], 3.0)) == pytest.approx(by_event, rel=1e-5)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(1, 30), st.integers(0, 9))
+def test_batches_hold_every_event_once(counts: list[int], size: int, seed: int) -> None:
+    jets = make_jets(counts)
+    events = Events(jets)
+    rows, tags = [], []
+    for batch, batch_tags in events.batches(size, torch.Generator().manual_seed(seed)):
+        assert sum(m * n for m, n in batch.shape) == len(batch.features) == len(batch_tags)
+        rows.append(batch.features)
+        tags.append(batch_tags)
+    seen = sorted(map(tuple, torch.cat(rows).tolist()))
+    assert seen == sorted(map(tuple, events.rows.tolist()))
+    assert float(torch.cat(tags).sum()) == jets.is_tagged.sum()
+
+
+def test_batches_have_the_composition_of_the_sample(sample: Jets) -> None:
+    events = Events(sample)
+    shapes = [dict((n, m) for m, n in batch.shape) for batch, _ in events.batches(500, torch.Generator())]
+    for n in range(2, 7):
+        counts = [shape[n] for shape in shapes]
+        # Both ends of a share are rounded.
+        assert max(counts) - min(counts) <= 2
+
+
+def test_epochs_shuffle_and_seeds_differ(few: Jets) -> None:
+    events = Events(few)
+    first = [next(events.batches(50, torch.Generator().manual_seed(s)))[0].features for s in (1, 1, 2)]
+    assert torch.equal(first[0], first[1])
+    assert not torch.equal(first[0], first[2])
+
+
+def test_transformations_keep_what_the_truth_sees(few: Jets) -> None:
+    batch, _ = next(Events(few).batches(10**9))
+    moved = transform(batch, OPTIONS, torch.Generator().manual_seed(0))
+    assert torch.equal(moved.features[:, [0, 3]], batch.features[:, [0, 3]])
+    assert torch.equal(moved.features[:, 1].abs(), batch.features[:, 1].abs())
+    assert moved.features[:, 2].abs().max() <= math.pi + 1e-6
+    start = 0
+    for m, n in batch.shape:
+        before, after = (b.features[start : start + m * n].view(m, n, 4).numpy() for b in (batch, moved))
+        for i in range(1, n):
+            distances = [delta_r(x[:, 0, 1], x[:, 0, 2], x[:, i, 1], x[:, i, 2]) for x in (before, after)]
+            np.testing.assert_allclose(*distances, atol=2e-6)
+        start += m * n
+    assert not torch.allclose(moved.features, batch.features)
+
+
+@pytest.mark.parametrize("name", ["rotate_phi", "reflect_phi", "reflect_eta"])
+def test_each_symmetry_can_be_chosen_alone(name: str, few: Jets) -> None:
+    batch, _ = next(Events(few).batches(10**9))
+    none = replace(OPTIONS, rotate_phi=False, reflect_phi=False, reflect_eta=False)
+    assert transform(batch, none, torch.Generator()) is batch
+    moved = transform(batch, replace(none, **{name: True}), torch.Generator().manual_seed(0)).features
+    changed = {i for i in range(4) if not torch.equal(moved[:, i], batch.features[:, i])}
+    assert changed == ({1} if name == "reflect_eta" else {2})
+
+
+def run(few: Jets, options: Options = OPTIONS, seed: tuple[int | str, ...] = SEED) -> Training:
+    events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
+    training = Training(SMALL, options, events, seed)
+    list(train(training, events, validation))
+    return training
+
+
+def weights(training: Training) -> dict[str, Any]:
+    return {name: value.clone() for name, value in training.best_network().state_dict().items()}
+
+
+def assert_same_weights(a: Training, b: Training) -> None:
+    for name, value in weights(a).items():
+        assert torch.equal(value, weights(b)[name]), name
+
+
+def test_same_seed_same_weights_other_seed_other_weights(few: Jets) -> None:
+    assert_same_weights(run(few), run(few))
+    head = "head.0.weight"
+    assert not torch.equal(weights(run(few))[head], weights(run(few, seed=(1, "gnn", 1)))[head])
+
+
+@pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
+@pytest.mark.parametrize("killed_after", [1, 3])
+def test_a_killed_run_resumes_to_the_same_weights(few: Jets, tmp_path: Path, schedule: str, killed_after: int) -> None:
+    options = replace(OPTIONS, schedule=schedule)
+    events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
+    identity, path = {"run": "a"}, tmp_path / "seed_0.checkpoint.pt"
+    killed = Training(SMALL, options, events, SEED)
+    for epoch in train(killed, events, validation):
+        killed.save(path, identity)
+        if epoch.epoch == killed_after:
+            break
+    resumed = Training(SMALL, options, events, SEED)
+    assert resumed.resume(path, identity)
+    assert len(resumed.history) == killed_after
+    list(train(resumed, events, validation))
+    straight = run(few, options)
+    assert_same_weights(resumed, straight)
+    timeless = [[replace(row, seconds=0, events_per_second=0) for row in t.history] for t in (resumed, straight)]
+    assert timeless[0] == timeless[1]
+
+
+def test_checkpoints_of_other_runs_and_broken_ones_are_not_used(few: Jets, tmp_path: Path) -> None:
+    path = tmp_path / "seed_0.checkpoint.pt"
+    training = run(few)
+    fresh = Training(SMALL, OPTIONS, Events(few), SEED)
+    assert not fresh.resume(path, {"run": "a"})
+    training.save(path, {"run": "a"})
+    assert not fresh.resume(path, {"run": "b"})
+    path.write_bytes(path.read_bytes()[:500])
+    assert not fresh.resume(path, {"run": "a"})
+    assert fresh.history == []
+
+
+def test_the_best_epoch_by_validation_loss_is_kept(few: Jets) -> None:
+    # A learning rate this large makes the loss jump about, so that the last epoch is not the best.
+    training = run(few, replace(OPTIONS, epochs=12, learning_rate=0.3, schedule="constant"))
+    losses = [row.validation_loss for row in training.history]
+    assert training.best_loss == min(losses)
+    assert [row.best for row in training.history] == [loss == min(losses[: i + 1]) for i, loss in enumerate(losses)]
+
+
+def test_patience_stops_early(few: Jets) -> None:
+    training = run(few, replace(OPTIONS, epochs=200, learning_rate=0.3, schedule="constant", patience=3))
+    losses = [row.validation_loss for row in training.history]
+    assert len(losses) < 200
+    assert losses.index(min(losses)) == len(losses) - 4
+
+
+def test_history_rows(few: Jets) -> None:
+    ticks: list[int] = []
+    events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
+    training = Training(SMALL, OPTIONS, events, SEED)
+    rows = list(train(training, events, validation, ticks.append))
+    assert [row.epoch for row in rows] == [1, 2, 3, 4]
+    assert sum(ticks) == 4 * 250
+    assert all(isinstance(row, Epoch) and row.seconds > 0 and row.events_per_second > 0 for row in rows)
+    # One cycle ends far below where it peaked.
+    assert rows[-1].learning_rate < 1e-2 * OPTIONS.learning_rate
+
+
+def test_a_loss_that_explodes_is_reported(few: Jets) -> None:
+    with pytest.raises(DataError, match=r"epoch 1: the loss is nan.*Lower the learning rate \(1e\+30\)"):
+        run(few, replace(OPTIONS, learning_rate=1e30, schedule="constant"))
+
+
+@pytest.mark.parametrize("bad", [{"epochs": 0}, {"mu": -1.0}, {"schedule": "cosine"}, {"learning_rate": float("nan")}])
+def test_bad_options_are_refused(bad: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="must be above 0|allowed are 'one_cycle' and 'constant'"):
+        replace(OPTIONS, **bad)
+
+
+def test_untagged_and_empty_samples_are_refused() -> None:
+    with pytest.raises(DataError, match="no column 'is_tagged': a network learns from tags"):
+        Events(make_jets([2], is_tagged=None))
+    with pytest.raises(DataError, match="the sample has no jets"):
+        Events(make_jets([0]))
+
+
+def test_events_know_their_content(few: Jets) -> None:
+    flipped = few.with_columns(is_tagged=~few.is_tagged)
+    assert Events(few).digest() == Events(few).digest() != Events(flipped).digest()
+
+
+def test_one_jet_events_can_be_trained_on() -> None:
+    jets = make_jets([1] * 50 + [2] * 50)
+    training = Training(SMALL, OPTIONS, Events(jets), SEED)
+    assert len(list(train(training, Events(jets), Events(jets)))) == 4
+
+
+def test_a_network_learns_the_neighbours_from_tags(sample: Jets) -> None:
+    """In seconds, on 15,000 events: better than the best possible function of (pT, eta, flavour), 8.4e-3 nats/jet."""
+    events, validation = Events(sample.take(slice(0, 15_000))), Events(sample.take(slice(15_000, 17_000)))
+    test = sample.take(slice(17_000, 20_000))
+    options = replace(OPTIONS, epochs=12, batch_events=250, learning_rate=5e-3)
+    training = Training(Architecture(width=32, blocks=2, head=(32,)), options, events, SEED)
+    list(train(training, events, validation))
+    eff = training.best_network().efficiency(test)
+    assert excess_loss(test.efficiency_true, eff).mean() < 8.4e-3
+    assert Batch._fields == ("features", "shape")
+
+
+def test_ensembles_average() -> None:
+    class Constant:
+        def __init__(self, value: float) -> None:
+            self.value = value
+
+        def efficiency(self, jets: Jets) -> np.ndarray:
+            return np.full(jets.n_jets, self.value)
+
+    jets = make_jets([2, 1])
+    ensemble = Ensemble([Constant(0.1), Constant(0.3), Constant(0.8)])
+    mean, std = ensemble.mean_and_std(jets)
+    assert mean.tolist() == pytest.approx([0.4] * 3)
+    assert std.tolist() == pytest.approx([math.sqrt((0.09 + 0.01 + 0.16) / 2)] * 3)
+    assert np.array_equal(ensemble.efficiency(jets), mean)
+    assert np.all(np.isnan(Ensemble([Constant(0.5)]).mean_and_std(jets)[1]))
+    with pytest.raises(DataError, match="at least one member"):
+        Ensemble([])
