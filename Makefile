@@ -13,7 +13,7 @@ RESULTS_OF := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("res
 # Live bars on a terminal, plain lines in a file.
 LIVE := $(shell test -t 2 && echo --logger rich)
 
-.PHONY: help run report test lint format bench lock unlock clean
+.PHONY: help run report test lint format bench lock docs unlock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -53,6 +53,10 @@ bench: $(READY) ## Measure speed against plain references
 
 lock: $(READY) ## Write the locked environment anew, from what is installed
 	$(BIN)/python envs/lock.py
+
+docs: $(READY) ## Write the pages that are made from code
+	$(BIN)/python docs/config_page.py
+	test ! -f results/figures/fig8.png || $(BIN)/python docs/pictures.py
 
 unlock: $(READY) ## Free the folder after a run that was killed
 	$(SNAKEMAKE) --unlock

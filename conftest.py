@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def make_jets(multiplicities: list[int], seed: int = 0, **changes: Any) -> Jets:
     offsets = np.r_[0, np.cumsum(multiplicities)].astype(np.int64)
     n_jets = int(offsets[-1])
     pt = rng.uniform(20, 600, n_jets).astype(np.float32)
-    for first, last in zip(offsets[:-1], offsets[1:], strict=True):
+    for first, last in itertools.pairwise(offsets):
         pt[first:last] = -np.sort(-pt[first:last])
     columns = {
         "event": np.arange(len(multiplicities)),

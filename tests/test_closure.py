@@ -180,7 +180,7 @@ def test_predictions_on_disk_belong_to_their_jets(few: Jets, tmp_path: Path) -> 
     again = read_prediction(tmp_path / "p.parquet")
     assert np.array_equal(again.efficiency(few), few.efficiency_true)
     assert list(pd.read_parquet(tmp_path / "p.parquet")) == ["event", "efficiency", "efficiency_std"]
-    with pytest.raises(DataError, match="does not match the sample of .* jets: their events differ"):
+    with pytest.raises(DataError, match=r"does not match the sample of .* jets: their events differ"):
         again.efficiency(few.take(slice(0, 10)))
 
 

@@ -115,7 +115,7 @@ BAD_VALUES: list[tuple[str, Callable[[dict[str, Any]], Any], str]] = [
 @pytest.mark.parametrize(
     ("what", "spoil", "message"), BAD_VALUES, ids=[b[0] + str(i) for i, b in enumerate(BAD_VALUES)]
 )
-def test_bad_values_are_named(what: str, spoil: Callable[[dict[str, Any]], Any], message: str) -> None:  # noqa: ARG001
+def test_bad_values_are_named(what: str, spoil: Callable[[dict[str, Any]], Any], message: str) -> None:
     jets = make_jets([2, 3])
     columns = {name: jets.per_jet(name).copy() for name in SCHEMA}
     spoil(columns)

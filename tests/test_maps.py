@@ -17,6 +17,7 @@ from truthtag.config import check_edges
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
 from truthtag.maps import COLUMNS, BinnedMap, fit_map, read_map, write_map
+from truthtag.tables import write_frame
 
 PT, ETA = [20.0, 100.0, 600.0], [-2.5, 0.0, 2.5]
 
@@ -112,11 +113,12 @@ def test_write_and_read_is_the_identity(few: Jets, default_config: dict[str, Any
 def test_foreign_files_are_refused(few: Jets, default_config: dict[str, Any], tmp_path: Path) -> None:
     fitted = fit_map(few, default_config["maps"]["map"])
     path = tmp_path / "map.parquet"
-    fitted.to_frame().rename(columns={"total": "totals"}).to_parquet(path)
-    with pytest.raises(DataError, match="column 'total' is missing.*Is it called 'totals' here"):
+    metadata = {"map": {"kind": "binned", **fitted.policy}}
+    write_frame(fitted.to_frame().rename(columns={"total": "totals"}), path, metadata)
+    with pytest.raises(DataError, match=r"column 'total' is missing.*Is it called 'totals' here"):
         read_map(path)
     fitted.to_frame().to_parquet(path)
-    with pytest.raises(DataError, match="does not say what to do with jets outside the axes"):
+    with pytest.raises(DataError, match="does not say which of the kinds binned it is; fit the map again"):
         read_map(path)
 
 

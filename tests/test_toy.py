@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -30,8 +31,7 @@ def test_shards_do_not_change_the_sample(multijet: Multijet, truth: NeighbourPro
     whole = concatenate(list(generate(multijet, truth, range(25_000), (1, "train"))))
     cuts = [0, 7, 9_999, 10_000, 10_001, 24_000, 25_000]
     parts = [
-        concatenate(list(generate(multijet, truth, range(a, b), (1, "train"))))
-        for a, b in zip(cuts[:-1], cuts[1:], strict=True)
+        concatenate(list(generate(multijet, truth, range(a, b), (1, "train")))) for a, b in itertools.pairwise(cuts)
     ]
     assert_equal_jets(concatenate(parts), whole)
     assert np.array_equal(whole.event, np.arange(25_000))
@@ -91,7 +91,7 @@ def test_distances_to_the_leading_jet(sample: Jets) -> None:
     edges = np.linspace(0.011, 3, 13)
     weights = [
         quad(lambda r: math.sqrt(r) * (1 - 2 * math.acos(min(2 / r, 1)) / math.pi), a, b, points=[2.0])[0]
-        for a, b in zip(edges[:-1], edges[1:], strict=True)
+        for a, b in itertools.pairwise(edges)
     ]
     observed = np.histogram(distance[central], edges)[0]
     assert observed.sum() > 3000

@@ -64,7 +64,7 @@ def test_batches_hold_every_event_once(counts: list[int], size: int, seed: int) 
 
 def test_batches_have_the_composition_of_the_sample(sample: Jets) -> None:
     events = Events(sample)
-    shapes = [dict((n, m) for m, n in batch.shape) for batch, _ in events.batches(500, torch.Generator())]
+    shapes = [{n: m for m, n in batch.shape} for batch, _ in events.batches(500, torch.Generator())]
     for n in range(2, 7):
         counts = [shape[n] for shape in shapes]
         # Both ends of a share are rounded.
@@ -193,7 +193,7 @@ def test_a_loss_that_explodes_is_reported(few: Jets) -> None:
 
 @pytest.mark.parametrize("bad", [{"epochs": 0}, {"mu": -1.0}, {"schedule": "cosine"}, {"learning_rate": float("nan")}])
 def test_bad_options_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="must be above 0|allowed are 'one_cycle' and 'constant'"):
+    with pytest.raises(ConfigError, match=r"must be above 0|allowed are 'one_cycle' and 'constant'"):
         replace(OPTIONS, **bad)
 
 

@@ -83,7 +83,7 @@ def test_an_unknown_flavour_is_refused() -> None:
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ConfigError, match="truth.form is 'magic'; allowed are neighbour_product"):
+    with pytest.raises(ConfigError, match=r"truth.form is 'magic'; allowed are neighbour_product"):
         make_truth({"form": "magic"}, {})
 
 

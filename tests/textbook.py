@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from truthtag.network import EfficiencyNetwork, GNBlock
 
@@ -26,22 +26,3 @@ def textbook_network(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
     for block in network.blocks:
         x = torch.cat([textbook_block(block, x), x0], dim=-1)
     return network.head(x).squeeze(-1)
-
-
-class ConcatenatedBlock(nn.Module):
-    """A block over a batch of events of one multiplicity that concatenates all ordered pairs, as benchmarks compare."""
-
-    def __init__(self, block: GNBlock) -> None:
-        super().__init__()
-        self.block = block
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return the output for x of shape (m, n, size_in)."""
-        m, n, size = x.shape
-        first = x[:, :, None].expand(m, n, n, size)
-        second = x[:, None].expand(m, n, n, size)
-        keep = ~torch.eye(n, dtype=torch.bool)
-        pairs = torch.cat([first, second], dim=-1)[:, keep]
-        messages = self.block.edge(pairs).view(m, n, n - 1, -1).sum(dim=2)
-        hidden = torch.cat([self.block.merge(messages), self.block.node(x)], dim=-1)
-        return hidden / hidden.norm(dim=-1, keepdim=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -15,13 +15,14 @@ from truthtag.arrays import FloatArray, IntArray
 from truthtag.config import check_edges, edges_of
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
-from truthtag.tables import read_frame, read_metadata, write_frame
+from truthtag.tables import check_columns, read_frame, read_metadata, write_frame
 
 __all__ = ["COLUMNS", "KINDS", "BinnedMap", "fit_map", "read_map", "write_map"]
 
 COLUMNS = ("flavour", "pt_low", "pt_high", "eta_low", "eta_high", "tagged", "total", "efficiency", "low", "high")
 """Columns of a map on disk, a row per bin."""
 
+Axis = Mapping[str, Any] | Sequence[float]
 OUTSIDE = ("clamp", "error")
 
 
@@ -54,6 +55,7 @@ class BinnedMap:
     total: IntArray
     outside: str
     coverage: float
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
 
     def __post_init__(self) -> None:
         for name in ("pt_edges", "eta_edges"):
@@ -63,10 +65,15 @@ class BinnedMap:
             raise ConfigError(msg)
 
     @classmethod
-    def fit(
-        cls, jets: Jets, pt_edges: Sequence[float], eta_edges: Sequence[float], outside: str, coverage: float
-    ) -> BinnedMap:
-        """Count the jets of a tagged sample.
+    def fit(cls, jets: Jets, pt: Axis, eta: Axis, outside: str, coverage: float) -> BinnedMap:
+        """Count the jets of a tagged sample; the options are those of the config.
+
+        Args:
+            jets: A tagged sample.
+            pt: Bin edges [GeV], or ``{bins, low, high}``.
+            eta: Bin edges, or ``{bins, low, high}``.
+            outside: ``clamp`` or ``error``.
+            coverage: Coverage of the interval.
 
         Raises:
             DataError: The sample has no tags, or a jet is outside the axes where that is refused.
@@ -75,13 +82,13 @@ class BinnedMap:
             msg = "the sample has no column 'is_tagged': a map is fitted to tags. Tag it first."
             raise DataError(msg)
         flavours = tuple(int(f) for f in np.unique(jets.flavour))
-        pt, eta = np.asarray(pt_edges, dtype=np.float64), np.asarray(eta_edges, dtype=np.float64)
-        empty = np.zeros((len(flavours), len(pt) - 1, len(eta) - 1), dtype=np.int64)
-        index = cls(flavours, pt, eta, empty, empty, outside, coverage)._index(jets)
+        pt_edges, eta_edges = np.asarray(edges_of(pt)), np.asarray(edges_of(eta))
+        empty = np.zeros((len(flavours), len(pt_edges) - 1, len(eta_edges) - 1), dtype=np.int64)
+        index = cls(flavours, pt_edges, eta_edges, empty, empty, outside, coverage)._index(jets)
         total, tagged = empty.copy(), empty.copy()
         np.add.at(total, index, 1)
         np.add.at(tagged, index, jets.is_tagged.astype(np.int64))
-        return cls(flavours, pt, eta, tagged, total, outside, coverage)
+        return cls(flavours, pt_edges, eta_edges, tagged, total, outside, coverage)
 
     @property
     def values(self) -> FloatArray:
@@ -145,9 +152,14 @@ class BinnedMap:
             }
         )
 
+    @property
+    def policy(self) -> dict[str, Any]:
+        """What the table does not hold: how to treat jets outside the axes, and the coverage of the interval."""
+        return {"outside": self.outside, "coverage": self.coverage}
+
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, outside: str, coverage: float) -> BinnedMap:
-        """Rebuild a map from its table."""
+        """Rebuild a map from its table and policy."""
         flavours = tuple(int(f) for f in np.unique(frame["flavour"]))
         pt, eta = (
             np.r_[np.unique(frame[f"{x}_low"]), frame[f"{x}_high"].max()].astype(np.float64) for x in ("pt", "eta")
@@ -168,18 +180,17 @@ def fit_map(jets: Jets, options: Mapping[str, Any]) -> BinnedMap:
     Raises:
         ConfigError: The kind is unknown.
     """
-    if options["kind"] not in KINDS:
-        msg = f"maps: kind is {options['kind']!r}; allowed are {', '.join(KINDS)}"
+    kind, rest = options["kind"], {key: value for key, value in options.items() if key != "kind"}
+    if kind not in KINDS:
+        msg = f"maps: kind is {kind!r}; allowed are {', '.join(KINDS)}"
         raise ConfigError(msg)
-    return KINDS[options["kind"]].fit(
-        jets, edges_of(options["pt"]), edges_of(options["eta"]), options["outside"], options["coverage"]
-    )
+    return KINDS[kind].fit(jets, **rest)
 
 
 def write_map(fitted: BinnedMap, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a map as Parquet, a row per bin; its policy goes into the metadata."""
-    policy = {"outside": fitted.outside, "coverage": fitted.coverage}
-    write_frame(fitted.to_frame(), path, {**metadata, "map": policy})
+    """Write a map as Parquet, a row per bin; its kind and policy go into the metadata."""
+    kind = next(name for name, known in KINDS.items() if type(fitted) is known)
+    write_frame(fitted.to_frame(), path, {**metadata, "map": {"kind": kind, **fitted.policy}})
 
 
 def read_map(path: str | Path) -> BinnedMap:
@@ -188,12 +199,14 @@ def read_map(path: str | Path) -> BinnedMap:
     Raises:
         DataError: The file is missing, truncated or foreign, or lacks a column.
     """
-    frame = read_frame(path, COLUMNS)
+    frame = read_frame(path)
     policy = read_metadata(path).get("map")
-    if policy is None:
-        msg = f"{path}: does not say what to do with jets outside the axes; fit the map again with truthtag"
+    if policy is None or policy.get("kind") not in KINDS:
+        msg = f"{path}: does not say which of the kinds {', '.join(KINDS)} it is; fit the map again with truthtag"
         raise DataError(msg)
-    return BinnedMap.from_frame(frame, **policy)
+    kind = KINDS[policy.pop("kind")]
+    check_columns(path, [str(name) for name in frame.columns], kind.columns)
+    return kind.from_frame(frame, **policy)
 
 
 def _ratio(part: IntArray, whole: IntArray, otherwise: FloatArray | float) -> FloatArray:

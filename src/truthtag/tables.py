@@ -18,6 +18,7 @@ from truthtag.errors import DataError
 
 __all__ = [
     "METADATA_KEY",
+    "check_columns",
     "read_frame",
     "read_metadata",
     "read_table",

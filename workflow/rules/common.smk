@@ -45,6 +45,18 @@ def shard_events(sample):
     return [(first, min(first + size, total)) for first in range(0, total, size)]
 
 
+def events_of(wildcards):
+    """The events of one shard of a sample."""
+    spans = shard_events(wildcards.sample)
+    number = int(wildcards.shard)
+    if number >= len(spans):
+        raise WorkflowError(
+            f"sample {wildcards.sample} has {len(spans)} shards of {config['events_per_shard']} events, "
+            f"there is no shard {wildcards.shard}"
+        )
+    return spans[number]
+
+
 def shards(sample):
     """The files of a sample."""
     return [f"{RESULTS}/samples/{sample}/{i:04d}.parquet" for i in range(len(shard_events(sample)))]

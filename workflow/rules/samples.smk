@@ -1,14 +1,3 @@
-def events_of(wildcards):
-    spans = shard_events(wildcards.sample)
-    number = int(wildcards.shard)
-    if number >= len(spans):
-        raise WorkflowError(
-            f"sample {wildcards.sample} has {len(spans)} shards of {config['events_per_shard']} events, "
-            f"there is no shard {wildcards.shard}"
-        )
-    return spans[number]
-
-
 rule generate_sample:
     output:
         f"{RESULTS}/samples/{{sample}}/{{shard}}.parquet",

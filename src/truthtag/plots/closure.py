@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure
 
 from truthtag.arrays import FloatArray
 from truthtag.plots.style import FLAVOUR_NAMES, look_of, new_figure, rows_by, split_figure, stamp, style
@@ -20,6 +20,8 @@ AXES = {
     "m_jj": r"$m_{j_1 j_2}$ [GeV]",
     "residual": r"$(\epsilon_\mathrm{true} - \epsilon_\mathrm{predicted})\,/\,\epsilon_\mathrm{true}$",
 }
+HEIGHTS = [2.2, 1]
+WEIGHTED: dict[str, Any] = {"color": "#CC79A7", "linestyle": "-", "marker": "D"}
 LABELS = {"direct": "direct tagging", "true": r"true $\epsilon$"}
 
 
@@ -29,7 +31,8 @@ def draw_jets_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  
         figure = new_figure(8, 12)
         above, below = split_figure(figure, 2, 1, height_ratios=[1, 1.35])
         _residuals(above.subplots(), frame[frame["panel"] == "residual"])
-        with_ratio(below, frame[frame["panel"] == "delta_r"], AXES["delta_r"], "leading jet tagged", (0.72, 1.48))
+        pair = below.subplots(2, 1, sharex=True, height_ratios=HEIGHTS)
+        with_ratio(pair, frame[frame["panel"] == "delta_r"], AXES["delta_r"], "leading jet tagged", (0.72, 1.48))
     return figure
 
 
@@ -37,12 +40,10 @@ def draw_events_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
     """Draw Figure 7: the mass of the two leading jets, both tagged, a panel for each pair of flavours."""
     with style():
         figure = new_figure(17, 12.5)
-        panels = list(frame["panel"].unique())
-        columns = 3
-        parts = split_figure(figure, -(-len(panels) // columns), columns)
-        for part, panel in zip(parts, panels, strict=False):
+        panels = rows_by(frame, "panel")
+        for number, (pair, (panel, rows)) in enumerate(zip(_pairs(figure, len(panels)), panels.items(), strict=True)):
             text = " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-")) + " jets, both tagged"
-            with_ratio(part, frame[frame["panel"] == panel], AXES["m_jj"], text, (0.4, 1.8), legend=panel == panels[0])
+            with_ratio(pair, rows, AXES["m_jj"], text, (0.4, 1.8), legend=number == 0)
     return figure
 
 
@@ -50,10 +51,10 @@ def draw_boson_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure: 
     """Draw Figure 8: Delta R and mass of the two jets of the boson sample."""
     with style():
         figure = new_figure(15, 7.5)
-        left, right = split_figure(figure, 1, 2)
-        for part, panel in ((left, "delta_r"), (right, "m_jj")):
+        panels = rows_by(frame, "panel")
+        for pair, (panel, rows) in zip(_pairs(figure, len(panels), columns=2), panels.items(), strict=True):
             text = "boosted boson, both tagged\nnot in the training sample"
-            with_ratio(part, frame[frame["panel"] == panel], AXES[panel], text, (0.7, 1.75))
+            with_ratio(pair, rows, AXES[panel], text, (0.7, 1.75))
     return figure
 
 
@@ -61,40 +62,41 @@ def draw_weighting(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
     """Draw Figure 1: cutting events away, weighting them, and the statistical error of either."""
     with style():
         figure = new_figure(15, 8)
-        grid = figure.subplots(2, 2, sharex=True, height_ratios=[2.4, 1])
+        grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=[2.4, 1])
         by_name = rows_by(frame, "filled_by")
         everything, direct, weighted = by_name["generated"], by_name["direct"], by_name["true"]
         edges = edges_of(direct)
         pair = " + ".join(FLAVOUR_NAMES.get(name, name) for name in _names(frame["panel"].iloc[0], flavours))
         for axes in grid[0]:
             axes.stairs(everything["yield"], edges, color="0.6", fill=True, alpha=0.45, label="all generated events")
-            axes.set_yscale("log")
-            axes.set_ylabel("events / bin")
-            axes.set_ylim(0.1, 30 * everything["yield"].max())
+            axes.set(yscale="log", ylim=(0.1, 30 * everything["yield"].max()))
+            stamp(axes)
         _points(grid[0, 0], direct, label="direct tagging: the events that pass")
-        _steps(
-            grid[0, 1], weighted, look_of(["map", "gnn"])["gnn"], label=r"every event, weight $\epsilon_1\epsilon_2$"
-        )
-        for axes, one, name in ((grid[1, 0], direct, "direct"), (grid[1, 1], weighted, "weighted")):
+        _steps(grid[0, 1], weighted, WEIGHTED, label=r"every event, weight $\epsilon_1\epsilon_2$ (true $\epsilon$)")
+        for axes, one, color in ((grid[1, 0], direct, "black"), (grid[1, 1], weighted, WEIGHTED["color"])):
             filled = one["yield"].to_numpy() > 0
             relative = np.where(filled, one["error"] / one["yield"].where(filled, 1), np.nan)
-            color = "black" if name == "direct" else look_of(["map", "gnn"])["gnn"]["color"]
             axes.stairs(100 * relative, edges, color=color, linewidth=2, baseline=None)
-            axes.set_ylabel("stat. error [%]")
-            axes.set_ylim(0, 105)
             axes.set_xlabel(AXES["m_jj"])
         for axes, title in zip(grid[0], ("cut", "weight"), strict=True):
             axes.legend(loc="upper right", title=f"{title}: {pair} jets, both tagged", title_fontsize=13)
-            stamp(axes)
+        grid[0, 0].set_ylabel("events / bin")
+        grid[1, 0].set_ylabel("stat. error [%]")
+        grid[1, 0].set_ylim(bottom=0)
         _trim(grid[1, 0], edges)
     return figure
 
 
 def with_ratio(
-    part: SubFigure, frame: pd.DataFrame, label: str, text: str, limits: tuple[float, float], legend: bool = True
+    pair: Sequence[Axes],
+    frame: pd.DataFrame,
+    label: str,
+    text: str,
+    limits: tuple[float, float],
+    legend: bool = True,
 ) -> None:
-    """Draw one closure histogram over its ratios to the truth (to direct tagging where the truth is unknown)."""
-    top, bottom = part.subplots(2, 1, sharex=True, height_ratios=[2.2, 1])
+    """Draw one closure histogram, and below it the ratios to the truth where that is known."""
+    top, bottom = pair
     by_name = rows_by(frame, "filled_by")
     direct = by_name.pop("direct")
     look, edges = look_of(list(by_name)), edges_of(direct)
@@ -102,7 +104,7 @@ def with_ratio(
     if truth is not None:
         top.stairs(truth["yield"], edges, fill=True, color="0.8", label=LABELS["true"])
         band = direct["ratio_error"].to_numpy()
-        bottom.stairs(1 + band, edges, baseline=1 - band, fill=True, color="0.8", label="direct: expected scatter")
+        bottom.stairs(1 + band, edges, baseline=1 - band, fill=True, color="0.8")
     for name, filled in by_name.items():
         if name != "true":
             _steps(top, filled, look[name], label=name)
@@ -115,11 +117,23 @@ def with_ratio(
     if legend:
         top.legend(loc="upper right")
     bottom.axhline(1, color="0.3", linewidth=1)
-    bottom.set_ylim(*limits)
-    bottom.set_ylabel("ratio to true")
-    bottom.set_xlabel(label)
+    bottom.set(ylim=limits, ylabel="ratio to true", xlabel=label)
     stamp(top)
     _trim(bottom, edges)
+
+
+def _pairs(figure: Figure, count: int, columns: int = 3) -> list[tuple[Axes, Axes]]:
+    """Return aligned pairs of axes, each a panel and its ratio pad, row by row."""
+    rows = -(-count // columns)
+    grid = figure.subplots(2 * rows, columns, height_ratios=HEIGHTS * rows, squeeze=False)
+    pairs = [(grid[2 * row, column], grid[2 * row + 1, column]) for row in range(rows) for column in range(columns)]
+    for top, bottom in pairs:
+        top.sharex(bottom)
+        top.tick_params(labelbottom=False)
+    for top, bottom in pairs[count:]:
+        top.remove()
+        bottom.remove()
+    return pairs[:count]
 
 
 def edges_of(frame: pd.DataFrame) -> FloatArray:

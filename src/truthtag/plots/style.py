@@ -87,5 +87,6 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     """Write a figure, whole or not at all; the suffix of the path tells the format."""
     kind = Path(path).suffix.removeprefix(".")
     metadata = {"CreationDate": None} if kind == "pdf" else {}
-    with whole_file(path) as beside:
+    # Fonts are looked up when a figure is written, not when it is drawn.
+    with style(), whole_file(path) as beside:
         figure.savefig(beside, format=kind, dpi=150, metadata=metadata)

@@ -1,0 +1,167 @@
+"""The config at the door."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from conftest import ROOT
+from truthtag.config import check_config, edges_of
+from truthtag.errors import ConfigError
+
+Config = dict[str, Any]
+
+BAD: list[tuple[str, Callable[[Config], Any], str]] = [
+    (
+        "unknown key",
+        lambda c: c["networks"]["gnn"]["architecture"].update(widht=64),
+        r"networks\.gnn\.architecture: unknown key 'widht'\. Allowed: width, blocks, head\. Did you mean 'width'\?",
+    ),
+    ("unknown top key", lambda c: c.update(smaples={}), r"the config: unknown key 'smaples'.*Did you mean 'samples'\?"),
+    (
+        "negative width",
+        lambda c: c["networks"]["gnn"]["architecture"].update(width=-64),
+        r"networks\.gnn\.architecture\.width: -64 is not allowed; it must be at least 4\. Size of the jet",
+    ),
+    (
+        "width of 6",
+        lambda c: c["networks"]["gnn"]["architecture"].update(width=6),
+        r"architecture\.width: 6 is not allowed; it must be a multiple of 4",
+    ),
+    (
+        "edge out of order",
+        lambda c: c["maps"]["map"].update(pt=[20, 100, 50, 600]),
+        r"maps\.map\.pt: edge 2 is 50\.0, not above the edge before it, 100\.0; put them in rising order",
+    ),
+    (
+        "axis upside down",
+        lambda c: c["figures"]["axes"]["m_jj"].update(low=900),
+        r"figures\.axes\.m_jj: edge 1 is .* not above the edge before it, 900\.0",
+    ),
+    (
+        "no such generator",
+        lambda c: c["samples"]["test"].update(generator="mulitjet"),
+        r"samples\.test\.generator: 'mulitjet' is not a generator\. Allowed: multijet, boson\. Did you mean 'multijet'",
+    ),
+    ("no generator", lambda c: c["samples"]["test"].pop("generator"), r"samples\.test: key 'generator' is missing"),
+    ("no training sample", lambda c: c["samples"].pop("train"), r"samples: key 'train' is missing"),
+    ("text for a number", lambda c: c.update(seed="one"), r"seed: 'one' is not allowed; it must be of type integer"),
+    (
+        "unknown process",
+        lambda c: c["generators"]["multijet"].update(process="trijet"),
+        r"generators\.multijet\.process: 'trijet' is not allowed; allowed are multijet, boson",
+    ),
+    (
+        "option of another process",
+        lambda c: c["generators"]["boson"].update(minimum_jets=2),
+        r"generators\.boson: unknown key 'minimum_jets'",
+    ),
+    (
+        "flavour without truth",
+        lambda c: c["truth"]["base"].pop("c"),
+        r"truth\.base: must have an entry for each of b, c, light; missing: c, unknown: none",
+    ),
+    ("two flavours alike", lambda c: c["flavours"].update(c=5), r"flavours: two names share a number"),
+    (
+        "efficiency above 1",
+        lambda c: c["truth"]["base"]["b"].update(amplitude=1.2),
+        r"truth\.base\.b\.amplitude: 1\.2 is not allowed; it must be at most 1",
+    ),
+    (
+        "interval upside down",
+        lambda c: c["generators"]["multijet"]["pt"].update(low=700),
+        r"generators\.multijet\.pt: low is 700 and high is 600\.0; low must be below high",
+    ),
+    (
+        "one name twice",
+        lambda c: c["networks"].update(map=c["networks"]["gnn"]),
+        r"networks\.map: a map has this name too",
+    ),
+    ("reserved name", lambda c: c["maps"].update(true=c["maps"]["map"]), r"maps\.true: this name is taken"),
+    (
+        "unknown policy",
+        lambda c: c["maps"]["map"].update(outside="wrap"),
+        r"maps\.map\.outside: 'wrap' is not allowed; allowed are clamp, error",
+    ),
+    (
+        "unknown flavour in figure 1",
+        lambda c: c["figures"].update(weighting_flavours=["c", "s"]),
+        r"figures\.weighting_flavours: 's' is not a flavour\. Allowed: b, c, light",
+    ),
+]
+
+
+@pytest.mark.parametrize(("what", "spoil", "message"), BAD, ids=[b[0] for b in BAD])
+def test_bad_configs_are_refused_by_path(
+    what: str,
+    spoil: Callable[[Config], Any],
+    message: str,
+    default_config: Config,
+    schema: Config,
+) -> None:
+    config = copy.deepcopy(default_config)
+    spoil(config)
+    with pytest.raises(ConfigError, match=message):
+        check_config(config, schema)
+
+
+def test_all_faults_are_told_at_once(default_config: Config, schema: Config) -> None:
+    config = copy.deepcopy(default_config)
+    config["seed"], config["events_per_shard"] = -1, 0
+    with pytest.raises(ConfigError, match=r"(?s)2 fault\(s\); nothing was started.*events_per_shard: 0.*seed: -1"):
+        check_config(config, schema)
+
+
+def test_defaults_are_filled_in_at_every_depth(default_config: Config, schema: Config) -> None:
+    config = copy.deepcopy(default_config)
+    del config["events_per_shard"]
+    del config["maps"]["map"]["outside"]
+    config["networks"]["gnn"]["training"] = {"epochs": 1, "batch_events": 10, "learning_rate": 0.1}
+    filled = check_config(config, schema)
+    assert filled["events_per_shard"] == 50_000
+    assert filled["maps"]["map"]["outside"] == "clamp"
+    assert filled["networks"]["gnn"]["training"]["mu"] == 1.0
+    assert "mu" not in config["networks"]["gnn"]["training"]
+
+
+def test_every_key_is_described(schema: Config) -> None:
+    def described(part: Config, path: str) -> None:
+        for key, inner in part.get("properties", {}).items():
+            assert "description" in inner or "$ref" in inner or "const" in inner or inner["type"] == "object", (
+                path + key
+            )
+            described(inner, f"{path}{key}.")
+        if isinstance(part.get("additionalProperties"), dict):
+            described(part["additionalProperties"], path)
+
+    described(schema, "")
+    for name, part in schema["$defs"].items():
+        described(part, f"{name}.")
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "config").glob("**/*.yaml")), ids=lambda p: p.stem)
+def test_configs_of_the_project_state_only_what_differs_and_are_valid(
+    path: Path, default_config: Config, schema: Config
+) -> None:
+    def merged(base: Config, over: Config) -> Config:
+        both = {key: merged(base[key], value) for key, value in over.items() if isinstance(base.get(key), dict)}
+        return {**base, **over, **both}
+
+    config = yaml.safe_load(path.read_text())
+    filled = check_config(merged(default_config, config), schema)
+    assert path.name == "config.yaml" or filled["results"].startswith("results/")
+
+
+def test_results_folders_differ() -> None:
+    folders = [yaml.safe_load(p.read_text())["results"] for p in (ROOT / "config").glob("**/*.yaml")]
+    assert len(set(folders)) == len(folders)
+
+
+def test_axes_can_be_lists_or_equal_bins() -> None:
+    assert edges_of([0, 1, 5]) == [0, 1, 5]
+    assert edges_of({"bins": 3, "low": -1, "high": 0.5}) == [-1, -0.5, 0, 0.5]

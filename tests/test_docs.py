@@ -1,0 +1,40 @@
+"""The prose agrees with the project."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from conftest import ROOT
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md"), *ROOT.glob("results/*.md")])
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_every_make_target_named_in_the_readme_exists() -> None:
+    rules = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    for page in PAGES:
+        named = set(re.findall(r"`make ([a-z-]+)", page.read_text()))
+        assert named <= rules, page.name
+
+
+def test_make_help_lists_every_target() -> None:
+    text = subprocess.run(["make", "help"], cwd=ROOT, text=True, capture_output=True, check=True).stdout
+    for target in ("run", "report", "test", "lint", "format", "bench", "lock", "clean", "help"):
+        assert re.search(rf"^  make {target} ", text, re.MULTILINE), target
+
+
+def test_every_key_of_the_config_is_explained() -> None:
+    """config/README.md is made from the schema; 'make docs' writes it anew."""
+    from docs.config_page import page
+
+    assert (ROOT / "config/README.md").read_text() == page()

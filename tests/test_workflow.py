@@ -1,0 +1,279 @@
+"""The whole workflow on a tiny config: what comes out, when it runs again, how it refuses and resumes."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import torch
+import yaml
+
+from conftest import ROOT
+from truthtag.ensemble import Ensemble
+from truthtag.jets import read_jets
+from truthtag.maps import COLUMNS, read_map
+
+FIGURES = ("fig1", "fig2", "fig3", "fig6", "fig7", "fig8", "training")
+TIMES = ["seconds", "events_per_second"]
+
+
+class Workplace:
+    """A copy of the workflow in a folder of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("Snakefile", "workflow", "config", "profiles", "envs", "src"):
+            source = ROOT / name
+            copy = shutil.copytree if source.is_dir() else shutil.copy
+            copy(source, folder / name)
+
+    def run(
+        self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
+    ) -> subprocess.CompletedProcess[str]:
+        """Run snakemake to its end."""
+        return subprocess.run(self.command(*arguments, cores=cores, config=config), **self.options, timeout=600)  # noqa: PLW1510
+
+    def command(self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml") -> list[str]:
+        """Return the command line of a run."""
+        configs = ["--configfile", *config.split()]
+        return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), *configs]
+
+    @property
+    def options(self) -> dict[str, object]:
+        """Where and how a command runs; jobs must find this copy of the library, not the installed one."""
+        env = {**os.environ, "PYTHONPATH": str(self.folder / "src")}
+        return {"cwd": self.folder, "env": env, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+
+    def plan(self, *arguments: str, config: str = "config/tiny.yaml") -> dict[str, int]:
+        """Return how many jobs of each rule would run."""
+        outcome = self.run("--dry-run", *arguments, config=config)
+        assert outcome.returncode == 0, outcome.stdout
+        table = re.search(r"Job stats:\n.*?\n-.*?\n(.*?)\n\n", outcome.stdout, re.DOTALL)
+        rows = [line.split() for line in table[1].splitlines()] if table else []
+        return {name: int(count) for name, count in rows if name not in ("total", "all")}
+
+    def overlay(self, name: str, **changes: object) -> str:
+        """Write a config that changes the tiny one, and return both as arguments."""
+        (self.folder / "config" / name).write_text(yaml.safe_dump(changes))
+        return f"config/tiny.yaml config/{name}"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """A workplace where the tiny config has run on two cores."""
+    place = Workplace(tmp_path_factory.mktemp("finished"))
+    outcome = place.run()
+    assert outcome.returncode == 0, outcome.stdout
+    return place
+
+
+@pytest.fixture
+def copy(finished: Workplace, tmp_path: Path) -> Workplace:
+    """A copy of the finished workplace that a test may spoil; times of files are kept."""
+    shutil.copytree(finished.folder, tmp_path / "copy")
+    place = Workplace.__new__(Workplace)
+    place.folder = tmp_path / "copy"
+    return place
+
+
+def test_everything_promised_comes_out(finished: Workplace) -> None:
+    results = finished.folder / "results/tiny"
+    for figure in FIGURES:
+        for kind in ("png", "pdf", "csv"):
+            assert (results / "figures" / f"{figure}.{kind}").stat().st_size > 500, (figure, kind)
+    jets = read_jets(results / "samples/test")
+    assert jets.n_events == 3000
+    assert sorted(p.name for p in (results / "samples/test").iterdir()) == ["0000.parquet", "0001.parquet"]
+    assert tuple(pd.read_parquet(results / "maps/map.parquet")) == COLUMNS
+    history = pd.read_parquet(results / "networks/gnn/seed_1.history.parquet")
+    assert list(history) == [
+        "epoch", "train_loss", "validation_loss", "learning_rate", "seconds", "events_per_second", "best",
+    ]  # fmt: skip
+    summary = pd.read_csv(results / "tables/summary.csv")
+    assert not summary.duplicated(["sample", "efficiency", "flavour"]).any()
+    assert len(summary) == 4 * 2 * 4
+    assert set(summary["flavour"]) == {"all", "b", "c", "light"}
+    assert {"jets", "regret", "residual_mean", "residual_rms", "log_loss"} <= set(summary)
+    fig7 = pd.read_csv(results / "figures/fig7.csv")
+    assert list(fig7["panel"].unique()) == ["b-b", "b-c", "b-light", "c-c", "c-light", "light-light"]
+
+
+def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
+    """A map file and the network files are enough to predict, and predictions lie beside their jets, row by row."""
+    results = finished.folder / "results/tiny"
+    for sample in ("train", "validation", "test", "boson"):
+        jets = read_jets(results / "samples" / sample)
+        by_map = pd.read_parquet(results / "predictions" / sample / "map.parquet")
+        by_gnn = pd.read_parquet(results / "predictions" / sample / "gnn.parquet")
+        assert list(by_map) == ["event", "efficiency"]
+        assert list(by_gnn) == ["event", "efficiency", "efficiency_std"]
+        assert np.array_equal(by_map["event"], jets.per_jet("event"))
+        assert np.array_equal(by_map["efficiency"], read_map(results / "maps/map.parquet").efficiency(jets))
+        ensemble = Ensemble.load(sorted((results / "networks/gnn").glob("seed_*.pt")))
+        mean, std = ensemble.mean_and_std(jets)
+        np.testing.assert_allclose(by_gnn["efficiency"], mean, rtol=1e-6)
+        np.testing.assert_allclose(by_gnn["efficiency_std"], std, rtol=1e-3, atol=1e-7)
+
+
+def test_pandas_opens_every_artefact(finished: Workplace) -> None:
+    files = list((finished.folder / "results").rglob("*.parquet"))
+    assert len(files) == 6 + 1 + 2 + 8
+    for path in files:
+        assert len(pd.read_parquet(path)) > 0, path
+
+
+def test_one_core_gives_the_same_numbers(finished: Workplace, copy: Workplace) -> None:
+    shutil.rmtree(copy.folder / "results")
+    outcome = copy.run(cores=1)
+    assert outcome.returncode == 0, outcome.stdout
+    for path in (finished.folder / "results/tiny").rglob("*.parquet"):
+        other = copy.folder / path.relative_to(finished.folder)
+        one, two = (pq.read_table(p).to_pandas().drop(columns=TIMES, errors="ignore") for p in (path, other))
+        pd.testing.assert_frame_equal(one, two, check_exact=True)
+    for path in (finished.folder / "results/tiny/networks").rglob("*.pt"):
+        one, two = (torch.load(p, weights_only=True) for p in (path, copy.folder / path.relative_to(finished.folder)))
+        assert all(torch.equal(one["state"][key], two["state"][key]) for key in one["state"])
+    for path in (finished.folder / "results/tiny/tables").glob("*.csv"):
+        assert path.read_bytes() == (copy.folder / path.relative_to(finished.folder)).read_bytes()
+
+
+def test_a_finished_run_does_nothing_again(finished: Workplace) -> None:
+    assert finished.plan() == {}
+
+
+def test_touching_code_and_notes_runs_nothing(copy: Workplace) -> None:
+    for path in (*copy.folder.glob("workflow/**/*.py"), *copy.folder.glob("src/**/*.py")):
+        path.write_text("# A note.\n" + path.read_text())
+    assert copy.plan() == {}
+
+
+def edit(copy: Workplace, module: str) -> None:
+    path = copy.folder / "src/truthtag" / module
+    path.write_text(path.read_text() + "\n\nEDITED = True\n")
+
+
+def test_an_edit_runs_what_uses_it_and_nothing_else(copy: Workplace) -> None:
+    edit(copy, "plots/style.py")
+    assert copy.plan() == {"draw_figure": 7}
+    edit(copy, "tagging.py")
+    assert set(copy.plan()) == {"summary", "figure_numbers", "closure", "render_tables", "draw_figure"}
+    edit(copy, "training.py")
+    assert copy.plan()["train_network"] == 2
+    assert "generate_sample" not in copy.plan()
+
+
+def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
+    config = copy.overlay("axis.yaml", maps={"map": {"outside": "error"}})
+    plan = copy.plan(config=config)
+    assert plan["fit_map"] == 1
+    assert "train_network" not in plan
+    assert "generate_sample" not in plan
+
+
+def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> None:
+    longer = copy.overlay("longer.yaml", samples={"test": {"generator": "multijet", "events": 5000}})
+    before = read_jets(copy.folder / "results/tiny/samples/test")
+    # 3,000 events are shards of 2,000 and 1,000: the second grows, a third is new, the first stays.
+    assert copy.plan("results/tiny/predictions/test/map.parquet", config=longer) == {
+        "generate_sample": 2,
+        "predict_map": 1,
+    }
+    outcome = copy.run("results/tiny/predictions/test/map.parquet", config=longer)
+    assert outcome.returncode == 0, outcome.stdout
+    after = read_jets(copy.folder / "results/tiny/samples/test")
+    assert after.n_events == 5000
+    assert np.array_equal(after.pt[: before.n_jets], before.pt)
+    shorter = copy.overlay("shorter.yaml", samples={"test": {"generator": "multijet", "events": 1500}})
+    outcome = copy.run("results/tiny/predictions/test/map.parquet", config=shorter)
+    assert outcome.returncode == 0, outcome.stdout
+    assert read_jets(copy.folder / "results/tiny/samples/test").n_events == 1500
+
+
+def test_a_bad_config_starts_nothing(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    config = place.overlay("bad.yaml", networks={"gnn": {"architecture": {"width": -64}}}, sede=1)
+    outcome = place.run(config=config)
+    assert outcome.returncode != 0
+    assert "the config: unknown key 'sede'" in outcome.stdout
+    assert "networks.gnn.architecture.width: -64 is not allowed; it must be at least 4" in outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -> None:
+    shard = copy.folder / "results/tiny/samples/train/0001.parquet"
+    shard.write_bytes(shard.read_bytes()[:2000])
+    outcome = copy.run("results/tiny/maps/map.parquet")
+    assert outcome.returncode != 0
+    assert "0001.parquet: cannot be read as Parquet" in outcome.stdout
+    assert "Delete it" in outcome.stdout or "delete it and make it again" in outcome.stdout
+    assert not (copy.folder / "results/tiny/maps/map.parquet").exists()
+    assert not list((copy.folder / "results/tiny/maps").iterdir())
+    shard.unlink()
+    assert copy.run("results/tiny/maps/map.parquet").returncode == 0
+
+
+def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
+    target = "results/tiny/networks/gnn/seed_0.pt"
+    config = copy.overlay("longer.yaml", networks={"gnn": {"training": {"epochs": 40}}})
+    checkpoint = copy.folder / "results/tiny/networks/gnn/seed_0.checkpoint.pt"
+    process = subprocess.Popen(copy.command(target, config=config), start_new_session=True, **copy.options)
+    deadline = time.monotonic() + 120
+    while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert checkpoint.exists(), "the run ended before it could be killed"
+    assert copy.run("--unlock", config=config).returncode == 0
+    outcome = copy.run(target, config=config)
+    assert outcome.returncode == 0, outcome.stdout
+    log = (copy.folder / "results/tiny/logs/networks/gnn/seed_0.log").read_text()
+    assert re.search(r"going on from .*seed_0\.checkpoint\.pt after \d+ epochs", log)
+    assert not checkpoint.exists()
+    resumed = torch.load(copy.folder / target, weights_only=True)["state"]
+    (copy.folder / target).unlink()
+    assert copy.run(target, config=config).returncode == 0
+    log = (copy.folder / "results/tiny/logs/networks/gnn/seed_0.log").read_text()
+    assert "going on" not in log
+    straight = torch.load(copy.folder / target, weights_only=True)["state"]
+    assert all(torch.equal(resumed[key], straight[key]) for key in straight)
+
+
+def test_the_paper_config_plans_the_paper(tmp_path: Path) -> None:
+    plan = Workplace(tmp_path).plan(config="config/paper.yaml")
+    assert plan["train_network"] == 20
+    assert plan["generate_sample"] == 10 + 1 + 10 + 10
+
+
+def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    samples = {name: {"events": 1500} for name in ("train", "validation", "test", "boson")}
+    small = {"seeds": 2, "architecture": {"width": 32}, "training": {"epochs": 2, "batch_events": 500}}
+    (tmp_path / "config/shrunken.yaml").write_text(yaml.safe_dump({"samples": samples, "networks": {"gnn": small}}))
+    outcome = place.run("results/paper/tables/summary.csv", config="config/paper.yaml config/shrunken.yaml")
+    assert outcome.returncode == 0, outcome.stdout
+    content = torch.load(tmp_path / "results/paper/networks/gnn/seed_1.pt", weights_only=True)
+    assert content["provenance"]["training"]["schedule"] == "constant"
+    assert not content["provenance"]["training"]["rotate_phi"]
+
+
+def test_the_example_in_the_docs_runs(finished: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The blocks of docs/inspect.md, top to bottom, as a reader would run them after a run."""
+    text = (ROOT / "docs/inspect.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(blocks) == 7
+    monkeypatch.chdir(finished.folder)
+    code = "\n".join(blocks).replace('Path("results")', 'Path("results/tiny")')
+    names: dict[str, object] = {}
+    exec(compile(code, "docs/inspect.md", "exec"), names)  # noqa: S102
+    assert {"map_", "gnn", "weight", "tagged"} <= names.keys()
