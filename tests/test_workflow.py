@@ -218,7 +218,7 @@ def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -
     assert "0001.parquet: cannot be read as Parquet" in outcome.stdout
     assert "Delete it" in outcome.stdout or "delete it and make it again" in outcome.stdout
     assert not (copy.folder / "results/tiny/maps/map.parquet").exists()
-    assert not list((copy.folder / "results/tiny/maps").iterdir())
+    assert not list(copy.folder.glob("results/tiny/maps/*"))
     shard.unlink()
     assert copy.run("results/tiny/maps/map.parquet").returncode == 0
 
