@@ -225,7 +225,7 @@ def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -
 
 def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
     target = "results/tiny/networks/gnn/seed_0.pt"
-    config = copy.overlay("longer.yaml", networks={"gnn": {"training": {"epochs": 40}}})
+    config = copy.overlay("longer.yaml", networks={"gnn": {"threads": 2, "training": {"epochs": 40}}})
     checkpoint = copy.folder / "results/tiny/networks/gnn/seed_0.checkpoint.pt"
     process = subprocess.Popen(copy.command(target, config=config), start_new_session=True, **copy.options)
     deadline = time.monotonic() + 120
@@ -245,6 +245,8 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
     assert copy.run(target, config=config).returncode == 0
     log = (copy.folder / "results/tiny/logs/networks/gnn/seed_0.log").read_text()
     assert "going on" not in log
+    assert "3000 events" in log
+    assert "2 threads" in log
     straight = torch.load(copy.folder / target, weights_only=True)["state"]
     assert all(torch.equal(resumed[key], straight[key]) for key in straight)
 

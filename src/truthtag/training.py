@@ -240,6 +240,11 @@ class Training:
         self.since_best = 0
 
     @property
+    def size(self) -> int:
+        """Number of trainable parameters."""
+        return sum(p.numel() for p in self.network.parameters())
+
+    @property
     def finished(self) -> bool:
         """Whether all epochs are done, or the validation loss has not fallen for too long."""
         patience = self.options.patience

@@ -22,6 +22,7 @@ if __name__ == "__main__":
         options = Options(**params.training)
         seed = (params.base_seed, snakemake.wildcards.network, int(snakemake.wildcards.seed))
         training = Training(architecture, options, events, seed)
+        log.info("%d events, %d parameters, %d threads", events.count, training.size, torch.get_num_threads())
 
         checkpoint = Path(params.checkpoint)
         identity = {"run": digest([params.architecture, params.training, seed, params.code]), "events": events.digest()}
