@@ -24,3 +24,6 @@ rule all:
         FIGURE_FILES,
         TABLES,
         PREDICTIONS,
+        NETWORKS,
+        MAPS,
+        SAMPLES,

@@ -279,3 +279,12 @@ def test_the_example_in_the_docs_runs(finished: Workplace, monkeypatch: pytest.M
     names: dict[str, object] = {}
     exec(compile(code, "docs/inspect.md", "exec"), names)  # noqa: S102
     assert {"map_", "gnn", "weight", "tagged"} <= names.keys()
+
+
+def test_the_report_holds_figures_captions_and_tables(copy: Workplace) -> None:
+    outcome = copy.run("--report", "results/tiny/report.html")
+    assert outcome.returncode == 0, outcome.stdout
+    page = (copy.folder / "results/tiny/report.html").read_text()
+    for text in ("what weighting buys", "What weighting buys (the paper", "bends away from 1", "summary and closure"):
+        assert text in page, text
+    assert not re.search(r"<(script|link)[^>]+(src|href)=.https?:", page), "the page needs the network"

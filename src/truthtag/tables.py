@@ -152,9 +152,9 @@ tr:hover {{ background: #f2f2f2; }}
 
 
 def render_page(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return an HTML page of tables under their titles, numbers to four significant digits."""
+    """Return an HTML page of tables under their titles, numbers to five significant digits."""
     body = "\n".join(
-        f"<h2>{title}</h2>\n<div>{table.to_html(index=False, border=0, float_format='{:.4g}'.format, na_rep='–')}</div>"
+        f"<h2>{title}</h2>\n<div>{table.to_html(index=False, border=0, float_format='{:.5g}'.format, na_rep='–')}</div>"
         for title, table in tables.items()
     )
     return PAGE.format(body=body)

@@ -4,7 +4,7 @@ TABLES = [f"{RESULTS}/tables/{name}" for name in ("summary.csv", "summary_in_ran
 
 rule summary:
     input:
-        samples=[path for sample in config["samples"] for path in shards(sample)],
+        samples=SAMPLES,
         predictions=PREDICTIONS,
     output:
         all_jets=f"{RESULTS}/tables/summary.csv",

@@ -7,6 +7,15 @@ FIGURE_SAMPLES = {
     "fig7": ["test"],
     "fig8": ["boson"],
 }
+FIGURE_TITLES = {
+    "fig1": "what weighting buys",
+    "fig2": "universality",
+    "fig3": "the true efficiency",
+    "fig6": "single jets: residuals, Delta R",
+    "fig7": "pairs of jets: mass by flavour",
+    "fig8": "boosted boson: Delta R, mass",
+    "training": "losses by epoch",
+}
 FIGURES = [*FIGURE_SAMPLES, "training"]
 FIGURE_FILES = [f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "csv")]
 HISTORIES = {
@@ -73,7 +82,7 @@ rule draw_figure:
             f"{RESULTS}/figures/{{figure}}.png",
             caption="../report/figure.rst",
             category="Figures",
-            labels={"figure": "{figure}"},
+            labels=lambda wildcards: {"figure": wildcards.figure, "shows": FIGURE_TITLES[wildcards.figure]},
         ),
         pdf=f"{RESULTS}/figures/{{figure}}.pdf",
     log:

@@ -1,3 +1,6 @@
+MAPS = [f"{RESULTS}/maps/{map}.parquet" for map in config["maps"]]
+
+
 rule fit_map:
     input:
         train=shards("train"),

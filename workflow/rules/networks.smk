@@ -1,3 +1,6 @@
+NETWORKS = [path for network in config["networks"] for path in networks(network)]
+
+
 rule train_network:
     input:
         train=shards("train"),

@@ -1,3 +1,6 @@
+SAMPLES = [path for sample in config["samples"] for path in shards(sample)]
+
+
 rule generate_sample:
     output:
         f"{RESULTS}/samples/{{sample}}/{{shard}}.parquet",
