@@ -72,8 +72,8 @@ def flops_per_event(architecture: Architecture, counts: np.ndarray, split: bool)
     """
     network = EfficiencyNetwork(architecture)
     jets, pairs = counts.mean(), (counts * (counts - 1)).mean()
-    total = weights(network.head) * jets
-    for block in network.blocks:
+    total = weights(network.body.head) * jets
+    for block in network.body.blocks:
         first = block.edge[0].weight.numel()
         total += (weights(block.node) + weights(block.merge)) * jets
         total += (weights(block.edge) - first) * pairs + first * (jets if split else pairs)

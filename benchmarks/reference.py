@@ -33,7 +33,7 @@ class ConcatenatedNetwork(nn.Module):
         parts = []
         for rows, (m, n) in zip(batch.features.split(sizes), batch.shape, strict=True):
             x0 = x = self.network.standardise(rows.view(m, n, -1))
-            for block in self.network.blocks:
+            for block in self.network.body.blocks:
                 x = torch.cat([concatenated_block(block, x), x0], dim=-1)
-            parts.append(self.network.head(x).flatten())
+            parts.append(self.network.body.head(x).flatten())
         return torch.cat(parts)

@@ -16,6 +16,7 @@ from truthtag.closure import (
     Entries,
     closure_histogram,
     closure_test,
+    compare_likelihoods,
     dijet,
     excess_loss,
     relative_residual,
@@ -65,6 +66,16 @@ def test_summary_by_hand() -> None:
     assert np.isnan(table.loc["c", "regret"])
     with pytest.raises(DataError, match="needs the columns 'efficiency_true' and 'is_tagged'"):
         summarise(make_jets([2], efficiency_true=None), {}, FLAVOURS, np.ones(2, dtype=bool))
+
+
+def test_likelihoods_prefer_the_truth(sample: Jets) -> None:
+    true = sample.efficiency_true
+    table = compare_likelihoods(sample.is_tagged, {"true": true, "less": true * 0.8, "same": true.copy()})
+    table = table.set_index("efficiency")
+    assert table.loc["true", "difference"] == table.loc["same", "significance"] == 0
+    assert table.loc["less", "significance"] > 5
+    expected = excess_loss(true, true * 0.8).mean()
+    assert table.loc["less", "difference"] == pytest.approx(expected, abs=4 * table.loc["less", "error"])
 
 
 def test_the_truth_has_no_regret(sample: Jets) -> None:

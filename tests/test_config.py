@@ -20,7 +20,7 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
     (
         "unknown key",
         lambda c: c["networks"]["gnn"]["architecture"].update(widht=64),
-        r"networks\.gnn\.architecture: unknown key 'widht'\. Allowed: width, blocks, head\. Did you mean 'width'\?",
+        r"networks\.gnn\.architecture: unknown key 'widht'\. Allowed: .*Did you mean 'width'\?",
     ),
     ("unknown top key", lambda c: c.update(smaples={}), r"the config: unknown key 'smaples'.*Did you mean 'samples'\?"),
     (
@@ -65,6 +65,22 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         "flavour without truth",
         lambda c: c["truth"]["base"].pop("c"),
         r"truth\.base: must have an entry for each of b, c, light; missing: c, unknown: none",
+    ),
+    (
+        "form without its option",
+        lambda c: c["truth"].update(form="nearest_neighbour"),
+        r"truth\.pt_half: nearest_neighbour needs it",
+    ),
+    ("option of no form", lambda c: c["truth"].update(pt_half=100), r"truth\.pt_half: .*no other form has it"),
+    (
+        "unknown jet to read",
+        lambda c: c["figures"]["reading"].update(flavour="tau"),
+        r"figures\.reading\.flavour: 'tau' is not a flavour",
+    ),
+    (
+        "unknown edge feature",
+        lambda c: c["networks"]["gnn_geometric"]["architecture"].update(edge_features=["mass"]),
+        r"edge_features\.0: 'mass' is not allowed; allowed are delta_eta, delta_phi, delta_r",
     ),
     ("two flavours alike", lambda c: c["flavours"].update(c=5), r"flavours: two names share a number"),
     (

@@ -12,12 +12,14 @@ from matplotlib.figure import Figure
 
 from conftest import make_jets
 from truthtag.errors import DataError
-from truthtag.figures import NUMBERS, Inputs, flavour_pairs, nearest_distance
+from truthtag.figures import NUMBERS, Inputs, flavour_pairs
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r
 from truthtag.maps import fit_map
+from truthtag.network import Architecture, EfficiencyNetwork
 from truthtag.plots import DRAWINGS, save_figure
-from truthtag.truth import NeighbourProduct
+from truthtag.reading import read_factors
+from truthtag.truth import NeighbourProduct, nearest_jet
 
 
 @pytest.fixture(scope="module")
@@ -43,13 +45,16 @@ def test_pairs_of_flavours_in_the_papers_order() -> None:
 
 def test_nearest_distance_is_the_smallest() -> None:
     jets = make_jets([1, 2, 5])
-    nearest = nearest_distance(jets)
+    which, nearest = nearest_jet(jets)
     assert np.isinf(nearest[0])
+    assert which[0] == -1
     for e in (1, 2):
         members = range(jets.offsets[e], jets.offsets[e + 1])
         for i in members:
             distances = [delta_r(jets.eta[i], jets.phi[i], jets.eta[j], jets.phi[j]) for j in members if j != i]
             assert nearest[i] == pytest.approx(min(distances))
+            assert jets.event_of_jet[which[i]] == e != 0
+            assert which[i] != i
 
 
 def test_figure_1_holds_every_event_of_the_pair_once(numbers: dict[str, pd.DataFrame], sample: Jets) -> None:
@@ -112,7 +117,7 @@ def test_figure_7_splits_all_events_by_flavour(numbers: dict[str, pd.DataFrame],
     assert frame["panel"].nunique() == 6
 
 
-@pytest.mark.parametrize("name", [name for name in DRAWINGS if name != "training"])
+@pytest.mark.parametrize("name", [name for name in DRAWINGS if name in NUMBERS])
 def test_figures_are_drawn_with_labels_and_units(name: str, numbers: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     figure = DRAWINGS[name](numbers[name], ["b", "c", "light"])
     check_figure(figure, tmp_path / f"{name}.png")
@@ -155,9 +160,28 @@ def test_what_cannot_be_drawn_is_refused(inputs: Inputs) -> None:
     with pytest.raises(DataError, match="figure 6 compares with the true efficiency; the sample 'test' has no column"):
         NUMBERS["fig6"](Inputs(unknown, inputs.efficiencies, inputs.truth, inputs.flavours, inputs.options))
 
-    class Other:
-        def efficiency(self, jets: Jets) -> np.ndarray:
-            return np.zeros(jets.n_jets)
 
-    with pytest.raises(DataError, match=r"figure 3 draws the two parts of Eq\. 2; Other has no such parts"):
-        NUMBERS["fig3"](Inputs({}, {}, Other(), inputs.flavours, inputs.options))
+def test_factors_of_an_untrained_network_are_those_that_predict(inputs: Inputs, tmp_path: Path) -> None:
+    architecture = Architecture(kind="factorised", width=8, head=(8,), edge_features=("delta_r",))
+    networks = [EfficiencyNetwork(architecture), EfficiencyNetwork(architecture)]
+    jet = {"pt": 100.0, "eta": 0.5, "flavour": 5}
+    frame = read_factors(networks, inputs.truth, inputs.flavours, jet, np.array([100.0, 200.0]), np.array([0.0, 0.4]))
+    assert len(frame) == 3 * (2 + 2)
+    pair = make_jets([2], pt=np.full(2, 100.0), eta=np.full(2, 0.5), phi=np.array([0.0, 0.4]), flavour=np.array([5, 4]))
+    base = frame[(frame["panel"] == "base") & (frame["flavour"] == "b")].iloc[0]
+    factor = frame[(frame["panel"] == "factor") & (frame["flavour"] == "c") & (frame["x"] == 0.4)].iloc[0]
+    one, two = (network.efficiency(pair)[0] for network in networks)
+    alone = [network.efficiency(pair.take(slice(0, 1)).with_columns(**single(pair)))[0] for network in networks]
+    assert base["mean"] == pytest.approx(np.mean(alone), rel=1e-5)
+    assert factor["mean"] == pytest.approx(np.mean([one / alone[0], two / alone[1]]), rel=1e-5)
+    assert base["true"] == pytest.approx(inputs.truth.own(5, np.array([100.0]), np.array([0.5]))[0])
+    assert factor["true"] == pytest.approx(1 - 0.30 * np.exp(-((0.4 / 0.6) ** 2) / 2))
+    check_figure(DRAWINGS["factors"](frame, ["b", "c", "light"]), tmp_path / "factors.png")
+    with pytest.raises(DataError, match="kind 'graph' has no factors to read"):
+        read_factors([EfficiencyNetwork(Architecture(16))], inputs.truth, inputs.flavours, jet, *[np.ones(1)] * 2)
+
+
+def single(pair: Jets) -> dict[str, Any]:
+    """Return the columns of the first jet of a pair, alone in its event."""
+    names = list(pair.jet_columns)
+    return {"offsets": np.array([0, 1]), **{name: getattr(pair, name)[:1] for name in names}}

@@ -18,6 +18,7 @@ from conftest import make_jets
 from truthtag.efficiency import Efficiency
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets, concatenate
+from truthtag.kinematics import delta_phi, store_phi
 from truthtag.network import (
     Architecture,
     Batch,
@@ -28,13 +29,20 @@ from truthtag.network import (
     save_network,
 )
 
-SMALL = Architecture(width=16, blocks=2, head=(8,))
+EDGES = ("delta_eta", "delta_phi", "delta_r")
+SEEN = ("pt", "eta", "flavour")
+KINDS = {
+    "gnn": Architecture(width=16, blocks=2, head=(8,)),
+    "gnn_geometric": Architecture(width=16, blocks=2, head=(8,), inputs=SEEN, edge_features=EDGES, hidden=12),
+    "gnn_factorised": Architecture(kind="factorised", width=16, head=(8,), inputs=SEEN, edge_features=EDGES),
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
 
 
-def small_network(**changes: Any) -> EfficiencyNetwork:
+def small_network(kind: str = "gnn", **changes: Any) -> EfficiencyNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
-        network = EfficiencyNetwork(SMALL, **changes)
+        network = EfficiencyNetwork(KINDS[kind], **changes)
     network.standardise.fit(features(make_jets([3, 4, 5])))
     return network.eval()
 
@@ -45,27 +53,24 @@ def test_parameters_of_appendix_b() -> None:
 
 def test_layer_sizes_of_appendix_b() -> None:
     network = EfficiencyNetwork(Architecture(width=256))
-    for block, d_in in zip(network.blocks, [4, 260, 260, 260], strict=True):
+    for block, d_in in zip(network.body.blocks, [4, 260, 260, 260], strict=True):
         pair, single = (2 * d_in + 128) // 2, (d_in + 128) // 2
         assert sizes(block.edge) == [(2 * d_in, pair), (pair, pair), (pair, 128)]
         assert sizes(block.node) == [(d_in, single), (single, 128)]
         assert sizes(block.merge) == [(128, 128), (128, 128)]
         assert isinstance(block.edge[-1], torch.nn.Tanh)
-    assert sizes(network.head) == [(260, 256), (256, 128), (128, 50), (50, 1)]
+    assert sizes(network.body.head) == [(260, 256), (256, 128), (128, 50), (50, 1)]
 
 
 def sizes(layers: torch.nn.Sequential) -> list[tuple[int, int]]:
     return [(one.in_features, one.out_features) for one in layers if isinstance(one, torch.nn.Linear)]
 
 
-@given(st.lists(st.integers(1, 7), min_size=1, max_size=8), st.integers(0, 1000))
-def test_equals_the_textbook(counts: list[int], seed: int) -> None:
-    jets, network = make_jets(counts, seed), small_network()
+@given(st.sampled_from(list(KINDS)), st.lists(st.integers(1, 7), min_size=1, max_size=8), st.integers(0, 1000))
+def test_equals_the_textbook(kind: str, counts: list[int], seed: int) -> None:
+    jets, network = make_jets(counts, seed), small_network(kind, mu=2.0)
     rows = features(jets)
-    expected = [
-        torch.sigmoid(textbook_network(network, rows[a:b]).double())
-        for a, b in zip(jets.offsets[:-1], jets.offsets[1:], strict=True)
-    ]
+    expected = [textbook_network(network, rows[a:b]) for a, b in zip(jets.offsets[:-1], jets.offsets[1:], strict=True)]
     np.testing.assert_allclose(network.efficiency(jets), torch.cat(expected).detach().numpy(), atol=1e-5)
 
 
@@ -75,8 +80,9 @@ def test_block_and_its_gradients_equal_the_textbook(width: int) -> None:
     x = torch.randn(20, width + 4, requires_grad=True)
     shape = [(2, 1), (3, 2), (4, 3)]
     fast = block(x, shape)
+    none = [[torch.zeros(0)] * 3] * 3
     starts = [0, 1, 2, 4, 6, 8, 11, 14, 17, 20]
-    slow = torch.cat([textbook_block(block, x[a:b]) for a, b in itertools.pairwise(starts)])
+    slow = torch.cat([textbook_block(block, x[a:b], none) for a, b in itertools.pairwise(starts)])
     torch.testing.assert_close(fast, slow, atol=1e-5, rtol=0)
     weight = torch.randn_like(fast)
     gradients = [
@@ -92,9 +98,9 @@ def test_the_reference_of_the_benchmarks_is_the_same_function() -> None:
     torch.testing.assert_close(ConcatenatedNetwork(network)(batch), network(batch), atol=1e-5, rtol=0)
 
 
-@given(st.integers(1, 7), st.randoms(use_true_random=False))
-def test_jets_may_be_permuted(n: int, random: Any) -> None:
-    network, jets = small_network(), make_jets([n])
+@given(st.sampled_from(list(KINDS)), st.integers(1, 7), st.randoms(use_true_random=False))
+def test_jets_may_be_permuted(kind: str, n: int, random: Any) -> None:
+    network, jets = small_network(kind), make_jets([n])
     order = list(range(n))
     random.shuffle(order)
     rows = features(jets)
@@ -104,14 +110,32 @@ def test_jets_may_be_permuted(n: int, random: Any) -> None:
     torch.testing.assert_close(permuted, straight[order], atol=1e-5, rtol=1e-4)
 
 
-def test_other_events_change_nothing() -> None:
-    network, jets = small_network(), make_jets([3, 1, 4, 3])
+@given(st.sampled_from(["gnn_geometric", "gnn_factorised"]), st.floats(-10, 10), st.integers(0, 100))
+def test_rotations_change_nothing_where_the_network_sees_differences(kind: str, angle: float, seed: int) -> None:
+    jets, network = make_jets([1, 2, 4], seed), small_network(kind)
+    turned = jets.with_columns(phi=store_phi(jets.phi.astype(np.float64) + angle))
+    # phi is stored in float32: that rounding is all that is left, and close to Delta phi = pi it can flip the sign.
+    seam = np.abs(np.abs(delta_phi(jets.phi[:, None], jets.phi[None, :])) - np.pi) < 1e-5
+    if not seam.any():
+        np.testing.assert_allclose(network.efficiency(turned), network.efficiency(jets), rtol=2e-5)
+
+
+def test_a_rotation_does_change_what_sees_phi() -> None:
+    jets, network = make_jets([2, 4]), small_network("gnn")
+    turned = jets.with_columns(phi=store_phi(jets.phi.astype(np.float64) + 1))
+    assert np.abs(network.efficiency(turned) / network.efficiency(jets) - 1).max() > 1e-3
+
+
+@every_kind
+def test_other_events_change_nothing(kind: str) -> None:
+    network, jets = small_network(kind), make_jets([3, 1, 4, 3])
     alone = np.concatenate([network.efficiency(jets.take(slice(i, i + 1))) for i in range(4)])
     np.testing.assert_allclose(network.efficiency(jets), alone, rtol=1e-5)
 
 
-def test_other_jets_of_the_event_do_change_it() -> None:
-    network, jets = small_network(), make_jets([3])
+@every_kind
+def test_other_jets_of_the_event_do_change_it(kind: str) -> None:
+    network, jets = small_network(kind), make_jets([3])
     lonely = jets.take(slice(0, 1)).with_columns(offsets=np.array([0, 1, 2, 3]), event=np.arange(3), weight=np.ones(3))
     assert np.all(np.abs(network.efficiency(jets) - network.efficiency(lonely)) > 1e-6)
 
@@ -123,11 +147,27 @@ def test_without_blocks_a_jet_is_alone() -> None:
     np.testing.assert_allclose(network.efficiency(jets), network.efficiency(lonely), rtol=1e-6)
 
 
-def test_events_of_zero_one_and_many_jets() -> None:
-    eff = small_network().efficiency(make_jets([0, 1, 30]))
+@every_kind
+def test_events_of_zero_one_and_many_jets(kind: str) -> None:
+    eff = small_network(kind).efficiency(make_jets([0, 1, 30]))
     assert eff.shape == (31,)
     assert np.all((eff > 0) & (eff < 1))
-    assert small_network().efficiency(make_jets([])).shape == (0,)
+    assert small_network(kind).efficiency(make_jets([])).shape == (0,)
+    alone = Batch(features(make_jets([1, 1])), [(2, 1)])
+    small_network(kind)(alone).sum().backward()
+
+
+def test_a_lone_jet_of_a_factorised_network_has_its_own_efficiency() -> None:
+    network, jets = small_network("gnn_factorised"), make_jets([1, 3])
+    batch = Batch(features(jets), [(1, 1), (1, 3)])
+    with torch.inference_mode():
+        x = network.standardise(batch.features)[:, network.seen]
+        base, factors = network.body.parts(x, batch.shape, network.edges(batch))
+    assert factors.shape == (6,)
+    assert (factors < 0).all()
+    eff = network.efficiency(jets)
+    assert eff[0] == pytest.approx(float(base[0].exp()), rel=1e-5)
+    assert (eff[1:] < base[1:].exp().numpy()).all()
 
 
 @pytest.mark.parametrize("mu", [0.1, 1.0, 30.0])
@@ -135,14 +175,18 @@ def test_efficiency_is_corrected_for_mu(mu: float) -> None:
     jets = make_jets([2, 3])
     score = small_network().efficiency(jets)
     np.testing.assert_allclose(small_network(mu=mu).efficiency(jets), mu * score / (1 - score + mu * score), rtol=1e-6)
+    # The product of a factorised network is the efficiency itself, whatever mu.
+    factorised = [small_network("gnn_factorised", mu=m).efficiency(jets) for m in (mu, 1.0)]
+    np.testing.assert_allclose(*factorised, rtol=1e-5)
 
 
-def test_a_file_is_enough_to_predict(few: Jets, tmp_path: Path) -> None:
-    network = small_network(mu=2.0)
+@every_kind
+def test_a_file_is_enough_to_predict(kind: str, few: Jets, tmp_path: Path) -> None:
+    network = small_network(kind, mu=2.0)
     save_network(network, tmp_path / "seed_0.pt", {"seed": 1})
     assert np.array_equal(load_network(tmp_path / "seed_0.pt").efficiency(few), network.efficiency(few))
     content = torch.load(tmp_path / "seed_0.pt", weights_only=True)
-    assert content["architecture"] == {"width": 16, "blocks": 2, "head": (8,)}
+    assert Architecture(**content["architecture"]) == KINDS[kind]
     assert content["provenance"] == {"seed": 1}
 
 
@@ -176,9 +220,20 @@ def test_inputs_that_cannot_be_scaled_are_refused() -> None:
         small_network().standardise.fit(features(jets))
 
 
-@pytest.mark.parametrize("bad", [{"width": -64}, {"width": 6}, {"width": 0}, {"blocks": -1}, {"head": (0,)}])
-def test_bad_sizes_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"multiple of 4|sizes cannot be negative"):
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ({"width": -64}, "width is -64; it must be a positive multiple of 4"),
+        ({"width": 6}, "width is 6; it must be a positive multiple of 4"),
+        ({"blocks": -1}, "has -1 blocks"),
+        ({"head": (0,)}, r"layers of no size"),
+        ({"kind": "tree"}, "kind is 'tree'; allowed are graph, factorised"),
+        ({"inputs": ["pt", "charge"]}, "inputs has 'charge'; allowed are pt, eta, phi, flavour"),
+        ({"edge_features": ["mass"]}, "edge_features has 'mass'; allowed are delta_eta, delta_phi, delta_r"),
+    ],
+)
+def test_bad_architectures_are_refused(bad: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
         Architecture(**bad)
 
 

@@ -122,7 +122,7 @@ def assert_same_weights(a: Training, b: Training) -> None:
 
 def test_same_seed_same_weights_other_seed_other_weights(few: Jets) -> None:
     assert_same_weights(run(few), run(few))
-    head = "head.0.weight"
+    head = "body.head.0.weight"
     assert not torch.equal(weights(run(few))[head], weights(run(few, seed=(1, "gnn", 1)))[head])
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from conftest import make_jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
-from truthtag.kinematics import store_phi
-from truthtag.truth import GaussianBase, NearbyDip, NeighbourProduct, make_truth, tag
+from truthtag.kinematics import delta_r, store_phi
+from truthtag.truth import GaussianBase, NearbyDip, NearestNeighbour, NeighbourProduct, make_truth, tag
 
 TABLE = {5: (0.80, 160, 280, 1.8), 4: (0.25, 180, 300, 2.0), 0: (0.02, 250, 400, 2.5)}
 DIPS = {5: (0.45, 0.7), 4: (0.30, 0.6), 0: (0.15, 0.5)}
@@ -76,6 +76,28 @@ def test_a_neighbour_on_top_takes_its_depth() -> None:
     assert light_jet == pytest.approx(0.02 * math.exp(-((90 / 400) ** 2) / 2) * 0.55)
 
 
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=6), st.integers(0, 1000))
+def test_only_the_nearest_counts_where_efficiencies_do_not_factorise(counts: list[int], seed: int) -> None:
+    jets, full = make_jets(counts, seed), default_truth()
+    truth = NearestNeighbour(full.base, full.correction, pt_half=150.0)
+    eff = truth.efficiency(jets)
+    for first, last in zip(jets.offsets[:-1], jets.offsets[1:], strict=True):
+        for i in range(first, last):
+            others = [j for j in range(first, last) if j != i]
+            pt, flavour = float(jets.pt[i]), int(jets.flavour[i])
+            expected = full.base[flavour](pt, float(jets.eta[i]))
+            if others:
+                distances = [float(delta_r(jets.eta[i], jets.phi[i], jets.eta[j], jets.phi[j])) for j in others]
+                k = others[int(np.argmin(distances))]
+                depth, reach = DIPS[int(jets.flavour[k])]
+                expected *= 1 - pt / (pt + 150) * depth * math.exp(-((min(distances) / reach) ** 2) / 2)
+                assert expected == pytest.approx(
+                    truth.own(flavour, pt, float(jets.eta[i]))
+                    * truth.factor(int(jets.flavour[k]), np.array(min(distances)), pt)
+                )
+            assert eff[i] == pytest.approx(expected)
+
+
 def test_an_unknown_flavour_is_refused() -> None:
     jets = make_jets([2], flavour=np.array([5, 15]))
     with pytest.raises(DataError, match=r"knows the flavours \[0, 4, 5\], a jet has 15 \(1 such jets\).*drop those"):
@@ -83,7 +105,7 @@ def test_an_unknown_flavour_is_refused() -> None:
 
 
 def test_an_unknown_form_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"truth.form is 'magic'; allowed are neighbour_product"):
+    with pytest.raises(ConfigError, match=r"truth.form is 'magic'; allowed are neighbour_product, nearest_neighbour"):
         make_truth({"form": "magic"}, {})
 
 

@@ -23,7 +23,8 @@ from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
 from truthtag.maps import COLUMNS, read_map
 
-FIGURES = ("fig1", "fig2", "fig3", "fig6", "fig7", "fig8", "training")
+FIGURES = ("fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "training")
+NETWORKS = ("gnn", "gnn_geometric", "gnn_factorised")
 TIMES = ["seconds", "events_per_second"]
 
 
@@ -101,7 +102,10 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
     ]  # fmt: skip
     summary = pd.read_csv(results / "tables/summary.csv")
     assert not summary.duplicated(["sample", "efficiency", "flavour"]).any()
-    assert len(summary) == 4 * 2 * 4
+    assert len(summary) == 4 * 4 * 4
+    likelihood = pd.read_csv(results / "tables/likelihood.csv")
+    assert len(likelihood) == 4 * 4
+    assert (likelihood.groupby("sample")["difference"].min() == 0).all()
     assert set(summary["flavour"]) == {"all", "b", "c", "light"}
     assert {"jets", "regret", "residual_mean", "residual_rms", "log_loss"} <= set(summary)
     fig7 = pd.read_csv(results / "figures/fig7.csv")
@@ -127,7 +131,7 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
 
 def test_pandas_opens_every_artefact(finished: Workplace) -> None:
     files = list((finished.folder / "results").rglob("*.parquet"))
-    assert len(files) == 6 + 1 + 2 + 8
+    assert len(files) == 6 + 1 + 6 + 16
     for path in files:
         assert len(pd.read_parquet(path)) > 0, path
 
@@ -164,11 +168,11 @@ def edit(copy: Workplace, module: str) -> None:
 
 def test_an_edit_runs_what_uses_it_and_nothing_else(copy: Workplace) -> None:
     edit(copy, "plots/style.py")
-    assert copy.plan() == {"draw_figure": 7}
+    assert copy.plan() == {"draw_figure": 8}
     edit(copy, "tagging.py")
     assert set(copy.plan()) == {"summary", "figure_numbers", "closure", "render_tables", "draw_figure"}
     edit(copy, "training.py")
-    assert copy.plan()["train_network"] == 2
+    assert copy.plan()["train_network"] == 6
     assert "generate_sample" not in copy.plan()
 
 
@@ -253,7 +257,7 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
 
 def test_the_paper_config_plans_the_paper(tmp_path: Path) -> None:
     plan = Workplace(tmp_path).plan(config="config/paper.yaml")
-    assert plan["train_network"] == 20
+    assert plan["train_network"] == 3 * 20
     assert plan["generate_sample"] == 10 + 1 + 10 + 10
 
 
@@ -261,7 +265,9 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     samples = {name: {"events": 1500} for name in ("train", "validation", "test", "boson")}
     small = {"seeds": 2, "architecture": {"width": 32}, "training": {"epochs": 2, "batch_events": 500}}
-    (tmp_path / "config/shrunken.yaml").write_text(yaml.safe_dump({"samples": samples, "networks": {"gnn": small}}))
+    (tmp_path / "config/shrunken.yaml").write_text(
+        yaml.safe_dump({"samples": samples, "networks": dict.fromkeys(NETWORKS, small)})
+    )
     outcome = place.run("results/paper/tables/summary.csv", config="config/paper.yaml config/shrunken.yaml")
     assert outcome.returncode == 0, outcome.stdout
     content = torch.load(tmp_path / "results/paper/networks/gnn/seed_1.pt", weights_only=True)

@@ -1,6 +1,8 @@
-"""The network of Appendix B as a textbook writes it: one event, all ordered pairs side by side. Slow, and plain."""
+"""The networks as a textbook writes them: one event, one ordered pair after the other. Slow, and plain."""
 
 from __future__ import annotations
+
+import math
 
 import torch
 from torch import Tensor
@@ -8,12 +10,20 @@ from torch import Tensor
 from truthtag.network import EfficiencyNetwork, GNBlock
 
 
-def textbook_block(block: GNBlock, x: Tensor) -> Tensor:
-    """Return the output of a block for one event, x of shape (n, size_in)."""
+def geometry(network: EfficiencyNetwork, a: Tensor, b: Tensor) -> Tensor:
+    """Return the edge features of one ordered pair, from the unscaled columns pt, eta, phi, flavour."""
+    d_eta, d_phi = float(b[1] - a[1]), float(b[2] - a[2])
+    d_phi -= 2 * math.pi * math.floor((d_phi + math.pi) / (2 * math.pi))
+    known = {"delta_eta": d_eta, "delta_phi": d_phi, "delta_r": math.hypot(d_eta, d_phi)}
+    return torch.tensor([known[name] for name in network.architecture.edge_features])
+
+
+def textbook_block(block: GNBlock, x: Tensor, edges: list[list[Tensor]]) -> Tensor:
+    """Return the output of a block for one event, x of shape (n, size_in), a list of edge features per jet."""
     n = len(x)
     collected = []
     for i in range(n):
-        messages = [block.edge(torch.cat([x[i], x[j]])) for j in range(n) if j != i]
+        messages = [block.edge(torch.cat([x[i], x[j], edges[i][j]])) for j in range(n) if j != i]
         total = torch.stack(messages).sum(dim=0) if messages else torch.zeros(block.merge[0].in_features)
         collected.append(torch.cat([block.merge(total), block.node(x[i])]))
     hidden = torch.stack(collected)
@@ -21,8 +31,18 @@ def textbook_block(block: GNBlock, x: Tensor) -> Tensor:
 
 
 def textbook_network(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
-    """Return the logits of one event's jets, rows of shape (n, 4)."""
-    x0 = x = (rows - network.standardise.mean) / network.standardise.scale
-    for block in network.blocks:
-        x = torch.cat([textbook_block(block, x), x0], dim=-1)
-    return network.head(x).squeeze(-1)
+    """Return the efficiencies of one event's jets, rows of shape (n, 4)."""
+    n, body = len(rows), network.body
+    x0 = x = ((rows - network.standardise.mean) / network.standardise.scale)[:, network.seen]
+    edges = [[geometry(network, a, b) for b in rows] for a in rows]
+    if network.architecture.kind == "factorised":
+        eff = torch.sigmoid(body.base(x)).squeeze(-1)
+        for i in range(n):
+            for j in range(n):
+                if j != i:
+                    eff[i] = eff[i] * torch.sigmoid(body.factor(torch.cat([x[i], x[j], edges[i][j]]))).squeeze()
+        return eff
+    for block in body.blocks:
+        x = torch.cat([textbook_block(block, x, edges), x0], dim=-1)
+    score = torch.sigmoid(body.head(x)).squeeze(-1)
+    return network.mu * score / (1 - score + network.mu * score)

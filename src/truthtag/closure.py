@@ -23,6 +23,7 @@ __all__ = [
     "Entries",
     "closure_histogram",
     "closure_test",
+    "compare_likelihoods",
     "dijet",
     "excess_loss",
     "relative_residual",
@@ -105,6 +106,39 @@ def summarise(
                     "log_loss": loss[inside].mean() if some else np.nan,
                 }
             )
+    return pd.DataFrame(rows)
+
+
+def compare_likelihoods(is_tagged: BoolArray, efficiencies: Mapping[str, FloatArray]) -> pd.DataFrame:
+    r"""Compare efficiencies by how probable they make the tags that were seen; no truth is needed.
+
+    With :math:`\ell_i` the log-loss of jet i and k the efficiency of the lowest mean loss, the difference
+    :math:`d = \langle \ell - \ell^{(k)} \rangle` has the error :math:`\sigma(\ell - \ell^{(k)}) / \sqrt{N}`: both see the same jets.
+    An assumption built into one estimator, that efficiencies factorise, say, is refuted where a freer one is better by many errors.
+
+    Args:
+        is_tagged: The tags, shape (n_jets,).
+        efficiencies: Predicted efficiencies by name, each of shape (n_jets,).
+
+    Returns:
+        A row per efficiency: ``log_loss``, its ``difference`` to the lowest and the ``error`` of that [nats/jet], and
+        ``significance``, their ratio (0 for the lowest).
+    """
+    losses = {name: tag_loss(is_tagged, eff) for name, eff in efficiencies.items()}
+    best = min(losses, key=lambda name: float(losses[name].mean()))
+    rows = []
+    for name, loss in losses.items():
+        excess = loss - losses[best]
+        difference, error = float(excess.mean()), float(excess.std() / np.sqrt(len(excess)))
+        rows.append(
+            {
+                "efficiency": name,
+                "log_loss": float(loss.mean()),
+                "difference": difference,
+                "error": error,
+                "significance": difference / error if error > 0 else 0.0,
+            }
+        )
     return pd.DataFrame(rows)
 
 

@@ -61,12 +61,18 @@ def faults(config: Mapping[str, Any]) -> Iterator[str]:
                 f"truth.{part}: must have an entry for each of {', '.join(flavours)}; "
                 f"missing: {', '.join(missing) or 'none'}, unknown: {', '.join(unknown) or 'none'}"
             )
+    if (config["truth"]["form"] == "nearest_neighbour") != ("pt_half" in config["truth"]):
+        yield "truth.pt_half: nearest_neighbour needs it, and no other form has it"
     yield from _name_faults(config)
     yield from _edge_faults(config)
     yield from _interval_faults("generators", generators)
-    for flavour in config["figures"]["weighting_flavours"]:
+    figures = config["figures"]
+    named = [("weighting_flavours", f) for f in figures["weighting_flavours"]] + [
+        ("reading.flavour", figures["reading"]["flavour"])
+    ]
+    for key, flavour in named:
         if flavour not in flavours:
-            yield f"figures.weighting_flavours: {flavour!r} is not a flavour. Allowed: {', '.join(flavours)}"
+            yield f"figures.{key}: {flavour!r} is not a flavour. Allowed: {', '.join(flavours)}"
 
 
 def edges_of(axis: Mapping[str, Any] | Sequence[float]) -> list[float]:

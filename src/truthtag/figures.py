@@ -15,10 +15,9 @@ from truthtag.closure import Entries, closure_histogram, closure_test, dijet, re
 from truthtag.config import edges_of
 from truthtag.errors import DataError
 from truthtag.jets import Jets
-from truthtag.kinematics import delta_r
-from truthtag.truth import NeighbourProduct, Truth
+from truthtag.truth import Truth, nearest_jet
 
-__all__ = ["NUMBERS", "Inputs", "closure_table", "flavour_pairs", "nearest_distance"]
+__all__ = ["NUMBERS", "Inputs", "closure_table", "flavour_pairs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,18 +54,6 @@ def flavour_pairs(flavours: Mapping[str, int]) -> list[tuple[str, str]]:
     return [(first, second) for i, first in enumerate(names) for second in names[i:]]
 
 
-def nearest_distance(jets: Jets) -> FloatArray:
-    """Return Delta R of each jet to the nearest other jet of its event, infinite where it is alone."""
-    nearest = np.full(jets.n_jets, np.inf)
-    for _, index in jets.buckets():
-        for i in range(index.shape[1]):
-            for j in range(index.shape[1]):
-                if i != j:
-                    a, b = index[:, i], index[:, j]
-                    nearest[a] = np.minimum(nearest[a], delta_r(jets.eta[a], jets.phi[a], jets.eta[b], jets.phi[b]))
-    return nearest
-
-
 def weighting(inputs: Inputs) -> pd.DataFrame:
     """Figure 1: the mass of the two leading jets, filled directly and weighted, for one pair of flavours."""
     first, second = inputs.options["weighting_flavours"]
@@ -94,7 +81,7 @@ def universality(inputs: Inputs) -> pd.DataFrame:
             raise DataError(msg)
         inside = jets.flavour == flavour
         edges = inputs.edges("delta_r")
-        count = np.histogram(nearest_distance(jets)[inside], edges)[0]
+        count = np.histogram(nearest_jet(jets)[1][inside], edges)[0]
         density = count / inside.sum() / np.diff(edges)
         parts.append(
             _rows(sample, "density", "generated", edges, density, np.sqrt(count) / inside.sum() / np.diff(edges))
@@ -116,17 +103,14 @@ def universality(inputs: Inputs) -> pd.DataFrame:
 
 def true_efficiency(inputs: Inputs) -> pd.DataFrame:
     """Figure 3: the true efficiency of a jet alone over (pT, eta), and the factor of a neighbour over Delta R."""
-    truth = inputs.truth
-    if not isinstance(truth, NeighbourProduct):
-        msg = f"figure 3 draws the two parts of Eq. 2; {type(truth).__name__} has no such parts"
-        raise DataError(msg)
+    truth, reading = inputs.truth, inputs.options["reading"]
     pt_edges, eta_edges, r_edges = inputs.edges("pt_fine"), inputs.edges("eta_fine"), inputs.edges("delta_r")
     pt, eta = (x.ravel() for x in np.meshgrid(_centres(pt_edges), _centres(eta_edges), indexing="ij"))
     parts = []
     for name, flavour in inputs.flavours.items():
         parts.append(
             pd.DataFrame(
-                {"panel": "base", "flavour": name, "pt": pt, "eta": eta, "efficiency": truth.base[flavour](pt, eta)}
+                {"panel": "base", "flavour": name, "pt": pt, "eta": eta, "efficiency": truth.own(flavour, pt, eta)}
             )
         )
         parts.append(
@@ -135,7 +119,7 @@ def true_efficiency(inputs: Inputs) -> pd.DataFrame:
                     "panel": "correction",
                     "flavour": name,
                     "delta_r": r_edges,
-                    "factor": truth.correction[flavour](r_edges),
+                    "factor": truth.factor(flavour, r_edges, reading["pt"]),
                 }
             )
         )

@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+from typing import Any, TypeVar, cast
+
 import numpy as np
 
 from truthtag.arrays import FloatArray
 
-__all__ = ["delta_phi", "delta_r", "invariant_mass", "store_phi", "wrap_phi"]
+__all__ = ["delta_phi", "delta_r", "invariant_mass", "store_phi", "turn", "wrap_phi"]
+
+Array = TypeVar("Array")
+
+
+def turn(phi: Array) -> Array:
+    r"""Bring angles near :math:`[-\pi, \pi)`, up to rounding; for arrays of numpy and tensors of torch alike.
+
+    .. math:: (\phi + \pi) \bmod 2\pi - \pi
+    """
+    return cast("Array", (cast("Any", phi) + np.pi) % (2 * np.pi) - np.pi)
 
 
 def wrap_phi(phi: FloatArray) -> FloatArray:
     r"""Bring an azimuthal angle into :math:`[-\pi, \pi)`.
-
-    .. math:: \phi - 2\pi \lfloor (\phi + \pi) / 2\pi \rfloor
 
     Args:
         phi: Angles of any shape [rad].
@@ -25,7 +35,7 @@ def wrap_phi(phi: FloatArray) -> FloatArray:
         array([ 0.        , -3.14159265, -2.28318531])
     """
     phi = np.asarray(phi, dtype=np.float64)
-    wrapped = phi - 2 * np.pi * np.floor((phi + np.pi) / (2 * np.pi))
+    wrapped = turn(phi)
     # Rounding can land exactly on an end of the interval, or just beside it.
     wrapped = np.where(wrapped >= np.pi, -np.pi, wrapped)
     return np.maximum(wrapped, -np.pi)

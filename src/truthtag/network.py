@@ -1,9 +1,9 @@
-"""The network of Appendix B: graph blocks over the jets of an event, then an efficiency per jet."""
+"""Networks that see all jets of an event: the graph blocks of Appendix B, and two relatives that know geometry."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -17,25 +17,39 @@ from torch import Tensor, nn
 from truthtag.arrays import FloatArray
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
+from truthtag.kinematics import turn
 from truthtag.tables import whole_file
 
 __all__ = [
+    "BODIES",
+    "EDGE_FEATURES",
     "FEATURES",
     "Architecture",
     "Batch",
     "EfficiencyNetwork",
+    "FactorisedBody",
     "GNBlock",
+    "GraphBody",
     "Standardise",
     "features",
     "load_network",
+    "pair_geometry",
+    "pair_linear",
     "save_network",
+    "sum_neighbours",
 ]
 
 FEATURES = ("pt", "eta", "phi", "flavour")
-"""What the network sees of each jet, in this order."""
+"""What a network can see of each jet, in this order."""
+
+EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
+"""What a network can see of each ordered pair of jets: neighbour minus jet."""
+
+Shape = Sequence[tuple[int, int]]
 
 FORMAT = "truthtag network 1"
 PREDICTION_EVENTS = 1_000
+HARMLESS = 3.0
 
 
 class Batch(NamedTuple):
@@ -47,33 +61,55 @@ class Batch(NamedTuple):
     """
 
     features: Tensor
-    shape: Sequence[tuple[int, int]]
+    shape: Shape
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """Sizes of the layers.
+    """Sizes of the layers, and what they see.
 
     Args:
         width: Size of the jet representation between blocks; a multiple of 4.
         blocks: Number of graph blocks; with none the network sees one jet at a time.
         head: Sizes of the hidden layers of the jet efficiency network.
+        kind: ``graph``, the blocks of Appendix B, or ``factorised``, a jet's own efficiency times a factor per neighbour.
+        inputs: What each jet shows of itself, some of :data:`FEATURES`.
+        edge_features: What each pair shows beside its two jets, some of :data:`EDGE_FEATURES`.
+        hidden: Size of the hidden layers of pair and node networks; by default that of Appendix B.
 
     Raises:
-        ConfigError: A size is not allowed.
+        ConfigError: A size or a name is not allowed.
     """
 
     width: int = 256
     blocks: int = 4
     head: tuple[int, ...] = (256, 128, 50)
+    kind: str = "graph"
+    inputs: tuple[str, ...] = FEATURES
+    edge_features: tuple[str, ...] = ()
+    hidden: int | None = None
 
     def __post_init__(self) -> None:
+        # Configs and files hold lists.
+        for name in ("head", "inputs", "edge_features"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         if self.width < 4 or self.width % 4:
             msg = f"network width is {self.width}; it must be a positive multiple of 4 (Appendix B halves it twice)"
             raise ConfigError(msg)
-        if self.blocks < 0 or any(size < 1 for size in self.head):
-            msg = f"network has {self.blocks} blocks and head {self.head}; sizes cannot be negative, nor layers empty"
+        if self.blocks < 0 or any(size < 1 for size in (*self.head, self.hidden or 1)):
+            msg = (
+                f"network has {self.blocks} blocks, head {self.head} and hidden {self.hidden}; "
+                "there cannot be fewer than no blocks, nor layers of no size"
+            )
             raise ConfigError(msg)
+        if self.kind not in BODIES:
+            msg = f"network kind is {self.kind!r}; allowed are {', '.join(BODIES)}"
+            raise ConfigError(msg)
+        for name, allowed in (("inputs", FEATURES), ("edge_features", EDGE_FEATURES)):
+            for value in getattr(self, name):
+                if value not in allowed:
+                    msg = f"network {name} has {value!r}; allowed are {', '.join(allowed)}"
+                    raise ConfigError(msg)
 
 
 def mlp(sizes: Sequence[int], last: nn.Module | None = None) -> nn.Sequential:
@@ -129,77 +165,177 @@ class Standardise(nn.Module):
 class GNBlock(nn.Module):
     r"""One graph block: each jet is updated by all other jets of its event.
 
-    .. math:: h_i = \left[\mathrm{MLP}_3\Big(\sum_{j \ne i} \mathrm{MLP}_1(x_i, x_j)\Big),\; \mathrm{MLP}_2(x_i)\right],
+    .. math:: h_i = \left[\mathrm{MLP}_3\Big(\sum_{j \ne i} \mathrm{MLP}_1(x_i, x_j, e_{ij})\Big),\; \mathrm{MLP}_2(x_i)\right],
         \quad h_i \to h_i / |h_i|
 
-    Source: Appendix B and Figure 9 of arXiv:2004.02665. The first layer of MLP1 is linear in the concatenated pair, so
-    it is computed per jet and added per pair: :math:`W [x_i; x_j] = A x_i + B x_j`. The neighbours of a jet are met by
-    rolling the jet axis, which needs no indices.
+    Source: Appendix B and Figure 9 of arXiv:2004.02665, where messages have no edge features e.
 
     Args:
         size_in: Size of the input representation.
         size_out: Size of the output representation; a multiple of 4.
+        n_edge: Number of edge features.
+        hidden: Size of hidden layers; by default that of Appendix B, the mean of what goes in and out.
     """
 
-    def __init__(self, size_in: int, size_out: int) -> None:
+    def __init__(self, size_in: int, size_out: int, n_edge: int = 0, hidden: int | None = None) -> None:
         super().__init__()
-        half = size_out // 2
-        pair, single = (2 * size_in + half) // 2, (size_in + half) // 2
-        self.message_size = half
-        self.edge = mlp([2 * size_in, pair, pair, half], last=nn.Tanh())
+        half, n_pair = size_out // 2, 2 * size_in + n_edge
+        pair, single = (hidden, hidden) if hidden else ((n_pair + half) // 2, (size_in + half) // 2)
+        self.edge = mlp([n_pair, pair, pair, half], last=nn.Tanh())
         self.node = mlp([size_in, single, half], last=nn.Tanh())
         self.merge = mlp([half, half, half], last=nn.Tanh())
 
-    def forward(self, x: Tensor, shape: Sequence[tuple[int, int]]) -> Tensor:
+    def forward(self, x: Tensor, shape: Shape, edges: Tensor | None = None) -> Tensor:
         """Return the updated representation.
 
         Args:
             x: Representation of the jets, shape (n_jets, size_in).
             shape: Which rows make an event, as in :class:`Batch`.
+            edges: Features of the ordered pairs, shape (n_pairs, n_edge), in the order of :func:`pair_linear`.
 
         Returns:
             Rows of unit Euclidean norm, shape (n_jets, size_out).
         """
-        collected = self.merge(self.messages(x, shape))
-        return F.normalize(torch.cat([collected, self.node(x)], dim=-1), dim=-1)
-
-    def messages(self, x: Tensor, shape: Sequence[tuple[int, int]]) -> Tensor:
-        """Sum MLP1 over the other jets of each jet's event, shape (n_jets, size_out / 2)."""
-        first = self.edge[0]
-        weight, bias = cast("Tensor", first.weight), cast("Tensor", first.bias)
-        to_self, to_other = weight.chunk(2, dim=1)
-        own, other = F.linear(x, to_self, bias), F.linear(x, to_other)
-        sizes = [m * n for m, n in shape]
-        pairs = [
-            rolled
-            for a, b, (m, n) in zip(torch.split(own, sizes), torch.split(other, sizes), shape, strict=True)
-            for rolled in _ordered_pairs(a.view(m, n, -1), b.view(m, n, -1))
-        ]
-        if not pairs:
-            return x.new_zeros(len(x), self.message_size)
-        values: Tensor = self.edge[1:](torch.cat(pairs))
-        parts = torch.split(values, [(n - 1) * m * n for m, n in shape])
-        return torch.cat([_sum_neighbours(part, m, n) for part, (m, n) in zip(parts, shape, strict=True)])
+        first, rest = cast("nn.Linear", self.edge[0]), self.edge[1:]
+        messages = sum_neighbours(rest(pair_linear(first, x, shape, edges)), shape)
+        return F.normalize(torch.cat([self.merge(messages), self.node(x)], dim=-1), dim=-1)
 
 
-def _ordered_pairs(own: Tensor, other: Tensor) -> Iterable[Tensor]:
-    """Add each jet to each other jet of its event: n - 1 tensors of shape (m * n, size)."""
-    m, n, size = own.shape
-    for k in range(1, n):
-        yield (own + other.roll(-k, dims=1)).view(m * n, size)
+def pair_linear(layer: nn.Linear, x: Tensor, shape: Shape, edges: Tensor | None = None) -> Tensor:
+    r"""Apply a linear layer to all ordered pairs of jets of the same event, without putting the pairs together.
+
+    .. math:: W [x_i; x_j; e_{ij}] + b = (A x_i + b) + B x_j + C e_{ij}
+
+    so that the two large products are made per jet, not per pair. Jets meet their neighbours by rolling the jet axis,
+    which needs no indices.
+
+    Args:
+        layer: The layer.
+        x: Representation of the jets, shape (n_jets, size).
+        shape: Which rows make an event, as in :class:`Batch`.
+        edges: Features of the pairs, shape (n_pairs, n_edge), or None.
+
+    Returns:
+        A row per ordered pair, shape (n_pairs, size_out): for each multiplicity n, the pairs (i, i + 1) of all jets i of
+        all events, then (i, i + 2), up to (i, i + n - 1), counted in a circle.
+    """
+    size = x.shape[-1]
+    to_self, to_other, to_edge = layer.weight.tensor_split([size, 2 * size], dim=1)
+    own, other = F.linear(x, to_self, layer.bias), F.linear(x, to_other)
+    sizes = [m * n for m, n in shape]
+    pairs = [
+        (a.view(m, n, -1) + b.view(m, n, -1).roll(-k, dims=1)).view(m * n, -1)
+        for a, b, (m, n) in zip(torch.split(own, sizes), torch.split(other, sizes), shape, strict=True)
+        for k in range(1, n)
+    ]
+    out = torch.cat(pairs) if pairs else own[:0]
+    return out if edges is None else out + F.linear(edges, to_edge)
 
 
-def _sum_neighbours(values: Tensor, m: int, n: int) -> Tensor:
-    """Undo :func:`_ordered_pairs`, summing over the neighbours: shape (m * n, size)."""
-    return values.view(n - 1, m * n, values.shape[-1]).sum(dim=0)
+def sum_neighbours(values: Tensor, shape: Shape) -> Tensor:
+    """Sum over the neighbours of each jet.
+
+    Args:
+        values: A row per ordered pair, in the order of :func:`pair_linear`, shape (n_pairs, size).
+        shape: Which jets make an event, as in :class:`Batch`.
+
+    Returns:
+        A row per jet, shape (n_jets, size); zero for a jet that is alone.
+    """
+    parts = torch.split(values, [(n - 1) * m * n for m, n in shape])
+    return torch.cat(
+        [part.view(n - 1, m * n, values.shape[-1]).sum(dim=0) for part, (m, n) in zip(parts, shape, strict=True)]
+    )
+
+
+def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | None:
+    r"""Compute the edge features of all ordered pairs, in the order of :func:`pair_linear`.
+
+    Args:
+        rows: The jets, the columns of :data:`FEATURES`, neither shifted nor scaled, shape (n_jets, 4).
+        shape: Which rows make an event, as in :class:`Batch`.
+        names: Which of :data:`EDGE_FEATURES`.
+
+    Returns:
+        Neighbour minus jet, :math:`\Delta\phi` wrapped, shape (n_pairs, len(names)); None where no name is given.
+    """
+    if not names:
+        return None
+    eta, phi = rows[:, FEATURES.index("eta")], rows[:, FEATURES.index("phi")]
+    sizes, parts = [m * n for m, n in shape], []
+    for one_eta, one_phi, (m, n) in zip(torch.split(eta, sizes), torch.split(phi, sizes), shape, strict=True):
+        for k in range(1, n):
+            differences = ((one.view(m, n).roll(-k, dims=1) - one.view(m, n)).flatten() for one in (one_eta, one_phi))
+            d_eta, d_phi = differences
+            d_phi = turn(d_phi)
+            known = {"delta_eta": d_eta, "delta_phi": d_phi, "delta_r": torch.hypot(d_eta, d_phi)}
+            parts.append(torch.stack([known[name] for name in names], dim=-1))
+    return torch.cat(parts) if parts else rows.new_zeros(0, len(names))
+
+
+class GraphBody(nn.Module):
+    """Graph blocks one after the other, inputs appended after each, then a network that works on each jet alone.
+
+    Source: Appendix B of arXiv:2004.02665.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        n_in, width = len(architecture.inputs), architecture.width
+        inputs = [n_in] + [width + n_in] * architecture.blocks
+        n_edge = len(architecture.edge_features)
+        self.blocks = nn.ModuleList(GNBlock(size, width, n_edge, architecture.hidden) for size in inputs[:-1])
+        self.head = mlp([inputs[-1], *architecture.head, 1])
+
+    def forward(self, x0: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
+        """Return logits, shape (n_jets,)."""
+        x = x0
+        for block in self.blocks:
+            x = torch.cat([block(x, shape, edges), x0], dim=-1)
+        logits: Tensor = self.head(x).squeeze(-1)
+        return logits
+
+
+class FactorisedBody(nn.Module):
+    r"""A jet's own efficiency times a factor in (0, 1) for each neighbour: the form of Eq. 2, every function learned.
+
+    .. math:: \log\epsilon_i = \log\sigma(g(x_i)) + \sum_{j \ne i} \log\sigma(h(x_i, x_j, e_{ij}))
+
+    Both g and h are small networks and :math:`\sigma` the logistic function. Unlike a graph network it can be read:
+    :meth:`parts` gives the two terms.
+    """
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        n_in, hidden = len(architecture.inputs), architecture.hidden or architecture.width
+        self.base = mlp([n_in, *architecture.head, 1])
+        self.factor = mlp([2 * n_in + len(architecture.edge_features), hidden, hidden, 1])
+        # Neighbours start as nearly harmless: most of them are.
+        nn.init.constant_(cast("Tensor", self.factor[-1].bias), HARMLESS)
+
+    def parts(self, x: Tensor, shape: Shape, edges: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the own efficiency, shape (n_jets,), and of the factor of each pair, (n_pairs,)."""
+        first, rest = cast("nn.Linear", self.factor[0]), self.factor[1:]
+        factors = rest(pair_linear(first, x, shape, edges)).squeeze(-1)
+        return F.logsigmoid(self.base(x).squeeze(-1)), F.logsigmoid(factors)
+
+    def forward(self, x: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
+        """Return logits, shape (n_jets,)."""
+        base, factors = self.parts(x, shape, edges)
+        # An efficiency of exactly 1 would have an infinite logit.
+        log_eff = (base + sum_neighbours(factors[:, None], shape).squeeze(-1)).clamp(max=-1e-6)
+        return log_eff - torch.log(-torch.expm1(log_eff))
+
+
+BODIES: dict[str, type[GraphBody | FactorisedBody]] = {"graph": GraphBody, "factorised": FactorisedBody}
+"""Kinds of network that the config can name (``networks.*.architecture.kind``)."""
 
 
 class EfficiencyNetwork(nn.Module):
     r"""Efficiency of each jet of an event, from all jets of the event.
 
-    The blocks are applied in turn; after each, the standardised inputs are concatenated to its output. A last network
-    works on each jet alone, and gives the logit of the score :math:`s` that Eq. 5 trains. Non-tagged jets weigh
-    :math:`\mu` in that loss, so that the efficiency is
+    Inputs are standardised, pairs get their geometry, and the body gives the logit of the score :math:`s` that Eq. 5 trains.
+    Non-tagged jets weigh :math:`\mu` in that loss, so that the efficiency is
 
     .. math:: \epsilon = \frac{\mu s}{1 - s + \mu s}, \quad
         \mathrm{logit}(\epsilon) = \mathrm{logit}(s) + \log \mu
@@ -207,7 +343,7 @@ class EfficiencyNetwork(nn.Module):
     Source: Section 5 and Appendix B of arXiv:2004.02665.
 
     Args:
-        architecture: Sizes of the layers.
+        architecture: Sizes of the layers, and what they see.
         flavours: Hadron flavours of the training sample; any other is refused.
         mu: Weight of non-tagged jets in the loss.
 
@@ -220,19 +356,20 @@ class EfficiencyNetwork(nn.Module):
     def __init__(self, architecture: Architecture, flavours: Sequence[int] = (0, 4, 5), mu: float = 1.0) -> None:
         super().__init__()
         self.architecture, self.flavours, self.mu = architecture, tuple(flavours), mu
-        n_in, width = len(FEATURES), architecture.width
-        self.standardise = Standardise(n_in)
-        inputs = [n_in] + [width + n_in] * architecture.blocks
-        self.blocks = nn.ModuleList(GNBlock(size, width) for size in inputs[:-1])
-        self.head = mlp([inputs[-1], *architecture.head, 1])
+        self.standardise = Standardise(len(FEATURES))
+        self.seen = [FEATURES.index(name) for name in architecture.inputs]
+        self.body = BODIES[architecture.kind](architecture)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of the scores, shape (n_jets,)."""
-        x0 = x = self.standardise(batch.features)
-        for block in self.blocks:
-            x = torch.cat([block(x, batch.shape), x0], dim=-1)
-        logits: Tensor = self.head(x).squeeze(-1)
-        return logits
+        x = self.standardise(batch.features)[:, self.seen]
+        logits: Tensor = self.body(x, batch.shape, self.edges(batch))
+        # A product of probabilities is the efficiency itself, not the score.
+        return logits - math.log(self.mu) if self.architecture.kind == "factorised" else logits
+
+    def edges(self, batch: Batch) -> Tensor | None:
+        """Return the edge features of all ordered pairs, shape (n_pairs, n_edge), or None."""
+        return pair_geometry(batch.features, batch.shape, self.architecture.edge_features)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet, shape (n_jets,).
@@ -291,8 +428,7 @@ def load_network(path: str | Path) -> EfficiencyNetwork:
         DataError: The file is missing, truncated or foreign.
     """
     content = read_network_file(path)
-    architecture = Architecture(**{**content["architecture"], "head": tuple(content["architecture"]["head"])})
-    network = EfficiencyNetwork(architecture, content["flavours"], content["mu"])
+    network = EfficiencyNetwork(Architecture(**content["architecture"]), content["flavours"], content["mu"])
     network.load_state_dict(content["state"])
     return network.eval()
 

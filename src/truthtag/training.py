@@ -18,6 +18,7 @@ from torch import Tensor
 
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
+from truthtag.kinematics import turn
 from truthtag.network import FEATURES, Architecture, Batch, EfficiencyNetwork, features
 from truthtag.seeds import Seed, seed_words
 from truthtag.tables import whole_file
@@ -204,7 +205,7 @@ def transform(batch: Batch, options: Options, rng: torch.Generator) -> Batch:
         rows[:, PHI] *= per_jet(_signs(len(sizes), rng))
     if options.rotate_phi:
         angles = per_jet(torch.rand(len(sizes), generator=rng) * (2 * math.pi))
-        rows[:, PHI] = torch.remainder(rows[:, PHI] + angles + math.pi, 2 * math.pi) - math.pi
+        rows[:, PHI] = turn(rows[:, PHI] + angles)
     return Batch(rows, batch.shape)
 
 

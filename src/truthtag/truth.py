@@ -13,7 +13,17 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r
 
-__all__ = ["FORMS", "GaussianBase", "NearbyDip", "NeighbourProduct", "Truth", "make_truth", "tag"]
+__all__ = [
+    "FORMS",
+    "GaussianBase",
+    "NearbyDip",
+    "NearestNeighbour",
+    "NeighbourProduct",
+    "Truth",
+    "make_truth",
+    "nearest_jet",
+    "tag",
+]
 
 
 class Truth(Protocol):
@@ -21,6 +31,14 @@ class Truth(Protocol):
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the probability that each jet is tagged, shape (n_jets,)."""
+        ...
+
+    def own(self, flavour: int, pt: FloatArray, eta: FloatArray) -> FloatArray:
+        """Return the efficiency of a jet that is alone."""
+        ...
+
+    def factor(self, flavour: int, distance: FloatArray, pt: float) -> FloatArray:
+        """Return the factor by which one neighbour of the given flavour lowers the efficiency of a jet of that pT [GeV]."""
         ...
 
 
@@ -80,16 +98,21 @@ class NeighbourProduct:
         correction: The factor of a neighbour, by the flavour of the neighbour.
     """
 
-    base: Mapping[int, Callable[[FloatArray, FloatArray], FloatArray]]
-    correction: Mapping[int, Callable[[FloatArray], FloatArray]]
+    base: Mapping[int, GaussianBase]
+    correction: Mapping[int, NearbyDip]
 
     @classmethod
     def from_config(cls, options: Mapping[str, Any], flavours: Mapping[str, int]) -> NeighbourProduct:
         """Build from the ``truth`` section of a config; flavours are named there and numbered here."""
-        return cls(
-            base={flavours[name]: GaussianBase(**values) for name, values in options["base"].items()},
-            correction={flavours[name]: NearbyDip(**values) for name, values in options["correction"].items()},
-        )
+        return cls(**_parts_of(options, flavours))
+
+    def own(self, flavour: int, pt: FloatArray, eta: FloatArray) -> FloatArray:
+        """Return the efficiency of a jet that is alone."""
+        return self.base[flavour](pt, eta)
+
+    def factor(self, flavour: int, distance: FloatArray, pt: float) -> FloatArray:  # noqa: ARG002
+        """Return the factor of one neighbour; it does not depend on the jet's own pT."""
+        return self.correction[flavour](distance)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the true efficiency of each jet, shape (n_jets,).
@@ -97,25 +120,9 @@ class NeighbourProduct:
         Raises:
             DataError: A jet has a flavour that the truth does not know.
         """
-        known = sorted(set(self.base) & set(self.correction))
-        strange = ~np.isin(jets.flavour, known)
-        if strange.any():
-            msg = (
-                f"the true efficiency knows the flavours {known}, a jet has {jets.flavour[strange][0]} "
-                f"({int(strange.sum())} such jets). Add it to truth.base and truth.correction, or drop those jets."
-            )
-            raise DataError(msg)
-        eff = self._own(jets)
+        eff = _own_efficiencies(self.base, jets)
         for _, index in jets.buckets():
             eff[index] *= self._neighbours(jets, index)
-        return eff
-
-    def _own(self, jets: Jets) -> FloatArray:
-        pt, eta = jets.pt.astype(np.float64), jets.eta.astype(np.float64)
-        eff = np.zeros(jets.n_jets)
-        for flavour, base in self.base.items():
-            inside = jets.flavour == flavour
-            eff[inside] = base(pt[inside], eta[inside])
         return eff
 
     def _neighbours(self, jets: Jets, index: IntArray) -> FloatArray:
@@ -126,19 +133,110 @@ class NeighbourProduct:
         for i in range(index.shape[1]):
             for j in range(i + 1, index.shape[1]):
                 distance = delta_r(eta[:, i], phi[:, i], eta[:, j], phi[:, j])
-                product[:, i] *= self._factor(flavour[:, j], distance)
-                product[:, j] *= self._factor(flavour[:, i], distance)
+                product[:, i] *= _by_flavour(self.correction, flavour[:, j], distance)
+                product[:, j] *= _by_flavour(self.correction, flavour[:, i], distance)
         return product
 
-    def _factor(self, flavour: IntArray, distance: FloatArray) -> FloatArray:
-        factor = np.empty(len(distance))
-        for neighbour, correction in self.correction.items():
-            inside = flavour == neighbour
-            factor[inside] = correction(distance[inside])
-        return factor
+
+@dataclass(frozen=True)
+class NearestNeighbour:
+    r"""True efficiency that does not factorise: only the nearest jet matters, and more so for hard jets.
+
+    .. math:: \epsilon_i = \epsilon_{f_i}(p_{T,i}, \eta_i) \left[1 - \frac{p_{T,i}}{p_{T,i} + p_0}
+        \left(1 - \hat\epsilon_{f_k}(\Delta R_{ik})\right)\right], \quad k = \mathrm{argmin}_{j \ne i} \Delta R_{ij}
+
+    Source: this project; a toy on which the assumption of Eq. 2 fails.
+
+    Args:
+        base: The jet's own efficiency, by the flavour of the jet.
+        correction: The full effect of the nearest jet, by its flavour.
+        pt_half: Transverse momentum at which a jet feels half of it, :math:`p_0` [GeV].
+    """
+
+    base: Mapping[int, GaussianBase]
+    correction: Mapping[int, NearbyDip]
+    pt_half: float
+
+    @classmethod
+    def from_config(cls, options: Mapping[str, Any], flavours: Mapping[str, int]) -> NearestNeighbour:
+        """Build from the ``truth`` section of a config."""
+        return cls(**_parts_of(options, flavours), pt_half=options["pt_half"])
+
+    def own(self, flavour: int, pt: FloatArray, eta: FloatArray) -> FloatArray:
+        """Return the efficiency of a jet that is alone."""
+        return self.base[flavour](pt, eta)
+
+    def factor(self, flavour: int, distance: FloatArray, pt: float) -> FloatArray:
+        """Return the factor of the nearest neighbour."""
+        return 1 - pt / (pt + self.pt_half) * (1 - self.correction[flavour](distance))
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the true efficiency of each jet, shape (n_jets,).
+
+        Raises:
+            DataError: A jet has a flavour that the truth does not know.
+        """
+        eff = _own_efficiencies(self.base, jets)
+        nearest, distance = nearest_jet(jets)
+        near = np.flatnonzero(nearest >= 0)
+        full = 1 - _by_flavour(self.correction, jets.flavour[nearest[near]], distance[near])
+        pt = jets.pt[near].astype(np.float64)
+        eff[near] *= 1 - pt / (pt + self.pt_half) * full
+        return eff
 
 
-FORMS = {"neighbour_product": NeighbourProduct}
+def nearest_jet(jets: Jets) -> tuple[IntArray, FloatArray]:
+    """Find the nearest other jet of each jet's event.
+
+    Returns:
+        Its position and its Delta R, each of shape (n_jets,); -1 and infinity where a jet is alone.
+    """
+    nearest, closest = np.full(jets.n_jets, -1), np.full(jets.n_jets, np.inf)
+    for _, index in jets.buckets():
+        for i in range(index.shape[1]):
+            for j in range(index.shape[1]):
+                if i == j:
+                    continue
+                a, b = index[:, i], index[:, j]
+                distance = delta_r(jets.eta[a], jets.phi[a], jets.eta[b], jets.phi[b])
+                closer = distance < closest[a]
+                nearest[a[closer]], closest[a[closer]] = b[closer], distance[closer]
+    return nearest, closest
+
+
+def _parts_of(options: Mapping[str, Any], flavours: Mapping[str, int]) -> dict[str, Any]:
+    """Read base and correction from the ``truth`` section of a config."""
+    return {
+        "base": {flavours[name]: GaussianBase(**values) for name, values in options["base"].items()},
+        "correction": {flavours[name]: NearbyDip(**values) for name, values in options["correction"].items()},
+    }
+
+
+def _own_efficiencies(base: Mapping[int, GaussianBase], jets: Jets) -> FloatArray:
+    """Return what each jet's efficiency would be if it were alone; refuse unknown flavours."""
+    strange = ~np.isin(jets.flavour, sorted(base))
+    if strange.any():
+        msg = (
+            f"the true efficiency knows the flavours {sorted(base)}, a jet has {jets.flavour[strange][0]} "
+            f"({int(strange.sum())} such jets). Add it to truth.base and truth.correction, or drop those jets."
+        )
+        raise DataError(msg)
+    return _by_flavour(base, jets.flavour, jets.pt.astype(np.float64), jets.eta.astype(np.float64))
+
+
+def _by_flavour(functions: Mapping[int, Callable[..., FloatArray]], flavour: IntArray, *x: FloatArray) -> FloatArray:
+    """Apply to each row the function of its flavour."""
+    out = np.empty(len(flavour))
+    for number, function in functions.items():
+        inside = flavour == number
+        out[inside] = function(*(values[inside] for values in x))
+    return out
+
+
+FORMS: dict[str, type[NeighbourProduct | NearestNeighbour]] = {
+    "neighbour_product": NeighbourProduct,
+    "nearest_neighbour": NearestNeighbour,
+}
 """Forms of the true efficiency that the config can name (``truth.form``)."""
 
 

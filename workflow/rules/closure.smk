@@ -1,5 +1,8 @@
 CLOSURE_FIGURES = ["fig6", "fig7", "fig8"]
-TABLES = [f"{RESULTS}/tables/{name}" for name in ("summary.csv", "summary_in_range.csv", "closure.csv", "tables.html")]
+TABLES = [
+    f"{RESULTS}/tables/{name}"
+    for name in ("summary.csv", "summary_in_range.csv", "likelihood.csv", "closure.csv", "tables.html")
+]
 
 
 rule summary:
@@ -9,6 +12,7 @@ rule summary:
     output:
         all_jets=f"{RESULTS}/tables/summary.csv",
         in_range=f"{RESULTS}/tables/summary_in_range.csv",
+        likelihood=f"{RESULTS}/tables/likelihood.csv",
     log:
         f"{RESULTS}/logs/tables/summary.log",
     conda:
@@ -51,6 +55,7 @@ rule render_tables:
     input:
         summary=f"{RESULTS}/tables/summary.csv",
         in_range=f"{RESULTS}/tables/summary_in_range.csv",
+        likelihood=f"{RESULTS}/tables/likelihood.csv",
         closure=f"{RESULTS}/tables/closure.csv",
     output:
         report(

@@ -23,6 +23,12 @@ except ConfigError as error:
 RESULTS = config["results"]
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
 EFFICIENCIES = [*config["maps"], *config["networks"]]
+# Factorised networks can be read: each has a counterpart of Figure 3.
+FACTOR_FIGURES = [
+    f"fig3_{network}"
+    for network, options in config["networks"].items()
+    if options["architecture"]["kind"] == "factorised"
+]
 
 
 wildcard_constraints:
@@ -31,7 +37,7 @@ wildcard_constraints:
     seed=r"\d+",
     map="|".join(config["maps"]) or "none",
     network="|".join(config["networks"]) or "none",
-    figure="|".join(["fig1", "fig2", "fig3", "fig6", "fig7", "fig8", "training"]),
+    figure="|".join(["fig1", "fig2", "fig3", "fig6", "fig7", "fig8", "training", *FACTOR_FIGURES]),
 
 
 def code(script):

@@ -16,7 +16,7 @@ FIGURE_TITLES = {
     "fig8": "boosted boson: Delta R, mass",
     "training": "losses by epoch",
 }
-FIGURES = [*FIGURE_SAMPLES, "training"]
+FIGURES = [*FIGURE_SAMPLES, *FACTOR_FIGURES, "training"]
 FIGURE_FILES = [f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "csv")]
 HISTORIES = {
     network: [path.replace(".pt", ".history.parquet") for path in networks(network)] for network in config["networks"]
@@ -56,6 +56,26 @@ rule figure_numbers:
         "../scripts/figure_numbers.py"
 
 
+rule factor_numbers:
+    input:
+        lambda wildcards: networks(wildcards.network),
+    output:
+        f"{RESULTS}/figures/fig3_{{network}}.csv",
+    log:
+        f"{RESULTS}/logs/figures/fig3_{{network}}.numbers.log",
+    conda:
+        ENVIRONMENT
+    params:
+        truth=config["truth"],
+        flavours=config["flavours"],
+        options=config["figures"],
+        code=code("factor_numbers.py"),
+    message:
+        "Reading what {wildcards.network} has learned"
+    script:
+        "../scripts/factor_numbers.py"
+
+
 rule training_numbers:
     input:
         [path for histories in HISTORIES.values() for path in histories],
@@ -82,7 +102,10 @@ rule draw_figure:
             f"{RESULTS}/figures/{{figure}}.png",
             caption="../report/figure.rst",
             category="Figures",
-            labels=lambda wildcards: {"figure": wildcards.figure, "shows": FIGURE_TITLES[wildcards.figure]},
+            labels=lambda wildcards: {
+                "figure": wildcards.figure,
+                "shows": FIGURE_TITLES.get(wildcards.figure, "what tags alone tell of Eq. 2"),
+            },
         ),
         pdf=f"{RESULTS}/figures/{{figure}}.pdf",
     log:
@@ -90,6 +113,7 @@ rule draw_figure:
     conda:
         ENVIRONMENT
     params:
+        drawing=lambda wildcards: "factors" if wildcards.figure in FACTOR_FIGURES else wildcards.figure,
         flavours=config["flavours"],
         code=code("draw_figure.py"),
     message:

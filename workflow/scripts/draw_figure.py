@@ -8,7 +8,7 @@ from truthtag.plots import DRAWINGS, save_figure
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         name = snakemake.wildcards.figure
-        figure = DRAWINGS[name](pd.read_csv(snakemake.input[0]), list(snakemake.params.flavours))
+        figure = DRAWINGS[snakemake.params.drawing](pd.read_csv(snakemake.input[0]), list(snakemake.params.flavours))
         for path in snakemake.output:
             save_figure(figure, path)
         log.info("%s drawn", name)

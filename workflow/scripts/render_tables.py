@@ -7,6 +7,7 @@ from truthtag.tables import render_page, whole_file
 
 TITLES = {
     "closure": "Closure: direct tagging against weights",
+    "likelihood": "Likelihood of the tags: difference to the best efficiency",
     "summary": "Against the truth, all jets",
     "in_range": "Against the truth, jets inside the training range",
 }

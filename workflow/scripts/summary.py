@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from truthtag.closure import summarise
+from truthtag.closure import compare_likelihoods, summarise
 from truthtag.efficiency import read_prediction
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
@@ -12,7 +12,7 @@ from truthtag.tables import write_frame
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        everything, inside = [], []
+        everything, inside, likelihoods = [], [], []
         for sample, shards in params.samples.items():
             jets = read_jets(shards)
             low, high = params.in_range["pt"]
@@ -24,6 +24,10 @@ if __name__ == "__main__":
                 table = summarise(jets, efficiencies, params.flavours, chosen)
                 table.insert(0, "sample", sample)
                 rows.append(table)
+            likelihood = compare_likelihoods(jets.is_tagged, efficiencies)
+            likelihood.insert(0, "sample", sample)
+            likelihoods.append(likelihood)
             log.info("%s: %d jets, %d inside the training range", sample, jets.n_jets, in_range.sum())
         write_frame(pd.concat(everything), snakemake.output.all_jets)
         write_frame(pd.concat(inside), snakemake.output.in_range)
+        write_frame(pd.concat(likelihoods), snakemake.output.likelihood)

@@ -18,7 +18,7 @@ if __name__ == "__main__":
         torch.set_num_threads(snakemake.threads)
         params = snakemake.params
         events, validation = (Events(read_jets(snakemake.input[name])) for name in ("train", "validation"))
-        architecture = Architecture(**{**params.architecture, "head": tuple(params.architecture["head"])})
+        architecture = Architecture(**params.architecture)
         options = Options(**params.training)
         seed = (params.base_seed, snakemake.wildcards.network, int(snakemake.wildcards.seed))
         training = Training(architecture, options, events, seed)

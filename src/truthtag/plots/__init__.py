@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from truthtag.plots.closure import draw_boson_closure, draw_events_closure, draw_jets_closure, draw_weighting
+from truthtag.plots.reading import draw_factors
 from truthtag.plots.style import save_figure
 from truthtag.plots.toy import draw_true_efficiency, draw_universality
 from truthtag.plots.training import draw_training
@@ -21,6 +22,7 @@ DRAWINGS: dict[str, Callable[[pd.DataFrame, Sequence[str]], Figure]] = {
     "fig6": draw_jets_closure,
     "fig7": draw_events_closure,
     "fig8": draw_boson_closure,
+    "factors": draw_factors,
     "training": draw_training,
 }
 """What draws each figure from its numbers and the names of the flavours."""
