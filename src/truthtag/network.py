@@ -316,8 +316,9 @@ class FactorisedBody(nn.Module):
     def parts(self, x: Tensor, shape: Shape, edges: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the logarithms of the own efficiency, shape (n_jets,), and of the factor of each pair, (n_pairs,)."""
         first, rest = cast("nn.Linear", self.factor[0]), self.factor[1:]
-        factors = rest(pair_linear(first, x, shape, edges)).squeeze(-1)
-        return F.logsigmoid(self.base(x).squeeze(-1)), F.logsigmoid(factors)
+        # Sums of logarithms are kept in float32 where the layers run in bfloat16.
+        factors = rest(pair_linear(first, x, shape, edges)).squeeze(-1).float()
+        return F.logsigmoid(self.base(x).squeeze(-1).float()), F.logsigmoid(factors)
 
     def forward(self, x: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
         """Return logits, shape (n_jets,)."""

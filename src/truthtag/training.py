@@ -27,6 +27,9 @@ __all__ = ["Epoch", "Events", "Options", "Training", "batch_loss", "train", "wei
 
 ETA, PHI = FEATURES.index("eta"), FEATURES.index("phi")
 EVALUATION_EVENTS = 1_000
+PRECISIONS = ("auto", "float32", "bfloat16")
+FIXED = 16
+"""From so many events of one multiplicity in a batch, all batches have the same number."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class Options:
         rotate_phi: Turn every event of a batch by a random angle in phi.
         reflect_phi: Mirror every event of a batch in phi with probability one half.
         reflect_eta: Mirror every event of a batch in eta with probability one half.
+        precision: ``float32``, ``bfloat16`` (matrix products only; weights, loss and predictions stay in float32), or
+            ``auto``: bfloat16 where the processor has instructions for it.
     """
 
     epochs: int
@@ -54,10 +59,14 @@ class Options:
     rotate_phi: bool
     reflect_phi: bool
     reflect_eta: bool
+    precision: str
 
     def __post_init__(self) -> None:
         if self.schedule not in ("one_cycle", "constant"):
             msg = f"training schedule is {self.schedule!r}; allowed are 'one_cycle' and 'constant'"
+            raise ConfigError(msg)
+        if self.precision not in PRECISIONS:
+            msg = f"training precision is {self.precision!r}; allowed are {', '.join(PRECISIONS)}"
             raise ConfigError(msg)
         for name in ("epochs", "batch_events", "learning_rate", "mu"):
             if not getattr(self, name) > 0:
@@ -125,18 +134,21 @@ class Events:
     def batches(self, size: int, rng: torch.Generator | None = None) -> Iterator[tuple[Batch, Tensor]]:
         """Go through all events once, in batches of about ``size`` events.
 
-        Each batch holds its share of every multiplicity: its composition is that of the sample.
+        Each batch holds its share of every multiplicity: its composition is that of the sample. Shuffled batches are all
+        of one shape, since new shapes are dear in bfloat16: of each multiplicity less than one event per batch, other ones
+        each time, is left out.
 
         Args:
             size: Events per batch.
-            rng: Shuffles the events; without one they keep their order.
+            rng: Shuffles the events; without one they keep their order, and none is left out.
 
         Yields:
             A batch, and the tags of its jets, shape (n_jets,).
         """
         sizes = [len(tags) for _, tags in self.groups]
         orders = [torch.arange(n) if rng is None else torch.randperm(n, generator=rng) for n in sizes]
-        for bounds in _even_cuts(sizes, self.steps(size)):
+        cut = _even_cuts if rng is None else _equal_cuts
+        for bounds in cut(sizes, self.steps(size)):
             chosen = [
                 (rows[order[first:last]], tags[order[first:last]])
                 for (rows, tags), order, (first, last) in zip(self.groups, orders, bounds, strict=True)
@@ -162,6 +174,21 @@ def _even_cuts(sizes: Sequence[int], steps: int) -> list[list[tuple[int, int]]]:
     ends = np.round(np.linspace(0, len(group), steps + 1)).astype(int)
     cuts = [np.r_[0, np.cumsum(group == g)][ends].tolist() for g in range(len(sizes))]
     return [[(cut[step], cut[step + 1]) for cut in cuts] for step in range(steps)]
+
+
+def _equal_cuts(sizes: Sequence[int], steps: int) -> list[list[tuple[int, int]]]:
+    """Cut groups into steps of one shape, leaving out what does not divide; groups too small for that are cut evenly.
+
+    Example:
+        >>> _equal_cuts([33, 2], steps=2)
+        [[(0, 16), (0, 1)], [(16, 32), (1, 2)]]
+    """
+    shares = [size // steps for size in sizes]
+    even = _even_cuts([0 if share >= FIXED else size for size, share in zip(sizes, shares, strict=True)], steps)
+    return [
+        [(step * share, (step + 1) * share) if share >= FIXED else cut for share, cut in zip(shares, cuts, strict=True)]
+        for step, cuts in enumerate(even)
+    ]
 
 
 def weighted_loss(logits: Tensor, tags: Tensor, mu: float) -> Tensor:
@@ -337,17 +364,21 @@ def _one_epoch(training: Training, events: Events, tick: Callable[[int], None]) 
     """Pass once through the training events; return their mean loss."""
     options, network = training.options, training.network.train()
     rng = torch.Generator().manual_seed(_stream(training.seed, len(training.history) + 1))
-    total = torch.zeros((), dtype=torch.float64)
+    total, seen = torch.zeros((), dtype=torch.float64), 0
+    fast = uses_bfloat16(options.precision)
     for batch, tags in events.batches(options.batch_events, rng):
-        loss = batch_loss(network(transform(batch, options, rng)), tags, list(batch.shape), options.mu)
+        with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+            logits = network(transform(batch, options, rng)).float()
+        loss = batch_loss(logits, tags, list(batch.shape), options.mu)
         training.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         training.optimiser.step()
         training.schedule.step()
         count = sum(m for m, _ in batch.shape)
         total += loss.detach() * count
+        seen += count
         tick(count)
-    return float(total) / events.count
+    return float(total) / seen
 
 
 def evaluate(network: EfficiencyNetwork, events: Events, mu: float) -> float:
@@ -359,6 +390,13 @@ def evaluate(network: EfficiencyNetwork, events: Events, mu: float) -> float:
             count = sum(m for m, _ in batch.shape)
             total += float(batch_loss(network(batch), tags, list(batch.shape), mu)) * count
     return total / events.count
+
+
+def uses_bfloat16(precision: str) -> bool:
+    """Return whether matrix products of training run in bfloat16 on this processor."""
+    if precision == "auto":
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return precision == "bfloat16"
 
 
 def _schedule(optimiser: torch.optim.Optimizer, options: Options, steps: int) -> torch.optim.lr_scheduler.LRScheduler:
