@@ -14,8 +14,10 @@ INTRODUCTION = """# Configs
 | file | for |
 |---|---|
 | `config.yaml` | the default: the paper's figures on a laptop |
+| `quick.yaml` | a first look in two minutes, fewer events and networks, figures marked as such |
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
+| `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
 
 `make run CONFIG=config/paper.yaml` or `snakemake --configfile config/paper.yaml` uses another one. A config states only what differs from `config.yaml`, which is always read first;
 several can be given, later ones win. Each needs a `results` folder of its own.

@@ -17,7 +17,7 @@ from truthtag.jets import Jets
 from truthtag.kinematics import delta_r
 from truthtag.maps import fit_map
 from truthtag.network import Architecture, EfficiencyNetwork
-from truthtag.plots import DRAWINGS, save_figure
+from truthtag.plots import DRAWINGS, add_remark, save_figure
 from truthtag.reading import read_factors
 from truthtag.truth import NeighbourProduct, nearest_jet
 
@@ -126,6 +126,13 @@ def test_figures_are_drawn_with_labels_and_units(name: str, numbers: dict[str, p
     again = DRAWINGS[name](pd.read_csv(tmp_path / f"{name}.csv"), ["b", "c", "light"])
     save_figure(again, tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"{name}.png").read_bytes()
+
+
+def test_remarks_stand_above_every_panel(numbers: dict[str, pd.DataFrame]) -> None:
+    figure = DRAWINGS["fig7"](numbers["fig7"], ["b", "c", "light"])
+    add_remark(figure, "quick look")
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert texts.count("quick look: toy simulation") == 6
 
 
 def test_histories_are_drawn(tmp_path: Path) -> None:

@@ -121,6 +121,17 @@ def mlp(sizes: Sequence[int], last: nn.Module | None = None) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
+def last_precisely(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Apply layers, the last of them in float32 even where the others run in bfloat16.
+
+    A logit of -4, usual for light jets, would be rounded to steps of 1/32 in bfloat16: 3% of the efficiency.
+    """
+    x = layers[:-1](x)
+    with torch.autocast(x.device.type, enabled=False):
+        out: Tensor = layers[-1](x.float())
+    return out
+
+
 class Standardise(nn.Module):
     r"""Shift and scale the inputs by the mean and standard deviation of the training sample.
 
@@ -292,8 +303,7 @@ class GraphBody(nn.Module):
         x = x0
         for block in self.blocks:
             x = torch.cat([block(x, shape, edges), x0], dim=-1)
-        logits: Tensor = self.head(x).squeeze(-1)
-        return logits
+        return last_precisely(self.head, x).squeeze(-1)
 
 
 class FactorisedBody(nn.Module):
@@ -316,9 +326,8 @@ class FactorisedBody(nn.Module):
     def parts(self, x: Tensor, shape: Shape, edges: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the logarithms of the own efficiency, shape (n_jets,), and of the factor of each pair, (n_pairs,)."""
         first, rest = cast("nn.Linear", self.factor[0]), self.factor[1:]
-        # Sums of logarithms are kept in float32 where the layers run in bfloat16.
-        factors = rest(pair_linear(first, x, shape, edges)).squeeze(-1).float()
-        return F.logsigmoid(self.base(x).squeeze(-1).float()), F.logsigmoid(factors)
+        factors = last_precisely(rest, pair_linear(first, x, shape, edges)).squeeze(-1)
+        return F.logsigmoid(last_precisely(self.base, x).squeeze(-1)), F.logsigmoid(factors)
 
     def forward(self, x: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
         """Return logits, shape (n_jets,)."""

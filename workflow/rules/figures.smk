@@ -115,6 +115,7 @@ rule draw_figure:
     params:
         drawing=lambda wildcards: "factors" if wildcards.figure in FACTOR_FIGURES else wildcards.figure,
         flavours=config["flavours"],
+        remark=config["figures"]["remark"],
         code=code("draw_figure.py"),
     message:
         "Drawing {wildcards.figure}"

@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 from truthtag.plots.closure import draw_boson_closure, draw_events_closure, draw_jets_closure, draw_weighting
 from truthtag.plots.reading import draw_factors
-from truthtag.plots.style import save_figure
+from truthtag.plots.style import add_remark, save_figure
 from truthtag.plots.toy import draw_true_efficiency, draw_universality
 from truthtag.plots.training import draw_training
 
-__all__ = ["DRAWINGS", "save_figure"]
+__all__ = ["DRAWINGS", "add_remark", "save_figure"]
 
 DRAWINGS: dict[str, Callable[[pd.DataFrame, Sequence[str]], Figure]] = {
     "fig1": draw_weighting,

@@ -112,7 +112,9 @@ def with_ratio(
     _points(top, direct, label=LABELS["direct"])
     _points(bottom, direct, ratio=True)
     top.set_ylabel("events / bin")
-    top.set_ylim(0, 1.5 * float(max(f["yield"].max() for f in [direct, *by_name.values()])))
+    # Room for the legend above the highest bin.
+    room = 1.25 + 0.09 * (len(by_name) + 1) if legend else 1.4
+    top.set_ylim(0, room * float(max(f["yield"].max() for f in [direct, *by_name.values()])))
     top.text(0.05, 0.95, text, transform=top.transAxes, va="top", fontsize=13)
     if legend:
         top.legend(loc="upper right")
@@ -150,7 +152,7 @@ def _residuals(axes: Axes, frame: pd.DataFrame) -> None:
     axes.axvline(0, color="0.3", linewidth=1)
     axes.set_xlabel(AXES["residual"])
     axes.set_ylabel("jets / bin")
-    axes.set_ylim(0, 1.35 * frame["yield"].max())
+    axes.set_ylim(0, (1.1 + 0.12 * len(by_name)) * frame["yield"].max())
     axes.legend(loc="upper left")
     stamp(axes)
     _trim(axes, edges_of(next(iter(by_name.values()))))

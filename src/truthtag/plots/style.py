@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import matplotlib as mpl
 import mplhep
@@ -13,10 +13,21 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.style import context as style_context
+from matplotlib.text import Text
 
 from truthtag.tables import whole_file
 
-__all__ = ["FLAVOUR_NAMES", "look_of", "new_figure", "rows_by", "save_figure", "split_figure", "stamp", "style"]
+__all__ = [
+    "FLAVOUR_NAMES",
+    "add_remark",
+    "look_of",
+    "new_figure",
+    "rows_by",
+    "save_figure",
+    "split_figure",
+    "stamp",
+    "style",
+]
 
 # Okabe and Ito's colours differ in lightness as well as in hue; every line has its own dash and marker besides.
 LINES: tuple[dict[str, Any], ...] = (
@@ -31,6 +42,7 @@ FIXED: dict[str, dict[str, Any]] = {
     "direct": {"color": "black", "linestyle": "none", "marker": "o"},
     "true": {"color": "0.45", "linestyle": "-", "marker": ""},
 }
+STAMP = "stamp"
 FLAVOUR_NAMES = {"light": "light", "b": r"$b$", "c": r"$c$"}
 
 
@@ -72,10 +84,17 @@ def look_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
     return {name: FIXED.get(name) or next(free) for name in names}
 
 
-def stamp(axes: Axes, text: str = "") -> None:
-    """Write the project's name, that this is simulation, and a remark above the axes."""
-    axes.text(0, 1.015, "truthtag", transform=axes.transAxes, weight="bold", va="bottom", ha="left", fontsize=13)
-    axes.text(1, 1.015, text or "toy simulation", transform=axes.transAxes, va="bottom", ha="right", fontsize=12)
+def stamp(axes: Axes, text: str = "toy simulation") -> None:
+    """Write the project's name above the axes, and on the other side what they show."""
+    above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
+    axes.text(0, 1.015, "truthtag", weight="bold", ha="left", fontsize=13, **above)
+    axes.text(1, 1.015, text, ha="right", fontsize=12, gid=STAMP, **above)
+
+
+def add_remark(figure: Figure, remark: str) -> None:
+    """Put a remark, that this is a quick look say, before what is written above each of the axes."""
+    for text in figure.findobj(lambda artist: artist.get_gid() == STAMP):
+        cast("Text", text).set_text(f"{remark}: {cast('Text', text).get_text()}")
 
 
 def rows_by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:

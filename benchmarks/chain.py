@@ -1,0 +1,89 @@
+"""The rest of the chain: generation, Parquet, maps, prediction; how they grow, and what memory they take."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import torch
+
+from benchmarks.timing import Row, Toy, median_seconds, seconds
+from truthtag.ensemble import Ensemble
+from truthtag.jets import Jets, read_jets, write_jets
+from truthtag.maps import fit_map
+from truthtag.network import Architecture, EfficiencyNetwork
+from truthtag.toy import generate
+
+# In a process of its own: the peak of this one holds what was measured before.
+MEMORY = """
+import resource
+from benchmarks.timing import Toy
+{what}
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+GENERATE = """
+import tempfile
+from truthtag.jets import write_jets
+from truthtag.toy import generate
+toy = Toy.load()
+with tempfile.TemporaryDirectory() as folder:
+    write_jets(generate(toy.process, toy.truth, range({count}), (1, "bench")), folder + "/sample.parquet")
+"""
+TRAIN = """
+import itertools, torch
+from truthtag.network import Architecture
+from truthtag.training import Events, Options, Training, batch_loss
+toy = Toy.load()
+options = toy.config["networks"]["gnn"]
+events = Events(toy.sample({count}))
+training = Training(Architecture(**options["architecture"]), Options(**options["training"]), events, (1,))
+for batch, tags in itertools.islice(events.batches(500, torch.Generator()), 20):
+    loss = batch_loss(training.network(batch), tags, list(batch.shape), 1.0)
+    training.optimiser.zero_grad()
+    loss.backward()
+    training.optimiser.step()
+"""
+
+
+def chain_rows(toy: Toy, sample: Jets) -> list[Row]:
+    """Measure generation, Parquet, map fitting and prediction."""
+    torch.set_num_threads(1)
+    rows = []
+    for count in (10_000, 100_000, 1_000_000):
+
+        def make(count: int = count) -> None:
+            for _ in generate(toy.process, toy.truth, range(count), (1, "bench")):
+                pass
+
+        time = seconds(make) if count > 100_000 else median_seconds(make, 3)
+        rows.append(Row(f"generation, efficiencies, tags: {count:,} events", count / time, "events/s"))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.parquet"
+        write = median_seconds(lambda: write_jets([sample], path), 3)
+        size = path.stat().st_size / 1e6
+        read = median_seconds(lambda: read_jets(path), 3)
+    fit = median_seconds(lambda: fit_map(sample, toy.config["maps"]["map"]), 3)
+    part = sample.take(slice(0, 2_000))
+    rows += [
+        Row("writing Parquet", size / write, "MB/s"),
+        Row("reading Parquet, every value checked", size / read, "MB/s"),
+        Row("fitting a map", sample.n_jets / fit, "jets/s"),
+    ]
+    for name, options in toy.config["networks"].items():
+        ensemble = Ensemble([EfficiencyNetwork(Architecture(**options["architecture"])) for _ in range(20)])
+        predict = median_seconds(lambda ensemble=ensemble: ensemble.efficiency(part), 3)
+        rows.append(Row(f"prediction with 20 networks, {name}", part.n_jets / predict, "jets/s"))
+    for what, code in (("generating and writing", GENERATE), ("training on", TRAIN)):
+        for count in (10_000, 1_000_000):
+            rows.append(Row(f"peak memory, {what} {count:,} events", peak_memory(code.format(count=count)), "MB"))
+    return rows
+
+
+def peak_memory(what: str) -> float:
+    """Return the peak memory of a fresh process that does something [MB]."""
+    code = MEMORY.format(what=what)
+    root = Path(__file__).parent.parent
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    return float(done.stdout)

@@ -1,0 +1,87 @@
+"""Medians over repeats, and the toy that everything is measured on."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from truthtag.config import check_config
+from truthtag.jets import Jets, concatenate
+from truthtag.toy import Process, generate, make_process
+from truthtag.truth import Truth, make_truth
+
+ROOT = Path(__file__).parent.parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """One figure of the table.
+
+    Args:
+        what: What was measured.
+        value: The median.
+        unit: Its unit.
+        ratio: Against the plain reference, in the same run.
+        share: Of the arithmetic limit.
+    """
+
+    what: str
+    value: float
+    unit: str
+    ratio: float | None = None
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Toy:
+    """The default config, and what makes its multijet events."""
+
+    config: dict[str, Any]
+    process: Process
+    truth: Truth
+
+    @classmethod
+    def load(cls) -> Toy:
+        """Read the default config."""
+        schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+        config = check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()), schema)
+        process = make_process(config["generators"]["multijet"], config["flavours"])
+        return cls(config, process, make_truth(config["truth"], config["flavours"]))
+
+    def sample(self, count: int, name: str = "bench") -> Jets:
+        """Generate multijet events."""
+        return concatenate([*generate(self.process, self.truth, range(count), (1, name))])
+
+
+def median_seconds(step: Callable[[], object], repeats: int = 5) -> float:
+    """Return the median time of a step, after one that does not count [s]."""
+    step()
+    return statistics.median(seconds(step) for _ in range(repeats))
+
+
+def alternate(steps: list[Callable[[], object]], repeats: int = 5) -> list[float]:
+    """Return the median time of each step, measured in turn, so that a slow spell hits all alike [s]."""
+    for step in steps:
+        step()
+    times = [[seconds(step) for step in steps] for _ in range(repeats)]
+    return [statistics.median(column) for column in zip(*times, strict=True)]
+
+
+def seconds(step: Callable[[], object]) -> float:
+    """Return the time of one step [s]."""
+    started = time.perf_counter()
+    step()
+    return time.perf_counter() - started
+
+
+def multiply_rate(dtype: torch.dtype) -> float:
+    """Return the rate of a large matrix product [FLOP/s], which bounds training."""
+    a, b = torch.randn(4096, 1024, dtype=dtype), torch.randn(1024, 1024, dtype=dtype)
+    return 2 * 4096 * 1024 * 1024 / median_seconds(lambda: a @ b, 15)

@@ -1,0 +1,58 @@
+"""What a practitioner would try instead: boosted trees on neighbour features made by hand."""
+
+from __future__ import annotations
+
+import lightgbm
+import numpy as np
+
+from truthtag.arrays import FloatArray
+from truthtag.jets import Jets
+from truthtag.kinematics import delta_r
+
+NEIGHBOURS = 3
+OPTIONS = {
+    "objective": "binary",
+    "learning_rate": 0.05,
+    "num_leaves": 31,
+    "min_data_in_leaf": 200,
+    "feature_fraction": 0.8,
+    "bagging_fraction": 0.8,
+    "bagging_freq": 1,
+    "seed": 1,
+    "num_threads": 2,
+    "verbosity": -1,
+}
+
+
+def hand_made(jets: Jets) -> FloatArray:
+    """Return features of each jet: its own, how many there are, the nearest neighbours, the nearest of each flavour.
+
+    Returns:
+        Shape (n_jets, 4 + 2 * NEIGHBOURS + 3); Delta R is 10 where there is no such neighbour.
+    """
+    rows = np.full((jets.n_jets, 4 + 2 * NEIGHBOURS + 3), 10.0)
+    own = (jets.pt, jets.eta, jets.flavour, np.repeat(jets.multiplicity, jets.multiplicity))
+    rows[:, :4] = np.stack(own, axis=1)
+    for _, index in jets.buckets():
+        n = index.shape[1]
+        eta, phi, flavour = jets.eta[index], jets.phi[index], jets.flavour[index]
+        distance = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None], phi[:, None])
+        distance[:, np.arange(n), np.arange(n)] = np.inf
+        order = np.argsort(distance, axis=2)[:, :, : min(NEIGHBOURS, n - 1)]
+        for k in range(order.shape[2]):
+            which = order[:, :, k : k + 1]
+            rows[index, 4 + 2 * k] = np.take_along_axis(distance, which, axis=2)[..., 0]
+            rows[index, 5 + 2 * k] = np.take_along_axis(flavour, which[..., 0], axis=1)
+        for k, number in enumerate((5, 4, 0)):
+            of_flavour = np.where(flavour[:, None] == number, distance, np.inf).min(axis=2)
+            rows[index, 4 + 2 * NEIGHBOURS + k] = np.minimum(of_flavour, 10.0)
+    return rows
+
+
+def boosted_trees(train: Jets, validation: Jets, test: Jets) -> FloatArray:
+    """Fit boosted trees to the tags, stop by the validation loss, and return efficiencies of the test jets."""
+    data = lightgbm.Dataset(hand_made(train), train.is_tagged, categorical_feature=[2, 5, 7, 9])
+    check = lightgbm.Dataset(hand_made(validation), validation.is_tagged, reference=data)
+    stop = lightgbm.early_stopping(50, verbose=False)
+    model = lightgbm.train(OPTIONS, data, num_boost_round=2000, valid_sets=[check], callbacks=[stop])
+    return np.asarray(model.predict(hand_made(test), num_threads=2))
