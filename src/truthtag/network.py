@@ -325,7 +325,7 @@ class FactorisedBody(nn.Module):
 
     def parts(self, x: Tensor, shape: Shape, edges: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return the logarithms of the own efficiency, shape (n_jets,), and of the factor of each pair, (n_pairs,)."""
-        first, rest = cast("nn.Linear", self.factor[0]), self.factor[1:]
+        first, rest = cast("nn.Linear", self.factor[0]), cast("nn.Sequential", self.factor[1:])
         factors = last_precisely(rest, pair_linear(first, x, shape, edges)).squeeze(-1)
         return F.logsigmoid(last_precisely(self.base, x).squeeze(-1)), F.logsigmoid(factors)
 
