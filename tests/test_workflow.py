@@ -145,8 +145,7 @@ def test_one_core_gives_the_same_numbers(finished: Workplace, copy: Workplace) -
         one, two = (pq.read_table(p).to_pandas().drop(columns=TIMES, errors="ignore") for p in (path, other))
         pd.testing.assert_frame_equal(one, two, check_exact=True)
     for path in (finished.folder / "results/tiny/networks").rglob("*.pt"):
-        one, two = (torch.load(p, weights_only=True) for p in (path, copy.folder / path.relative_to(finished.folder)))
-        assert all(torch.equal(one["state"][key], two["state"][key]) for key in one["state"])
+        assert path.read_bytes() == (copy.folder / path.relative_to(finished.folder)).read_bytes()
     for path in (finished.folder / "results/tiny/tables").glob("*.csv"):
         assert path.read_bytes() == (copy.folder / path.relative_to(finished.folder)).read_bytes()
 

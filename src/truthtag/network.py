@@ -427,8 +427,9 @@ def save_network(network: EfficiencyNetwork, path: str | Path, provenance: Mappi
         "state": network.state_dict(),
         "provenance": dict(provenance),
     }
-    with whole_file(path) as beside:
-        torch.save(content, beside)
+    # Given a path, torch would store its name, and equal networks would differ in their bytes.
+    with whole_file(path) as beside, beside.open("wb") as file:
+        torch.save(content, file)
 
 
 def load_network(path: str | Path) -> EfficiencyNetwork:

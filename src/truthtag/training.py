@@ -280,8 +280,8 @@ class Training:
 
     def save(self, path: str | Path, identity: Mapping[str, Any]) -> None:
         """Write a checkpoint; ``identity`` says which run it belongs to."""
-        with whole_file(path) as beside:
-            torch.save({"identity": dict(identity), **self._state()}, beside)
+        with whole_file(path) as beside, beside.open("wb") as file:
+            torch.save({"identity": dict(identity), **self._state()}, file)
 
     def resume(self, path: str | Path, identity: Mapping[str, Any]) -> bool:
         """Continue from a checkpoint.

@@ -18,7 +18,7 @@ rule summary:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=8000,
+        mem_mb=4000,
         runtime=30,
     params:
         samples={sample: shards(sample) for sample in config["samples"]},

@@ -38,7 +38,7 @@ rule figure_numbers:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=8000,
+        mem_mb=4000,
         runtime=30,
     params:
         samples=lambda wildcards: {sample: shards(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},

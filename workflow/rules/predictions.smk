@@ -33,8 +33,8 @@ rule predict_network:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=8000,
-        runtime=240,
+        mem_mb=4000,
+        runtime=720,
     params:
         code=code("predict_network.py"),
     message:
