@@ -71,7 +71,7 @@ def _ratios(axes: Axes, frame: pd.DataFrame) -> None:
             label=r"true $\epsilon(p_\mathrm{T}, \eta, \Delta R)$" if name == "true" else name,
         )
     axes.axhline(1, color="0.3", linewidth=1)
-    axes.set(xlabel=r"$p_\mathrm{T}$ [GeV]", ylabel="tagged / predicted", ylim=(0.6, 1.4))
+    axes.set(xlabel=r"$p_\mathrm{T}$ [GeV]", ylabel="tagged / predicted", ylim=(0.6, 1.3 + 0.06 * len(by_name)))
     axes.legend(loc="upper right")
 
 
