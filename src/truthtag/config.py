@@ -6,15 +6,16 @@ import copy
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from truthtag.errors import ConfigError
 
-__all__ = ["check_config", "check_edges", "edges_of", "faults"]
+__all__ = ["check_config", "check_edges", "choose", "edges_of", "faults"]
 
+Value = TypeVar("Value")
 RESERVED = ("true", "direct", "generated", "all")
 
 
@@ -103,6 +104,18 @@ def check_edges(edges: Sequence[float], name: str) -> None:
                 f"{name}: edge {position} is {after}, not above the edge before it, {before}; put them in rising order"
             )
             raise ConfigError(msg)
+
+
+def choose(known: Mapping[str, Value], name: str, path: str) -> Value:
+    """Return what a name means.
+
+    Raises:
+        ConfigError: Nothing has this name; the message says which names there are.
+    """
+    if name not in known:
+        msg = f"{path} is {name!r}; allowed are {', '.join(known)}"
+        raise ConfigError(msg)
+    return known[name]
 
 
 def _name_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -191,6 +191,25 @@ class Jets:
         columns = {name: getattr(self, name)[rows] for name in self.jet_columns}
         return Jets(event=self.event[chosen], offsets=offsets, weight=self.weight[chosen], **columns)
 
+    def require_flavours(self, known: Sequence[int], knower: str, remedy: str) -> None:
+        """Refuse jets of a flavour that an efficiency does not know.
+
+        Args:
+            known: The flavours that it knows.
+            knower: Who knows them, as the error begins: "the map was fitted to the flavours", say.
+            remedy: What to do, as the error ends.
+
+        Raises:
+            DataError: There is such a jet.
+        """
+        strange = ~np.isin(self.flavour, known)
+        if strange.any():
+            msg = (
+                f"{knower} {list(known)}, a jet has {self.flavour[strange][0]} ({int(strange.sum())} such jets). "
+                f"{remedy}, or drop those jets."
+            )
+            raise DataError(msg)
+
     def with_columns(self, **columns: Any) -> Jets:
         """Return the same jets with some columns replaced."""
         return replace(self, **columns)

@@ -12,7 +12,7 @@ import pandas as pd
 from hist.intervals import clopper_pearson_interval
 
 from truthtag.arrays import FloatArray, IntArray
-from truthtag.config import check_edges, edges_of
+from truthtag.config import check_edges, choose, edges_of
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
 from truthtag.tables import check_columns, read_frame, read_metadata, write_frame
@@ -112,13 +112,8 @@ class BinnedMap:
 
     def _index(self, jets: Jets) -> tuple[IntArray, IntArray, IntArray]:
         """Return the bin of each jet on the three axes."""
-        strange = ~np.isin(jets.flavour, self.flavours)
-        if strange.any():
-            msg = (
-                f"the map was fitted to the flavours {list(self.flavours)}, a jet has {jets.flavour[strange][0]} "
-                f"({int(strange.sum())} such jets). Fit it to a sample that has this flavour, or drop those jets."
-            )
-            raise DataError(msg)
+        remedy = "Fit it to a sample that has this flavour"
+        jets.require_flavours(self.flavours, "the map was fitted to the flavours", remedy)
         flavour = np.searchsorted(np.asarray(self.flavours), jets.flavour)
         return flavour, self._bin("pt", jets.pt, self.pt_edges), self._bin("eta", jets.eta, self.eta_edges)
 
@@ -180,11 +175,8 @@ def fit_map(jets: Jets, options: Mapping[str, Any]) -> BinnedMap:
     Raises:
         ConfigError: The kind is unknown.
     """
-    kind, rest = options["kind"], {key: value for key, value in options.items() if key != "kind"}
-    if kind not in KINDS:
-        msg = f"maps: kind is {kind!r}; allowed are {', '.join(KINDS)}"
-        raise ConfigError(msg)
-    return KINDS[kind].fit(jets, **rest)
+    rest = {key: value for key, value in options.items() if key != "kind"}
+    return choose(KINDS, options["kind"], "maps: kind").fit(jets, **rest)
 
 
 def write_map(fitted: BinnedMap, path: str | Path, metadata: Mapping[str, Any]) -> None:

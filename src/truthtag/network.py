@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from truthtag.arrays import FloatArray
+from truthtag.config import choose
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
 from truthtag.kinematics import turn
@@ -102,9 +103,7 @@ class Architecture:
                 "there cannot be fewer than no blocks, nor layers of no size"
             )
             raise ConfigError(msg)
-        if self.kind not in BODIES:
-            msg = f"network kind is {self.kind!r}; allowed are {', '.join(BODIES)}"
-            raise ConfigError(msg)
+        choose(BODIES, self.kind, "network kind")
         for name, allowed in (("inputs", FEATURES), ("edge_features", EDGE_FEATURES)):
             for value in getattr(self, name):
                 if value not in allowed:
@@ -390,7 +389,8 @@ class EfficiencyNetwork(nn.Module):
         Raises:
             DataError: A jet has a flavour that the network was not trained on.
         """
-        self._check_flavours(jets)
+        remedy = "Train on a sample that has this flavour"
+        jets.require_flavours(self.flavours, "the network was trained on the flavours", remedy)
         rows, eff = features(jets), np.empty(jets.n_jets)
         self.eval()
         with torch.inference_mode():
@@ -400,15 +400,6 @@ class EfficiencyNetwork(nn.Module):
                     logits = self(Batch(rows[part.ravel()], [part.shape])).double()
                     eff[part] = torch.sigmoid(logits + math.log(self.mu)).numpy().reshape(part.shape)
         return eff
-
-    def _check_flavours(self, jets: Jets) -> None:
-        strange = ~np.isin(jets.flavour, self.flavours)
-        if strange.any():
-            msg = (
-                f"the network was trained on the flavours {list(self.flavours)}, a jet has {jets.flavour[strange][0]} "
-                f"({int(strange.sum())} such jets). Train on a sample that has this flavour, or drop those jets."
-            )
-            raise DataError(msg)
 
 
 def save_network(network: EfficiencyNetwork, path: str | Path, provenance: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri
 
 from truthtag.arrays import FloatArray, IntArray
-from truthtag.errors import ConfigError
+from truthtag.config import choose
 from truthtag.jets import Jets, concatenate
 from truthtag.kinematics import store_phi
 from truthtag.seeds import Seed, seed_words
@@ -253,11 +253,7 @@ def make_process(options: Mapping[str, Any], flavours: Mapping[str, int]) -> Pro
     Raises:
         ConfigError: The process is unknown.
     """
-    name = options["process"]
-    if name not in PROCESSES:
-        msg = f"generators: process is {name!r}; allowed are {', '.join(PROCESSES)}"
-        raise ConfigError(msg)
-    return PROCESSES[name].from_config(options, flavours)
+    return choose(PROCESSES, options["process"], "generators: process").from_config(options, flavours)
 
 
 def generate(process: Process, truth: Truth, events: range, seed: Seed) -> Iterator[Jets]:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from truthtag.arrays import FloatArray, IntArray
-from truthtag.errors import ConfigError, DataError
+from truthtag.config import choose
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r
 
@@ -214,13 +214,8 @@ def _parts_of(options: Mapping[str, Any], flavours: Mapping[str, int]) -> dict[s
 
 def _own_efficiencies(base: Mapping[int, GaussianBase], jets: Jets) -> FloatArray:
     """Return what each jet's efficiency would be if it were alone; refuse unknown flavours."""
-    strange = ~np.isin(jets.flavour, sorted(base))
-    if strange.any():
-        msg = (
-            f"the true efficiency knows the flavours {sorted(base)}, a jet has {jets.flavour[strange][0]} "
-            f"({int(strange.sum())} such jets). Add it to truth.base and truth.correction, or drop those jets."
-        )
-        raise DataError(msg)
+    remedy = "Add it to truth.base and truth.correction"
+    jets.require_flavours(sorted(base), "the true efficiency knows the flavours", remedy)
     return _by_flavour(base, jets.flavour, jets.pt.astype(np.float64), jets.eta.astype(np.float64))
 
 
@@ -246,11 +241,7 @@ def make_truth(options: Mapping[str, Any], flavours: Mapping[str, int]) -> Truth
     Raises:
         ConfigError: The form is unknown.
     """
-    form = options["form"]
-    if form not in FORMS:
-        msg = f"truth.form is {form!r}; allowed are {', '.join(FORMS)}"
-        raise ConfigError(msg)
-    return FORMS[form].from_config(options, flavours)
+    return choose(FORMS, options["form"], "truth.form").from_config(options, flavours)
 
 
 def tag(jets: Jets, truth: Truth, rng: np.random.Generator) -> Jets:
