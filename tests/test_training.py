@@ -240,6 +240,15 @@ def test_untagged_and_empty_samples_are_refused() -> None:
         Events(make_jets([0]))
 
 
+def test_validation_events_of_an_untrained_flavour_are_refused() -> None:
+    jets = make_jets([2] * 20)
+    other = make_jets([2], flavour=np.array([5, 15]))
+    training = Training(SMALL, OPTIONS, Events(jets), SEED)
+    message = r"validation events have jets of flavour 15, the training events only \[0, 4, 5\]"
+    with pytest.raises(DataError, match=message):
+        next(train(training, Events(jets), Events(other)))
+
+
 def test_events_know_their_content(few: Jets) -> None:
     flipped = few.with_columns(is_tagged=~few.is_tagged)
     assert Events(few).digest() == Events(few).digest() != Events(flipped).digest()

@@ -335,8 +335,15 @@ def train(
         The epochs as they end.
 
     Raises:
-        DataError: The loss is no longer finite.
+        DataError: The loss is no longer finite, or the validation events have a flavour that the training events lack.
     """
+    strange = sorted(set(validation.flavours) - set(events.flavours))
+    if strange:
+        msg = (
+            f"the validation events have jets of flavour {strange[0]}, the training events only {list(events.flavours)}. "
+            "Train on a sample that has this flavour, or drop those jets."
+        )
+        raise DataError(msg)
     while not training.finished:
         started = time.perf_counter()
         train_loss = _one_epoch(training, events, tick)
