@@ -46,11 +46,7 @@ def keys(part: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tupl
 def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
     """Describe a key, then those below it."""
     # Axes and Gaussians are described once, in the row of the key that uses them.
-    leaf = (
-        inner is not None
-        and "properties" in inner
-        and set(inner["properties"]) <= {"bins", "mean", "width", "low", "high"}
-    )
+    leaf = "properties" in inner and set(inner["properties"]) <= {"bins", "mean", "width", "low", "high"}
     kind = inner.get("type", "object")
     kind = f"{{{', '.join(inner['properties'])}}}" + (" or list of edges" if "array" in kind else "") if leaf else kind
     default = f"`{inner['default']}`" if "default" in inner else ""

@@ -25,6 +25,7 @@ __all__ = [
     "closure_test",
     "compare_likelihoods",
     "dijet",
+    "divide",
     "excess_loss",
     "relative_residual",
     "summarise",
@@ -229,13 +230,13 @@ def closure_histogram(entries: Entries, edges: FloatArray, reference: str = "tru
         spread = np.full(len(total), np.nan) if name == "direct" else _fill(entries.values, edges, w**2 * p * (1 - p))
         ratio, ratio_error = np.full((2, len(total)), np.nan)
         if base is not None and base_yield is not None:
-            ratio = _divide(total, base_yield)
+            ratio = divide(total, base_yield)
             if name == "direct":
                 variance = _fill(entries.values, edges, w**2 * base * (1 - base))
             else:
                 bins = np.clip(np.searchsorted(edges, entries.values, side="right") - 1, 0, len(total) - 1)
                 variance = _fill(entries.values, edges, w**2 * (p - ratio[bins] * base) ** 2)
-            ratio_error = _divide(np.sqrt(variance), base_yield)
+            ratio_error = divide(np.sqrt(variance), base_yield)
         rows.append(
             pd.DataFrame(
                 {
@@ -312,6 +313,6 @@ def _fill(values: FloatArray, edges: FloatArray, weight: FloatArray) -> FloatArr
     return np.asarray(histogram.values())
 
 
-def _divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
+def divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
     """Divide, with NaN where the denominator is zero."""
     return np.where(denominator != 0, numerator / np.where(denominator == 0, 1, denominator), np.nan)

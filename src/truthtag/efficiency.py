@@ -15,7 +15,7 @@ from truthtag.errors import DataError
 from truthtag.jets import Jets
 from truthtag.tables import read_frame, write_frame
 
-__all__ = ["Efficiency", "Prediction", "predict", "read_prediction", "write_prediction"]
+__all__ = ["Efficiency", "Prediction", "predict", "read_efficiencies", "read_prediction", "write_prediction"]
 
 
 @runtime_checkable
@@ -89,3 +89,12 @@ def read_prediction(path: str | Path) -> Prediction:
     frame = read_frame(path, ("event", "efficiency"))
     std = frame["efficiency_std"].to_numpy() if "efficiency_std" in frame else None
     return Prediction(frame["event"].to_numpy(), frame["efficiency"].to_numpy(), std)
+
+
+def read_efficiencies(paths: Mapping[str, str | Path], jets: Jets) -> dict[str, FloatArray]:
+    """Read several predictions on one sample, by name, each of shape (n_jets,).
+
+    Raises:
+        DataError: A file is missing, truncated or foreign, or belongs to other jets.
+    """
+    return {name: read_prediction(path).efficiency(jets) for name, path in paths.items()}

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from hist.intervals import clopper_pearson_interval
 
-from truthtag.arrays import FloatArray
-from truthtag.closure import Entries, closure_histogram, closure_test, dijet, relative_residual
+from truthtag.arrays import BoolArray, FloatArray, IntArray
+from truthtag.closure import Entries, closure_histogram, closure_test, dijet, divide, relative_residual
 from truthtag.config import edges_of
 from truthtag.errors import DataError
 from truthtag.jets import Jets
@@ -47,6 +47,11 @@ class Inputs:
         """Return the bin edges of an axis of the config."""
         return np.asarray(edges_of(self.options["axes"][axis]))
 
+    def has_flavours(self, pair: IntArray, first: str, second: str) -> BoolArray:
+        """Return which pairs of jets, flavours of shape (m, 2), have the two flavours named, in either order."""
+        wanted = np.sort([self.flavours[first], self.flavours[second]])
+        return np.asarray((np.sort(pair, axis=1) == wanted).all(axis=1))
+
 
 def flavour_pairs(flavours: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return the unordered pairs of flavours, in the order of Figure 7: bb, bc, bl, cc, cl, ll."""
@@ -57,14 +62,12 @@ def flavour_pairs(flavours: Mapping[str, int]) -> list[tuple[str, str]]:
 def weighting(inputs: Inputs) -> pd.DataFrame:
     """Figure 1: the mass of the two leading jets, filled directly and weighted, for one pair of flavours."""
     first, second = inputs.options["weighting_flavours"]
-    chosen = {inputs.flavours[first], inputs.flavours[second]}
     _, mass, pair = dijet(inputs.samples["test"], inputs.with_truth("test"))
-    inside = np.array([set(p) == chosen for p in np.sort(pair, axis=1).tolist()], dtype=bool)
-    entries, edges = mass.where(inside), inputs.edges("m_jj_wide")
+    entries, edges = mass.where(inputs.has_flavours(pair, first, second)), inputs.edges("m_jj_wide")
     frame = closure_histogram(entries, edges)
     everything = Entries(entries.values, entries.weight, np.ones(len(entries.values), dtype=bool), {})
     generated = closure_histogram(everything, edges).assign(filled_by="generated")
-    return pd.concat([generated, frame], ignore_index=True).assign(panel=f"{first}{second}")
+    return pd.concat([generated, frame], ignore_index=True).assign(panel=f"{first}-{second}")
 
 
 def universality(inputs: Inputs) -> pd.DataFrame:
@@ -96,7 +99,7 @@ def universality(inputs: Inputs) -> pd.DataFrame:
         for name, eff in inputs.with_truth(sample).items():
             expected = np.histogram(*bins, weights=eff[inside])[0]
             scatter = np.sqrt(np.histogram(*bins, weights=(eff * (1 - eff))[inside])[0])
-            ratio, error = (x / np.maximum(expected, 1e-300) for x in (tagged, scatter))
+            ratio, error = (divide(x, expected) for x in (tagged, scatter))
             parts.append(_rows(sample, "direct_over_predicted", name, edges, ratio, error).loc[total > 0])
     return pd.concat(parts, ignore_index=True)
 
@@ -151,9 +154,8 @@ def events_closure(inputs: Inputs) -> pd.DataFrame:
     """Figure 7: the mass of the two leading jets, both tagged, by the flavours of the two."""
     _, mass, pair = dijet(inputs.samples["test"], inputs.with_truth("test"))
     edges, parts = inputs.edges("m_jj"), []
-    ordered = np.sort(pair, axis=1)
     for first, second in flavour_pairs(inputs.flavours):
-        inside = (ordered == np.sort([inputs.flavours[first], inputs.flavours[second]])).all(axis=1)
+        inside = inputs.has_flavours(pair, first, second)
         parts.append(closure_histogram(mass.where(inside), edges).assign(panel=f"{first}-{second}"))
     return pd.concat(parts, ignore_index=True)
 

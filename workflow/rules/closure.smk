@@ -22,7 +22,7 @@ rule summary:
         runtime=30,
     params:
         samples={sample: shards(sample) for sample in config["samples"]},
-        predictions={sample: dict(zip(EFFICIENCIES, predictions(sample), strict=True)) for sample in config["samples"]},
+        predictions={sample: predictions(sample) for sample in config["samples"]},
         flavours=config["flavours"],
         in_range=config["closure"]["in_range"],
         code=code("summary.py"),

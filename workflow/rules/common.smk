@@ -37,7 +37,6 @@ wildcard_constraints:
     seed=r"\d+",
     map="|".join(config["maps"]) or "none",
     network="|".join(config["networks"]) or "none",
-    figure="|".join(["fig1", "fig2", "fig3", "fig6", "fig7", "fig8", "training", *FACTOR_FIGURES]),
 
 
 def code(script):
@@ -74,8 +73,8 @@ def networks(network):
 
 
 def predictions(sample):
-    """The predictions on a sample, by every efficiency."""
-    return [f"{RESULTS}/predictions/{sample}/{efficiency}.parquet" for efficiency in EFFICIENCIES]
+    """The predictions on a sample, by the name of the efficiency."""
+    return {efficiency: f"{RESULTS}/predictions/{sample}/{efficiency}.parquet" for efficiency in EFFICIENCIES}
 
 
 onstart:

@@ -23,11 +23,15 @@ HISTORIES = {
 }
 
 
+wildcard_constraints:
+    figure="|".join(FIGURES),
+
+
 rule figure_numbers:
     input:
         samples=lambda wildcards: [path for sample in FIGURE_SAMPLES[wildcards.figure] for path in shards(sample)],
         predictions=lambda wildcards: [
-            path for sample in FIGURE_SAMPLES[wildcards.figure] for path in predictions(sample)
+            path for sample in FIGURE_SAMPLES[wildcards.figure] for path in predictions(sample).values()
         ],
     output:
         f"{RESULTS}/figures/{{figure}}.csv",
@@ -42,10 +46,7 @@ rule figure_numbers:
         runtime=30,
     params:
         samples=lambda wildcards: {sample: shards(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
-        predictions=lambda wildcards: {
-            sample: dict(zip(EFFICIENCIES, predictions(sample), strict=True))
-            for sample in FIGURE_SAMPLES[wildcards.figure]
-        },
+        predictions=lambda wildcards: {sample: predictions(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
         truth=config["truth"],
         flavours=config["flavours"],
         options=config["figures"],

@@ -1,4 +1,4 @@
-PREDICTIONS = [path for sample in config["samples"] for path in predictions(sample)]
+PREDICTIONS = [path for sample in config["samples"] for path in predictions(sample).values()]
 
 
 rule predict_map:

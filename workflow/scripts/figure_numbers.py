@@ -1,6 +1,6 @@
 """Compute the numbers that one figure shows."""
 
-from truthtag.efficiency import read_prediction
+from truthtag.efficiency import read_efficiencies
 from truthtag.figures import NUMBERS, Inputs
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
@@ -11,10 +11,7 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params, figure = snakemake.params, snakemake.wildcards.figure
         samples = {sample: read_jets(shards) for sample, shards in params.samples.items()}
-        efficiencies = {
-            sample: {name: read_prediction(path).efficiency(jets) for name, path in params.predictions[sample].items()}
-            for sample, jets in samples.items()
-        }
+        efficiencies = {sample: read_efficiencies(params.predictions[sample], jets) for sample, jets in samples.items()}
         truth = make_truth(params.truth, params.flavours)
         numbers = NUMBERS[figure](Inputs(samples, efficiencies, truth, params.flavours, params.options))
         write_frame(numbers, snakemake.output[0])

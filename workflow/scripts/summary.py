@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 from truthtag.closure import compare_likelihoods, summarise
-from truthtag.efficiency import read_prediction
+from truthtag.efficiency import read_efficiencies
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
 from truthtag.tables import write_frame
@@ -17,9 +17,7 @@ if __name__ == "__main__":
             jets = read_jets(shards)
             low, high = params.in_range["pt"]
             in_range = (jets.pt >= low) & (jets.pt <= high)
-            efficiencies = {
-                name: read_prediction(path).efficiency(jets) for name, path in params.predictions[sample].items()
-            }
+            efficiencies = read_efficiencies(params.predictions[sample], jets)
             for rows, chosen in ((everything, np.ones(jets.n_jets, dtype=bool)), (inside, in_range)):
                 table = summarise(jets, efficiencies, params.flavours, chosen)
                 table.insert(0, "sample", sample)

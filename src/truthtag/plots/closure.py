@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from truthtag.arrays import FloatArray
-from truthtag.plots.style import FLAVOUR_NAMES, look_of, new_figure, rows_by, split_figure, stamp, style
+from truthtag.plots.style import bin_edges, look_of, new_figure, pair_name, rows_by, split_figure, stamp, style
 
 __all__ = ["draw_boson_closure", "draw_events_closure", "draw_jets_closure", "draw_weighting"]
 
@@ -42,8 +42,9 @@ def draw_events_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
         figure = new_figure(17, 12.5)
         panels = rows_by(frame, "panel")
         for number, (pair, (panel, rows)) in enumerate(zip(_pairs(figure, len(panels)), panels.items(), strict=True)):
-            text = " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-")) + " jets, both tagged"
-            with_ratio(pair, rows, AXES["m_jj"], text, (0.4, 1.8), legend=number == 0)
+            with_ratio(
+                pair, rows, AXES["m_jj"], f"{pair_name(panel)} jets, both tagged", (0.4, 1.8), legend=number == 0
+            )
     return figure
 
 
@@ -58,15 +59,15 @@ def draw_boson_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure: 
     return figure
 
 
-def draw_weighting(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
+def draw_weighting(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
     """Draw Figure 1: cutting events away, weighting them, and the statistical error of either."""
     with style():
         figure = new_figure(15, 8)
         grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=[2.4, 1])
         by_name = rows_by(frame, "filled_by")
         everything, direct, weighted = by_name["generated"], by_name["direct"], by_name["true"]
-        edges = edges_of(direct)
-        pair = " + ".join(FLAVOUR_NAMES.get(name, name) for name in _names(frame["panel"].iloc[0], flavours))
+        edges = bin_edges(direct)
+        pair = pair_name(frame["panel"].iloc[0])
         for axes in grid[0]:
             axes.stairs(everything["yield"], edges, color="0.6", fill=True, alpha=0.45, label="all generated events")
             axes.set(yscale="log", ylim=(0.1, 30 * everything["yield"].max()))
@@ -99,7 +100,7 @@ def with_ratio(
     top, bottom = pair
     by_name = rows_by(frame, "filled_by")
     direct = by_name.pop("direct")
-    look, edges = look_of(list(by_name)), edges_of(direct)
+    look, edges = look_of(list(by_name)), bin_edges(direct)
     truth = by_name.get("true")
     if truth is not None:
         top.stairs(truth["yield"], edges, fill=True, color="0.8", label=LABELS["true"])
@@ -138,11 +139,6 @@ def _pairs(figure: Figure, count: int, columns: int = 3) -> list[tuple[Axes, Axe
     return pairs[:count]
 
 
-def edges_of(frame: pd.DataFrame) -> FloatArray:
-    """Return the bin edges of a histogram's rows."""
-    return np.append(frame["low"].to_numpy(), frame["high"].iloc[-1])
-
-
 def _residuals(axes: Axes, frame: pd.DataFrame) -> None:
     by_name = rows_by(frame, "filled_by")
     look = look_of(list(by_name))
@@ -155,13 +151,13 @@ def _residuals(axes: Axes, frame: pd.DataFrame) -> None:
     axes.set_ylim(0, (1.1 + 0.12 * len(by_name)) * frame["yield"].max())
     axes.legend(loc="upper left")
     stamp(axes)
-    _trim(axes, edges_of(next(iter(by_name.values()))))
+    _trim(axes, bin_edges(next(iter(by_name.values()))))
 
 
 def _steps(axes: Axes, filled: pd.DataFrame, look: dict[str, Any], label: str = "", ratio: bool = False) -> None:
     """Draw a histogram as steps with error bars at the bin centres."""
     value, error = (filled[c].to_numpy() for c in (("ratio", "ratio_error") if ratio else ("yield", "error")))
-    edges = edges_of(filled)
+    edges = bin_edges(filled)
     axes.stairs(value, edges, baseline=None, color=look["color"], linestyle=look["linestyle"], linewidth=1.8)
     axes.errorbar(
         (edges[1:] + edges[:-1]) / 2,
@@ -188,8 +184,3 @@ def _points(axes: Axes, direct: pd.DataFrame, label: str = "", ratio: bool = Fal
 
 def _trim(axes: Axes, edges: FloatArray) -> None:
     axes.set_xlim(edges[0], edges[-1])
-
-
-def _names(panel: str, flavours: Sequence[str]) -> list[str]:
-    """Split a panel's name into its two flavours."""
-    return next([a, b] for a in flavours for b in flavours if a + b == panel)

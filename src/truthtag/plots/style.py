@@ -9,19 +9,23 @@ from typing import Any, cast
 
 import matplotlib as mpl
 import mplhep
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.style import context as style_context
 from matplotlib.text import Text
 
+from truthtag.arrays import FloatArray
 from truthtag.tables import whole_file
 
 __all__ = [
     "FLAVOUR_NAMES",
     "add_remark",
+    "bin_edges",
     "look_of",
     "new_figure",
+    "pair_name",
     "rows_by",
     "save_figure",
     "split_figure",
@@ -95,6 +99,16 @@ def add_remark(figure: Figure, remark: str) -> None:
     """Put a remark, that this is a quick look say, before what is written above each of the axes."""
     for text in figure.findobj(lambda artist: artist.get_gid() == STAMP):
         cast("Text", text).set_text(f"{remark}: {cast('Text', text).get_text()}")
+
+
+def bin_edges(frame: pd.DataFrame) -> FloatArray:
+    """Return the bin edges of a histogram's rows."""
+    return np.append(frame["low"].to_numpy(), frame["high"].iloc[-1])
+
+
+def pair_name(panel: str) -> str:
+    """Return the flavours of two jets as a label, from the name of their panel: ``b-c`` becomes b + c."""
+    return " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-"))
 
 
 def rows_by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:

@@ -9,8 +9,17 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from truthtag.plots.closure import edges_of
-from truthtag.plots.style import FLAVOUR_NAMES, LINES, look_of, new_figure, rows_by, split_figure, stamp, style
+from truthtag.plots.style import (
+    FLAVOUR_NAMES,
+    LINES,
+    bin_edges,
+    look_of,
+    new_figure,
+    rows_by,
+    split_figure,
+    stamp,
+    style,
+)
 
 __all__ = ["draw_true_efficiency", "draw_universality"]
 
@@ -33,7 +42,7 @@ def draw_universality(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
             centres = (rows["low"] + rows["high"]) / 2
             if panel == "density":
                 left.stairs(
-                    rows["value"], edges_of(rows), label=label, color=look["color"], linestyle=look["linestyle"]
+                    rows["value"], bin_edges(rows), label=label, color=look["color"], linestyle=look["linestyle"]
                 )
                 left.errorbar(centres, rows["value"], rows["error"], fmt="none", color=look["color"], elinewidth=1)
             elif panel == "tagged_fraction":
