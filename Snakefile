@@ -15,6 +15,7 @@ include: "workflow/rules/maps.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/predictions.smk"
 include: "workflow/rules/closure.smk"
+include: "workflow/rules/learning_curve.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -22,8 +23,4 @@ rule all:
     default_target: True
     input:
         FIGURE_FILES,
-        TABLES,
-        PREDICTIONS,
-        NETWORKS,
-        MAPS,
-        SAMPLES,
+        [] if CHOSEN_FIGURES else [TABLES, PREDICTIONS, NETWORKS, MAPS, SAMPLES],

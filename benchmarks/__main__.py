@@ -16,7 +16,7 @@ import torch
 
 from benchmarks.chain import chain_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
-from benchmarks.training import training_rows
+from benchmarks.training import gpu_rows, growth_rows, training_rows
 from truthtag.closure import excess_loss
 
 
@@ -53,12 +53,19 @@ def main() -> None:
     """Measure, print a table, and write the figures as JSON."""
     toy = Toy.load()
     sample = toy.sample(20_000)
-    rows = [*training_rows(toy, sample), *chain_rows(toy, sample), *tree_rows(toy)]
+    rows = [
+        *training_rows(toy, sample),
+        *growth_rows(toy, sample),
+        *gpu_rows(toy, sample),
+        *chain_rows(toy, sample),
+        *tree_rows(toy),
+    ]
     machine = {
         "machine": platform.machine(),
         "cores": os.cpu_count(),
         "python": platform.python_version(),
         "torch": torch.__version__,
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
     }
     print(f"{machine}\n{table(rows)}")
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "benchmarks/results/bench.json"

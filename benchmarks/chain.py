@@ -34,18 +34,9 @@ with tempfile.TemporaryDirectory() as folder:
     write_jets(generate(toy.process, toy.truth, range({count}), (1, "bench")), folder + "/sample.parquet")
 """
 TRAIN = """
-import itertools, torch
-from truthtag.network import Architecture
-from truthtag.training import Events, Options, Training, batch_loss
+from benchmarks.training import epoch_of
 toy = Toy.load()
-options = toy.config["networks"]["gnn"]
-events = Events(toy.sample({count}))
-training = Training(Architecture(**options["architecture"]), Options(**options["training"]), events, (1,))
-for batch, tags in itertools.islice(events.batches(500, torch.Generator()), 20):
-    loss = batch_loss(training.network(batch), tags, list(batch.shape), 1.0)
-    training.optimiser.zero_grad()
-    loss.backward()
-    training.optimiser.step()
+epoch_of(toy, toy.sample({count}), "gnn_factorised")()
 """
 
 
@@ -53,7 +44,7 @@ def chain_rows(toy: Toy, sample: Jets) -> list[Row]:
     """Measure generation, Parquet, map fitting and prediction."""
     torch.set_num_threads(1)
     rows = []
-    for count in (10_000, 100_000, 1_000_000):
+    for count in (10_000, 100_000, 1_000_000, 10_000_000):
 
         def make(count: int = count) -> None:
             for _ in generate(toy.process, toy.truth, range(count), (1, "bench")):

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from benchmarks.reference import ConcatenatedNetwork
-from benchmarks.timing import Row, Toy, alternate, median_seconds, multiply_rate
+from benchmarks.timing import Row, Toy, alternate, median_seconds, multiply_rate, seconds
 from truthtag.jets import Jets
-from truthtag.network import Architecture, EfficiencyNetwork
-from truthtag.training import Events, Options, batch_loss, transform, uses_bfloat16
+from truthtag.network import Architecture, Batch, EfficiencyNetwork
+from truthtag.training import Events, Options, Training, batch_loss, train, transform, uses_bfloat16
 
 BATCH_EVENTS = 500
 
@@ -43,19 +46,19 @@ def throughput(what: str, width: int, jets: Jets, rates: dict[torch.dtype, float
     ours.standardise.fit(events.rows)
     plain = step_of(ConcatenatedNetwork(ours), events, torch.float32)
     times = alternate([plain, *(step_of(ours, events, dtype) for dtype in rates)])
-    size = sum(m for m, _ in next(events.batches(BATCH_EVENTS, torch.Generator()))[0].shape)
+    size = sum(m for m, _ in next(events.batches(BATCH_EVENTS, [torch.Generator()]))[0].shape)
     rows = []
-    for dtype, seconds in zip(rates, times[1:], strict=True):
+    for dtype, time in zip(rates, times[1:], strict=True):
         limit = rates[dtype] / flops_per_event(architecture, jets.multiplicity)
         name = f"training, {what}, {str(dtype).removeprefix('torch.')}"
-        rows.append(Row(name, size / seconds, "events/s", times[0] / seconds, size / seconds / limit))
+        rows.append(Row(name, size / time, "events/s", times[0] / time, size / time / limit))
     return rows
 
 
 def step_of(network: nn.Module, events: Events, dtype: torch.dtype) -> Callable[[], object]:
     """Return a training step on one batch: forward, backward, optimiser."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3)
-    batch, tags = next(events.batches(BATCH_EVENTS, torch.Generator().manual_seed(0)))
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+    batch, tags = one_batch(events, BATCH_EVENTS)
 
     def step() -> None:
         with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
@@ -73,10 +76,10 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     events, training = Events(sample), Options(**options["training"])
     network = EfficiencyNetwork(Architecture(**options["architecture"]), events.flavours)
     network.standardise.fit(events.rows)
-    optimiser, rng = torch.optim.Adam(network.parameters(), lr=1e-3), torch.Generator().manual_seed(0)
+    optimiser, rngs = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True), [torch.Generator().manual_seed(0)]
     steps = events.steps(training.batch_events)
     fast = uses_bfloat16(training.precision)
-    batch, tags = next(events.batches(training.batch_events, rng))
+    batch, tags = one_batch(events, training.batch_events)
 
     def forward() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
@@ -88,8 +91,8 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
         forward().backward()
 
     def load() -> None:
-        for one, _ in events.batches(training.batch_events, rng):
-            transform(one, training, rng)
+        for one, _ in events.batches(training.batch_events, rngs):
+            transform(one, training, rngs)
 
     loading = median_seconds(load, 3) / steps
     ahead, both, update = alternate([forward, forward_backward, optimiser.step], 9)
@@ -99,6 +102,99 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
         Row(f"step of {name}, all", 1e3 * total, "ms"),
         *(Row(f"step of {name}, {part}", 1e3 * value, "ms", share=value / total) for part, value in parts.items()),
     ]
+
+
+def one_batch(events: Events, size: int) -> tuple[Batch, torch.Tensor]:
+    """Return a batch for one network."""
+    batch, tags = next(events.batches(size, [torch.Generator().manual_seed(0)]))
+    return Batch(batch.features[0], batch.shape), tags[0]
+
+
+def epoch_of(
+    toy: Toy, jets: Jets, name: str, device: str = "cpu", seeds: int = 1, **changes: Any
+) -> Callable[[], object]:
+    """Return a pass through some events with networks of the config, some of its options changed.
+
+    Args:
+        toy: The default config.
+        jets: The events.
+        name: Which networks.
+        device: Where they are trained.
+        seeds: How many, trained together.
+        changes: Options of training, and sizes of the architecture.
+    """
+    options = toy.config["networks"][name]
+    parts = {
+        part: {**options[part], **{key: value for key, value in changes.items() if key in kind.__dataclass_fields__}}
+        for part, kind in (("architecture", Architecture), ("training", Options))
+    }
+    events, check = Events(jets, device), Events(jets.first(100), device)
+    training = Training(
+        Architecture(**parts["architecture"]),
+        Options(**{**parts["training"], "epochs": 1000}),
+        events,
+        [(1, name, seed) for seed in range(seeds)],
+        device,
+    )
+    epochs = train(training, events, check)
+
+    def epoch() -> None:
+        next(epochs)
+
+    return epoch
+
+
+def growth_rows(toy: Toy, sample: Jets) -> list[Row]:
+    """Measure how training grows: with events, cores, networks trained together, and the size of batches."""
+    torch.set_num_threads(1)
+    rows = []
+    for count in (10_000, 100_000, 1_000_000):
+        epoch = epoch_of(toy, toy.sample(count), "gnn_factorised")
+        time = median_seconds(epoch, 3) if count < 1_000_000 else seconds(epoch)
+        rows.append(Row(f"an epoch of gnn_factorised on {count:,} events", count / time, "events/s"))
+    part = sample.first(5_000)
+    whole, micro = alternate(
+        [epoch_of(toy, part, "gnn", width=256, batch_events=5_000, micro_batch_events=m) for m in (0, 500)], 3
+    )
+    rows += [
+        Row("training, 256 wide, batches of 5,000 at once", part.n_events / whole, "events/s"),
+        Row("training, 256 wide, batches of 5,000 in parts of 500", part.n_events / micro, "events/s"),
+    ]
+    for name in toy.config["networks"]:
+        alone, together = alternate([epoch_of(toy, part, name, seeds=seeds) for seeds in (1, 4)], 3)
+        rows += [
+            Row(f"training, {name}, alone", part.n_events / alone, "events/s"),
+            Row(f"training, {name}, 4 networks together", 4 * part.n_events / together, "events/s"),
+        ]
+    one, two = (processes(toy, sample, count) for count in (1, 2))
+    return [*rows, Row("training, gnn, 1 job", one, "events/s"), Row("training, gnn, 2 jobs at once", two, "events/s")]
+
+
+def processes(toy: Toy, sample: Jets, count: int) -> float:
+    """Return the rate of several jobs at once, each training a network on one thread [events/s]."""
+    with ProcessPoolExecutor(count, mp_context=get_context("spawn")) as pool:
+        return sum(pool.map(job_rate, [toy] * count, [sample] * count))
+
+
+def job_rate(toy: Toy, sample: Jets) -> float:
+    """Return the rate of one job [events/s]."""
+    torch.set_num_threads(1)
+    return sample.n_events / median_seconds(epoch_of(toy, sample, "gnn"), 3)
+
+
+def gpu_rows(toy: Toy, sample: Jets) -> list[Row]:
+    """Measure training on a GPU, where there is one: a network of the paper, twenty together, and all of its config."""
+    if not torch.cuda.is_available():
+        return []
+    rows = []
+    paper = {"width": 256, "batch_events": 5_000, "rotate_phi": False, "reflect_phi": False, "reflect_eta": False}
+    for seeds in (1, 20):
+        epoch = epoch_of(toy, sample, "gnn", "cuda", seeds, **paper)
+        time = median_seconds(lambda epoch=epoch: (epoch(), torch.cuda.synchronize()), 3)
+        rate = seeds * sample.n_events / time
+        rows.append(Row(f"training on {torch.cuda.get_device_name()}, 256 wide, {seeds} together", rate, "events/s"))
+    whole = 20 * 42 * 1_000_000 / rows[-1].value / 60
+    return [*rows, Row("config/paper.yaml on it, 20 networks, 42 epochs, from that rate", whole, "min")]
 
 
 def flops_per_event(architecture: Architecture, counts: np.ndarray) -> float:

@@ -18,9 +18,12 @@ INTRODUCTION = """# Configs
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
 | `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
+| `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks against the number of training events |
+| `studies/schedule.yaml` | a dozen ways to train the same network, by loss and time |
 
 `make run CONFIG=config/paper.yaml` or `snakemake --configfile config/paper.yaml` uses another one. A config states only what differs from `config.yaml`, which is always read first;
 several can be given, later ones win. Each needs a `results` folder of its own.
+What an earlier file has and a later one does not want, it sets to `null`: `networks: {gnn: null}` trains no `gnn`, an optional key takes its default again.
 A fault is refused before any job starts, by its path, with what is allowed.
 
 This page is made from `workflow/schemas/config.schema.yaml` by `make docs`.
@@ -52,11 +55,15 @@ def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tupl
     default = f"`{inner['default']}`" if "default" in inner else ""
     if inner.get("description") or leaf:
         yield path, kind, default, inner.get("description", "") + limits(inner)
+    if "$ref" in inner.get("items", {}):
+        # One level: what lies deeper has the keys of another section.
+        for name, option in resolve(inner["items"], root)["properties"].items():
+            yield f"{path}.<n>.{name}", option["type"], "", option["description"] + limits(option)
     if not leaf:
         yield from keys(inner, root, f"{path}.")
         for branch in inner.get("allOf", []):
-            process = branch["if"]["properties"]["process"]["const"]
-            yield from keys(resolve(branch["then"], root), root, f"{path.removesuffix('<name>')}<{process}>.")
+            (rule,) = branch["if"]["properties"].values()
+            yield from keys(resolve(branch["then"], root), root, f"{path.removesuffix('<name>')}<{rule['const']}>.")
 
 
 def limits(inner: dict[str, Any]) -> str:
@@ -66,6 +73,7 @@ def limits(inner: dict[str, Any]) -> str:
         "minimum": "At least {}.",
         "exclusiveMinimum": "Above {}.",
         "maximum": "At most {}.",
+        "exclusiveMaximum": "Below {}.",
         "multipleOf": "A multiple of {}.",
     }
     values = {

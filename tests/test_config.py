@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from truthtag.config import check_config, edges_of
+from truthtag.config import PAPER_FIGURES, check_config, edges_of, first_events, standard_figures
 from truthtag.errors import ConfigError
 
 Config = dict[str, Any]
@@ -109,6 +109,64 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["figures"].update(weighting_flavours=["c", "s"]),
         r"figures\.weighting_flavours: 's' is not a flavour\. Allowed: b, c, light",
     ),
+    (
+        "unknown figure",
+        lambda c: c["figures"].update(draw=["fig1", "leraning_curve"]),
+        r"figures\.draw\.1: 'leraning_curve' is not a figure\. Allowed: fig1, .*, work\. Did you mean 'learning_curve'\?",
+    ),
+    (
+        "factors of a network that has none",
+        lambda c: c["figures"].update(draw=["fig3_gnn"]),
+        r"figures\.draw\.0: 'fig3_gnn' is not a figure.*fig8, fig3_gnn_factorised, training, learning_curve, work\. Did",
+    ),
+    ("no figure", lambda c: c["figures"].update(draw=[]), r"figures\.draw: \[\] is not allowed; .*Figures to draw"),
+    (
+        "a curve without points",
+        lambda c: c["figures"].update(draw=["learning_curve"]),
+        r"figures\.draw: learning_curve needs the section learning_curve, which is missing; give its points as",
+    ),
+    (
+        "losses of another kind",
+        lambda c: (c["figures"].update(draw=["work"]), c["networks"]["gnn"]["training"].update(mu=2)),
+        r"networks\.gnn\.training\.mu: 2 cannot be drawn in the figure work.*set it to 1",
+    ),
+    (
+        "losses of nothing",
+        lambda c: c.update(networks={}, figures={**c["figures"], "draw": ["work"]}),
+        r"figures\.draw: work shows the training of networks, and there are none",
+    ),
+    (
+        "more events than there are",
+        lambda c: c.update(learning_curve={"points": [{"events": 10}, {"events": 100_001}]}),
+        r"learning_curve\.points\.1\.events: 100001 is more than samples\.train\.events, 100000; lower it",
+    ),
+    (
+        "points that fall",
+        lambda c: c.update(learning_curve={"points": [{"events": 10}, {"events": 10}]}),
+        r"learning_curve\.points\.1\.events: 10 is not above the point before it, 10; put them in rising order",
+    ),
+    (
+        "unknown sample of the curve",
+        lambda c: c.update(learning_curve={"sample": "tset", "points": [{"events": 10}]}),
+        r"learning_curve\.sample: 'tset' is not a sample\. Allowed: .*Did you mean 'test'\?",
+    ),
+    (
+        "unknown option of a point",
+        lambda c: c.update(learning_curve={"points": [{"events": 10, "training": {"epoch": 3}}]}),
+        r"learning_curve\.points\.0\.training: unknown key 'epoch'.*Did you mean 'epochs'\?",
+    ),
+    (
+        "bad option of a point",
+        lambda c: c.update(learning_curve={"points": [{"events": 10, "training": {"epochs": 0}}]}),
+        r"learning_curve\.points\.0\.training\.epochs: 0 is not allowed; it must be at least 1",
+    ),
+    (
+        "nothing but a rise",
+        lambda c: c["networks"]["gnn"]["training"].update(warm_up=1),
+        r"networks\.gnn\.training\.warm_up: 1 is not allowed; it must be below 1",
+    ),
+    ("null for what is needed", lambda c: c["samples"].update(test=None), r"samples: key 'test' is missing"),
+    ("null for what is unknown", lambda c: c.update(sede=None), r"the config: unknown key 'sede'.*Did you mean 'seed'"),
 ]
 
 
@@ -145,6 +203,42 @@ def test_defaults_are_filled_in_at_every_depth(default_config: Config, schema: C
     assert "mu" not in config["networks"]["gnn"]["training"]
 
 
+def test_null_removes_an_entry(default_config: Config, schema: Config) -> None:
+    config = copy.deepcopy(default_config)
+    config["networks"]["gnn"] = config["maps"]["map"] = config["networks"]["gnn_geometric"]["training"]["mu"] = None
+    filled = check_config(config, schema)
+    assert list(filled["networks"]) == ["gnn_geometric", "gnn_factorised"]
+    assert filled["maps"] == {}
+    assert filled["networks"]["gnn_geometric"]["training"]["mu"] == 1.0
+    assert config["networks"]["gnn"] is None
+    assert filled["samples"] == default_config["samples"]
+
+
+def test_null_lets_an_entry_become_of_another_kind(default_config: Config, schema: Config) -> None:
+    options = dict.fromkeys(default_config["maps"]["map"]) | {"kind": "delta_r"}
+    options |= {axis: {"bins": 2, "low": 0, "high": 600} for axis in ("pt", "eta", "delta_r")}
+    filled = check_config({**default_config, "maps": {"map": options}}, schema)
+    assert set(filled["maps"]["map"]) == {"kind", "pt", "eta", "delta_r", "outside", "coverage"}
+    assert filled["maps"]["map"]["outside"] == "clamp"
+
+
+def test_points_of_the_learning_curve_override_only_what_they_state(default_config: Config, schema: Config) -> None:
+    points = [{"events": 1000, "training": {"epochs": 7}}, {"events": 3000}]
+    filled = check_config({**default_config, "learning_curve": {"points": points}}, schema)
+    assert filled["learning_curve"] == {"sample": "test", "points": points}
+
+
+def test_validation_scales_with_the_training_sample(default_config: Config) -> None:
+    assert first_events(default_config, 100_000) == {"train": 100_000, "validation": 20_000}
+    assert first_events(default_config, 1_000) == {"train": 1_000, "validation": 200}
+    assert first_events(default_config, 1) == {"train": 1, "validation": 1}
+
+
+def test_the_standard_figures_are_those_that_can_be_drawn(default_config: Config) -> None:
+    assert standard_figures(default_config) == [*PAPER_FIGURES, "fig3_gnn_factorised", "training"]
+    assert standard_figures({"networks": {}}) == list(PAPER_FIGURES)
+
+
 def test_every_key_is_described(schema: Config) -> None:
     def described(part: Config, path: str) -> None:
         for key, inner in part.get("properties", {}).items():
@@ -165,8 +259,8 @@ def test_configs_of_the_project_state_only_what_differs_and_are_valid(
     path: Path, default_config: Config, schema: Config
 ) -> None:
     def merged(base: Config, over: Config) -> Config:
-        both = {key: merged(base[key], value) for key, value in over.items() if isinstance(base.get(key), dict)}
-        return {**base, **over, **both}
+        nested = {key for key, value in over.items() if isinstance(value, dict) and isinstance(base.get(key), dict)}
+        return {**base, **over, **{key: merged(base[key], over[key]) for key in nested}}
 
     config = yaml.safe_load(path.read_text())
     filled = check_config(merged(default_config, config), schema)

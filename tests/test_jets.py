@@ -52,6 +52,19 @@ def test_taking_events_apart_and_together_is_the_identity(counts: list[int], dat
     assert_same(concatenate([jets.take(slice(0, cut)), jets.take(slice(cut, None))]), jets)
 
 
+@given(multiplicities, st.data())
+def test_the_first_events_are_those_of_a_shorter_sample(counts: list[int], data: st.DataObject) -> None:
+    jets = make_jets(counts)
+    count = data.draw(st.integers(0, jets.n_events))
+    assert_same(jets.first(count), jets.take(slice(0, count)))
+
+
+@pytest.mark.parametrize("count", [-1, 3])
+def test_more_events_than_there_are_cannot_be_the_first(count: int) -> None:
+    with pytest.raises(DataError, match=rf"the first {count} events were asked for, the sample has 2\. Ask for 0 to 2"):
+        make_jets([2, 3]).first(count)
+
+
 def test_files_carry_types_units_and_origin(few: Jets, tmp_path: Path) -> None:
     write_jets([few.take(slice(0, 100)), few.take(slice(100, 300))], tmp_path / "a.parquet", {"seed": 3})
     assert_same(read_jets(tmp_path / "a.parquet"), few)

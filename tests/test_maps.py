@@ -1,4 +1,4 @@
-"""Binned maps: counted by hand, empty bins, out of range, on disk."""
+"""Binned maps: counted by hand, empty bins, out of range, on disk. Other kinds are in test_map_kinds.py."""
 
 from __future__ import annotations
 
@@ -118,7 +118,9 @@ def test_foreign_files_are_refused(few: Jets, default_config: dict[str, Any], tm
     with pytest.raises(DataError, match=r"column 'total' is missing.*Is it called 'totals' here"):
         read_map(path)
     fitted.to_frame().to_parquet(path)
-    with pytest.raises(DataError, match="does not say which of the kinds binned it is; fit the map again"):
+    with pytest.raises(
+        DataError, match=r"does not say which of the kinds binned, smoothed, .* it is; fit the map again"
+    ):
         read_map(path)
 
 
@@ -129,7 +131,7 @@ def test_bad_axes_and_policies_are_refused() -> None:
         check_edges([20], "pt")
     with pytest.raises(ConfigError, match="outside is 'wrap'; allowed are clamp, error"):
         BinnedMap.fit(by_hand(), PT, ETA, "wrap", 0.68)
-    with pytest.raises(ConfigError, match="kind is 'spline'; allowed are binned"):
+    with pytest.raises(ConfigError, match="kind is 'spline'; allowed are binned, smoothed, delta_r, neighbour_product"):
         fit_map(by_hand(), {"kind": "spline"})
 
 

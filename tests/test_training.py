@@ -20,7 +20,7 @@ from truthtag.ensemble import Ensemble
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r
-from truthtag.network import Architecture, Batch
+from truthtag.network import Architecture, Batch, choose_device
 from truthtag.training import (
     Epoch,
     Events,
@@ -37,8 +37,11 @@ SMALL = Architecture(width=8, blocks=1, head=(8,))
 OPTIONS = Options(
     epochs=4,
     batch_events=100,
+    micro_batch_events=0,
     learning_rate=3e-3,
     schedule="one_cycle",
+    warm_up=0.3,
+    average=0.0,
     patience=0,
     mu=1.0,
     rotate_phi=True,
@@ -47,6 +50,10 @@ OPTIONS = Options(
     precision="float32",
 )
 SEED = (1, "gnn", 0)
+
+
+def generator(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
 
 
 def test_eq_5_by_hand() -> None:
@@ -64,8 +71,9 @@ def collect(batches: Iterator[tuple[Batch, torch.Tensor]]) -> list[tuple[float, 
     """Return all rows of some batches, tags appended, after checking their shapes."""
     rows: list[tuple[float, ...]] = []
     for batch, tags in batches:
-        assert 0 < sum(m * n for m, n in batch.shape) == len(batch.features) == len(tags)
-        rows += map(tuple, torch.cat([batch.features, tags[:, None]], dim=1).tolist())
+        assert batch.features.shape == (1, sum(m * n for m, n in batch.shape), 4)
+        assert tags.shape == batch.features.shape[:2]
+        rows += map(tuple, torch.cat([batch.features[0], tags[0, :, None]], dim=1).tolist())
     return rows
 
 
@@ -80,7 +88,7 @@ def test_batches_in_order_hold_every_event_once(counts: list[int], size: int) ->
 def test_shuffled_batches_hold_no_event_twice_and_leave_few_out(counts: list[int], size: int, seed: int) -> None:
     jets = make_jets(counts)
     events = Events(jets)
-    rows = collect(events.batches(size, torch.Generator().manual_seed(seed)))
+    rows = collect(events.batches(size, [generator(seed)]))
     assert len(set(rows)) == len(rows)
     assert {row[:4] for row in rows} <= set(map(tuple, events.rows.tolist()))
     steps = events.steps(size)
@@ -91,7 +99,7 @@ def test_shuffled_batches_hold_no_event_twice_and_leave_few_out(counts: list[int
 
 
 def test_batches_have_one_shape_and_the_composition_of_the_sample(sample: Jets) -> None:
-    shapes = {tuple(batch.shape) for batch, _ in Events(sample).batches(500, torch.Generator())}
+    shapes = {tuple(batch.shape) for batch, _ in Events(sample).batches(500, [torch.Generator()])}
     assert len(shapes) == 1
     (shape,) = shapes
     share = {n: m / sum(m for m, _ in shape) for m, n in shape}
@@ -99,27 +107,27 @@ def test_batches_have_one_shape_and_the_composition_of_the_sample(sample: Jets) 
         assert share[n] == pytest.approx((sample.multiplicity == n).mean(), abs=2 / 500)
     # The events that are left out are others in the next epoch.
     events = Events(sample)
-    kept = [set(collect(events.batches(500, torch.Generator().manual_seed(s)))) for s in (1, 2)]
+    kept = [set(collect(events.batches(500, [generator(s)]))) for s in (1, 2)]
     assert kept[0] != kept[1]
     assert len(kept[0]) > 0.98 * sample.n_jets
 
 
 def test_epochs_shuffle_and_seeds_differ(few: Jets) -> None:
     events = Events(few)
-    first = [next(events.batches(50, torch.Generator().manual_seed(s)))[0].features for s in (1, 1, 2)]
+    first = [next(events.batches(50, [generator(s)]))[0].features for s in (1, 1, 2)]
     assert torch.equal(first[0], first[1])
     assert not torch.equal(first[0], first[2])
 
 
 def test_transformations_keep_what_the_truth_sees(few: Jets) -> None:
     batch, _ = next(Events(few).batches(10**9))
-    moved = transform(batch, OPTIONS, torch.Generator().manual_seed(0))
-    assert torch.equal(moved.features[:, [0, 3]], batch.features[:, [0, 3]])
-    assert torch.equal(moved.features[:, 1].abs(), batch.features[:, 1].abs())
-    assert moved.features[:, 2].abs().max() <= math.pi + 1e-6
+    moved = transform(batch, OPTIONS, [generator(0)])
+    assert torch.equal(moved.features[..., [0, 3]], batch.features[..., [0, 3]])
+    assert torch.equal(moved.features[..., 1].abs(), batch.features[..., 1].abs())
+    assert moved.features[..., 2].abs().max() <= math.pi + 1e-6
     start = 0
     for m, n in batch.shape:
-        before, after = (b.features[start : start + m * n].view(m, n, 4).numpy() for b in (batch, moved))
+        before, after = (b.features[0, start : start + m * n].view(m, n, 4).numpy() for b in (batch, moved))
         for i in range(1, n):
             distances = [delta_r(x[:, 0, 1], x[:, 0, 2], x[:, i, 1], x[:, i, 2]) for x in (before, after)]
             np.testing.assert_allclose(*distances, atol=2e-6)
@@ -131,15 +139,15 @@ def test_transformations_keep_what_the_truth_sees(few: Jets) -> None:
 def test_each_symmetry_can_be_chosen_alone(name: str, few: Jets) -> None:
     batch, _ = next(Events(few).batches(10**9))
     none = replace(OPTIONS, rotate_phi=False, reflect_phi=False, reflect_eta=False)
-    assert transform(batch, none, torch.Generator()) is batch
-    moved = transform(batch, replace(none, **{name: True}), torch.Generator().manual_seed(0)).features
-    changed = {i for i in range(4) if not torch.equal(moved[:, i], batch.features[:, i])}
+    assert transform(batch, none, [torch.Generator()]) is batch
+    moved = transform(batch, replace(none, **{name: True}), [generator(0)]).features
+    changed = {i for i in range(4) if not torch.equal(moved[..., i], batch.features[..., i])}
     assert changed == ({1} if name == "reflect_eta" else {2})
 
 
 def run(few: Jets, options: Options = OPTIONS, seed: tuple[int | str, ...] = SEED) -> Training:
     events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
-    training = Training(SMALL, options, events, seed)
+    training = Training(SMALL, options, events, [seed])
     list(train(training, events, validation))
     return training
 
@@ -159,59 +167,150 @@ def test_same_seed_same_weights_other_seed_other_weights(few: Jets) -> None:
     assert not torch.equal(weights(run(few))[head], weights(run(few, seed=(1, "gnn", 1)))[head])
 
 
-@pytest.mark.parametrize("schedule", ["one_cycle", "constant"])
+@pytest.mark.parametrize("change", [{}, {"schedule": "constant"}, {"average": 1.5}])
 @pytest.mark.parametrize("killed_after", [1, 3])
-def test_a_killed_run_resumes_to_the_same_weights(few: Jets, tmp_path: Path, schedule: str, killed_after: int) -> None:
-    options = replace(OPTIONS, schedule=schedule)
+def test_a_killed_run_resumes_to_the_same_weights(
+    few: Jets, tmp_path: Path, change: dict[str, Any], killed_after: int
+) -> None:
+    options = replace(OPTIONS, **change)
     events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
     identity, path = {"run": "a"}, tmp_path / "seed_0.checkpoint.pt"
-    killed = Training(SMALL, options, events, SEED)
-    for epoch in train(killed, events, validation):
+    killed = Training(SMALL, options, events, [SEED])
+    for _ in train(killed, events, validation):
         killed.save(path, identity)
-        if epoch.epoch == killed_after:
+        if killed.epochs_done == killed_after:
             break
-    resumed = Training(SMALL, options, events, SEED)
+    resumed = Training(SMALL, options, events, [SEED])
     assert resumed.resume(path, identity)
-    assert len(resumed.history) == killed_after
+    assert resumed.epochs_done == killed_after
     list(train(resumed, events, validation))
     straight = run(few, options)
     assert_same_weights(resumed, straight)
-    timeless = [[replace(row, seconds=0, events_per_second=0) for row in t.history] for t in (resumed, straight)]
+    timeless = [
+        [replace(row, seconds=0, events_per_second=0) for row in t.records[0].history] for t in (resumed, straight)
+    ]
     assert timeless[0] == timeless[1]
 
 
 def test_checkpoints_of_other_runs_and_broken_ones_are_not_used(few: Jets, tmp_path: Path) -> None:
     path = tmp_path / "seed_0.checkpoint.pt"
     training = run(few)
-    fresh = Training(SMALL, OPTIONS, Events(few), SEED)
+    fresh = Training(SMALL, OPTIONS, Events(few), [SEED])
     assert not fresh.resume(path, {"run": "a"})
     training.save(path, {"run": "a"})
     assert not fresh.resume(path, {"run": "b"})
     path.write_bytes(path.read_bytes()[:500])
     assert not fresh.resume(path, {"run": "a"})
-    assert fresh.history == []
+    assert fresh.epochs_done == 0
 
 
 def test_the_best_epoch_by_validation_loss_is_kept(few: Jets) -> None:
     # A learning rate this large makes the loss jump about, so that the last epoch is not the best.
     training = run(few, replace(OPTIONS, epochs=12, learning_rate=0.3, schedule="constant"))
-    losses = [row.validation_loss for row in training.history]
-    assert training.best_loss == min(losses)
-    assert [row.best for row in training.history] == [loss == min(losses[: i + 1]) for i, loss in enumerate(losses)]
+    losses = [row.validation_loss for row in training.records[0].history]
+    assert training.records[0].best_loss == min(losses)
+    assert [row.best for row in training.records[0].history] == [
+        loss == min(losses[: i + 1]) for i, loss in enumerate(losses)
+    ]
 
 
 def test_patience_stops_early(few: Jets) -> None:
     training = run(few, replace(OPTIONS, epochs=200, learning_rate=0.3, schedule="constant", patience=3))
-    losses = [row.validation_loss for row in training.history]
+    losses = [row.validation_loss for row in training.records[0].history]
     assert len(losses) < 200
     assert losses.index(min(losses)) == len(losses) - 4
+
+
+def test_networks_trained_together_are_those_trained_alone(few: Jets, tmp_path: Path) -> None:
+    """Float32 sums of batched products differ in the last digits, and Adam makes a little more of them."""
+    # A learning rate this large makes some stop by patience before the others do.
+    options = replace(OPTIONS, epochs=6, learning_rate=0.03, schedule="constant", patience=2, average=0.5)
+    events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
+    seeds = [(1, "gnn", i) for i in range(3)]
+    together, path = Training(SMALL, options, events, seeds), tmp_path / "seeds.checkpoint.pt"
+    for _ in train(together, events, validation):
+        together.save(path, {"run": "a"})
+        if together.epochs_done == 1:
+            break
+    resumed = Training(SMALL, options, events, seeds)
+    assert resumed.resume(path, {"run": "a"})
+    list(train(resumed, events, validation))
+    lengths = []
+    for which, seed in enumerate(seeds):
+        alone = run(few, options, seed)
+        ours, theirs = resumed.records[which].history, alone.records[0].history
+        lengths.append(len(ours))
+        assert [row.epoch for row in ours] == [row.epoch for row in theirs]
+        for a, b in zip(ours, theirs, strict=True):
+            assert (a.train_loss, a.validation_loss) == pytest.approx((b.train_loss, b.validation_loss), rel=1e-4)
+        eff = [network.efficiency(few) for network in (resumed.best_network(which), alone.best_network())]
+        np.testing.assert_allclose(*eff, rtol=2e-3)
+    assert len(lengths) == 3
+
+
+def test_micro_batches_add_up_to_the_batch(few: Jets) -> None:
+    """One step on 240 events of equal jets at once, or in four parts: the same gradient, the same weights."""
+    jets = make_jets([3] * 240)
+    options = replace(
+        OPTIONS, epochs=1, batch_events=240, rotate_phi=False, reflect_phi=False, reflect_eta=False, schedule="constant"
+    )
+    states = []
+    for micro in (0, 60):
+        training = Training(SMALL, replace(options, micro_batch_events=micro), Events(jets), [SEED])
+        list(train(training, Events(jets), Events(few)))
+        states.append(weights(training))
+    assert Training(SMALL, options, Events(jets), [SEED]).steps_per_epoch == 1
+    for name, value in states[0].items():
+        torch.testing.assert_close(value, states[1][name], rtol=1e-3, atol=1e-5, msg=name)
+
+
+def test_averaged_weights_are_those_of_the_path(few: Jets) -> None:
+    """Averaged over less than a step they are the weights; over two epochs they are not."""
+    events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
+    training = Training(SMALL, replace(OPTIONS, average=1e-6), events, [SEED])
+    list(train(training, events, validation))
+    plain = run(few)
+    assert_same_weights(training, plain)
+    averaged = run(few, replace(OPTIONS, average=2.0))
+    assert not torch.equal(weights(averaged)["body.head.0.weight"], weights(plain)["body.head.0.weight"])
+    # The weights that training goes on with are not the averages.
+    with averaged.averaged():
+        inside = averaged.networks.state(0)
+    outside = averaged.networks.state(0)
+    assert not torch.equal(inside["body.head.0.weight"], outside["body.head.0.weight"])
+
+
+def test_devices_by_name() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+    assert choose_device("auto").type in ("cpu", "cuda")
+    with pytest.raises(ConfigError, match="device is 'tpu'; allowed are auto, cpu, cuda"):
+        choose_device("tpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_a_missing_gpu_is_reported() -> None:
+    with pytest.raises(ConfigError, match=r"shows no GPU to torch\. Use 'auto' or 'cpu'"):
+        choose_device("cuda")
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_a_gpu_gives_the_same_networks(few: Jets) -> None:
+    seeds = [(1, "gnn", i) for i in range(3)]
+    losses = []
+    for device in ("cpu", "cuda"):
+        events, validation = (Events(few.take(part), device) for part in (slice(0, 250), slice(250, 300)))
+        training = Training(SMALL, OPTIONS, events, seeds, device)
+        list(train(training, events, validation))
+        losses.append([record.best_loss for record in training.records])
+        assert training.best_network(2).efficiency(few).shape == (few.n_jets,)
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_history_rows(few: Jets) -> None:
     ticks: list[int] = []
     events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
-    training = Training(SMALL, OPTIONS, events, SEED)
-    rows = list(train(training, events, validation, ticks.append))
+    training = Training(SMALL, OPTIONS, events, [SEED])
+    rows = [row for (row,) in train(training, events, validation, ticks.append)]
     assert [row.epoch for row in rows] == [1, 2, 3, 4]
     assert 4 * 230 < sum(ticks) <= 4 * 250
     assert all(isinstance(row, Epoch) and row.seconds > 0 and row.events_per_second > 0 for row in rows)
@@ -226,10 +325,18 @@ def test_a_loss_that_explodes_is_reported(few: Jets) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    [{"epochs": 0}, {"mu": -1.0}, {"schedule": "cosine"}, {"precision": "float8"}, {"learning_rate": float("nan")}],
+    [
+        {"epochs": 0},
+        {"mu": -1.0},
+        {"warm_up": 0.0},
+        {"warm_up": 1.0},
+        {"schedule": "cosine"},
+        {"precision": "float8"},
+        {"learning_rate": float("nan")},
+    ],
 )
 def test_bad_options_are_refused(bad: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match=r"must be above 0|allowed are"):
+    with pytest.raises(ConfigError, match=r"must be above 0|allowed are|below 1"):
         replace(OPTIONS, **bad)
 
 
@@ -243,7 +350,7 @@ def test_untagged_and_empty_samples_are_refused() -> None:
 def test_validation_events_of_an_untrained_flavour_are_refused() -> None:
     jets = make_jets([2] * 20)
     other = make_jets([2], flavour=np.array([5, 15]))
-    training = Training(SMALL, OPTIONS, Events(jets), SEED)
+    training = Training(SMALL, OPTIONS, Events(jets), [SEED])
     message = r"validation events have jets of flavour 15, the training events only \[0, 4, 5\]"
     with pytest.raises(DataError, match=message):
         next(train(training, Events(jets), Events(other)))
@@ -257,8 +364,8 @@ def test_events_know_their_content(few: Jets) -> None:
 def test_bfloat16_stays_close_to_float32(few: Jets) -> None:
     """Weights, loss and predictions stay in float32; products of 8 bits leave the loss right to some parts in 1,000."""
     precise, fast = (run(few, replace(OPTIONS, precision=p)) for p in ("float32", "bfloat16"))
-    assert fast.network.body.head[0].weight.dtype == torch.float32
-    for a, b in zip(precise.history, fast.history, strict=True):
+    assert fast.best_network().body.head[0].weight.dtype == torch.float32
+    for a, b in zip(*(training.records[0].history for training in (precise, fast)), strict=True):
         assert b.validation_loss == pytest.approx(a.validation_loss, rel=5e-3)
         assert b.train_loss == pytest.approx(a.train_loss, rel=5e-3)
     assert uses_bfloat16("bfloat16")
@@ -268,7 +375,7 @@ def test_bfloat16_stays_close_to_float32(few: Jets) -> None:
 
 def test_one_jet_events_can_be_trained_on() -> None:
     jets = make_jets([1] * 50 + [2] * 50)
-    training = Training(SMALL, OPTIONS, Events(jets), SEED)
+    training = Training(SMALL, OPTIONS, Events(jets), [SEED])
     assert len(list(train(training, Events(jets), Events(jets)))) == 4
 
 
@@ -277,7 +384,7 @@ def test_a_network_learns_the_neighbours_from_tags(sample: Jets) -> None:
     events, validation = Events(sample.take(slice(0, 15_000))), Events(sample.take(slice(15_000, 17_000)))
     test = sample.take(slice(17_000, 20_000))
     options = replace(OPTIONS, epochs=12, batch_events=250, learning_rate=5e-3)
-    training = Training(Architecture(width=32, blocks=2, head=(32,)), options, events, SEED)
+    training = Training(Architecture(width=32, blocks=2, head=(32,)), options, events, [SEED])
     list(train(training, events, validation))
     eff = training.best_network().efficiency(test)
     assert excess_loss(test.efficiency_true, eff).mean() < 8.4e-3

@@ -19,6 +19,7 @@ import torch
 import yaml
 
 from conftest import ROOT
+from truthtag.closure import excess_loss
 from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
 from truthtag.maps import COLUMNS, read_map
@@ -272,6 +273,85 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
     content = torch.load(tmp_path / "results/paper/networks/gnn/seed_1.pt", weights_only=True)
     assert content["provenance"]["training"]["schedule"] == "constant"
     assert not content["provenance"]["training"]["rotate_phi"]
+
+
+def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
+    """A learning curve of two points, and the work of one network."""
+    place = Workplace(tmp_path)
+    config = place.overlay(
+        "study.yaml",
+        results="results/study",
+        samples={"train": {"events": 500}, "validation": {"events": 100}, "test": {"events": 400}},
+        events_per_shard=400,
+        networks={
+            "gnn": {"seeds": 1, "architecture": {"width": 8, "blocks": 1, "head": [8]}, "training": {"epochs": 1}},
+            "gnn_geometric": None,
+            "gnn_factorised": None,
+        },
+        learning_curve={"points": [{"events": 200, "training": {"epochs": 2, "batch_events": 50}}, {"events": 500}]},
+        figures={"draw": ["learning_curve", "work"]},
+    )
+    outcome = place.run(config=config)
+    assert outcome.returncode == 0, outcome.stdout
+    results = tmp_path / "results/study"
+    assert {path.name for path in results.iterdir()} == {
+        "samples", "networks", "learning_curve", "figures", "tables", "logs",
+    }  # fmt: skip
+    assert {path.name for path in (results / "samples").iterdir()} == {"train", "validation", "test"}
+    drawn = {f"{figure}.{kind}" for figure in ("learning_curve", "work") for kind in ("png", "pdf", "csv")}
+    assert {path.name for path in (results / "figures").iterdir()} == drawn
+
+    numbers = pd.read_csv(results / "figures/learning_curve.csv")
+    assert len(numbers) == 2 * 2 * 4
+    everything = numbers[numbers["flavour"] == "all"].set_index(["efficiency", "events"])
+    assert everything.loc["gnn", "seeds"].tolist() == [1, 1]
+    assert everything.loc["map", "seeds"].isna().all()
+    # The regret of a single network is the mean of such.
+    gnn = everything.loc["gnn"]
+    assert gnn["member_regret"].to_numpy() == pytest.approx(gnn["regret"].to_numpy())
+    assert list(pd.read_csv(results / "tables/learning_curve.csv")) == ["events", "map", "gnn"]
+
+    train, test = (read_jets(results / "samples" / name) for name in ("train", "test"))
+    for events in (200, 500):
+        part = train.first(events)
+        assert everything.loc[("map", events), "train_jets"] == part.n_jets
+        fitted = read_map(results / f"learning_curve/{events}/maps/map.parquet")
+        assert fitted.total.sum() == part.n_jets
+        regret = excess_loss(test.efficiency_true, fitted.efficiency(test)).mean()
+        assert everything.loc[("map", events), "regret"] == pytest.approx(regret)
+    content = torch.load(results / "learning_curve/200/networks/gnn/seed_0.pt", weights_only=True)
+    assert content["provenance"]["train_events"] == 200
+    assert content["provenance"]["training"]["batch_events"] == 50
+    histories = [f"learning_curve/{events}/networks/gnn/seed_0.history.parquet" for events in (200, 500)]
+    assert [len(pd.read_parquet(results / path)) for path in histories] == [2, 1]
+    # A network of the whole sample is the one that the last point trains.
+    whole, last = (
+        torch.load(results / f"{folder}networks/gnn/seed_0.pt", weights_only=True)["state"]
+        for folder in ("", "learning_curve/500/")
+    )
+    assert all(torch.equal(whole[key], last[key]) for key in whole)
+    assert place.plan(config=config) == {}
+
+
+def test_the_studies_plan_what_they_show(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    plan = place.plan(config="config/studies/learning_curve.yaml")
+    assert plan["fit_map_on_part"] == 4 * 7
+    assert plan["train_network_on_part"] == 4 * 3 * 7
+    assert plan["learning_point"] == 8 * 7
+    # Samples of 1,000,000, 200,000 and 100,000 events; the boson sample is not needed.
+    assert plan["generate_sample"] == 20 + 4 + 2
+    assert plan["draw_figure"] == 1
+    assert not {"fit_map", "predict_map", "summary", "closure"} & set(plan)
+    config = yaml.safe_load((tmp_path / "config/studies/schedule.yaml").read_text())
+    variants = [network for network in config["networks"].values() if network]
+    plan = place.plan(config="config/studies/schedule.yaml")
+    assert plan == {
+        "generate_sample": 3,
+        "train_network": sum(network["seeds"] for network in variants),
+        "work_numbers": 1,
+        "draw_figure": 1,
+    }
 
 
 def test_the_example_in_the_docs_runs(finished: Workplace, monkeypatch: pytest.MonkeyPatch) -> None:

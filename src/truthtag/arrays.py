@@ -11,3 +11,18 @@ FloatArray = npt.NDArray[np.floating[Any]]
 IntArray = npt.NDArray[np.integer[Any]]
 BoolArray = npt.NDArray[np.bool_]
 AnyArray = npt.NDArray[Any]
+
+
+def divide(numerator: AnyArray, denominator: AnyArray, otherwise: FloatArray | float = np.nan) -> FloatArray:
+    """Divide, with another value where the denominator is zero.
+
+    Args:
+        numerator: What is divided.
+        denominator: What it is divided by, of a shape that broadcasts with it.
+        otherwise: The value where that is zero, of a shape that broadcasts with both.
+
+    Example:
+        >>> divide(np.array([1, 2]), np.array([4, 0]), 1.0)
+        array([0.25, 1.  ])
+    """
+    return np.where(denominator != 0, numerator / np.where(denominator == 0, 1, denominator), otherwise)

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.special import xlogy
 from scipy.stats import chi2 as chi2_distribution
 
-from truthtag.arrays import BoolArray, FloatArray, IntArray
+from truthtag.arrays import BoolArray, FloatArray, IntArray, divide
 from truthtag.errors import DataError
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r, invariant_mass
@@ -311,8 +311,3 @@ def _fill(values: FloatArray, edges: FloatArray, weight: FloatArray) -> FloatArr
     histogram = bh.Histogram(bh.axis.Variable(edges), storage=bh.storage.Double())
     histogram.fill(values, weight=weight)
     return np.asarray(histogram.values())
-
-
-def divide(numerator: FloatArray, denominator: FloatArray) -> FloatArray:
-    """Divide, with NaN where the denominator is zero."""
-    return np.where(denominator != 0, numerator / np.where(denominator == 0, 1, denominator), np.nan)

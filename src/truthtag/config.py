@@ -13,14 +13,29 @@ from jsonschema.exceptions import ValidationError
 
 from truthtag.errors import ConfigError
 
-__all__ = ["check_config", "check_edges", "choose", "edges_of", "faults"]
+__all__ = [
+    "PAPER_FIGURES",
+    "STUDY_FIGURES",
+    "check_config",
+    "check_edges",
+    "choose",
+    "edges_of",
+    "factor_figures",
+    "faults",
+    "first_events",
+    "standard_figures",
+]
 
 Value = TypeVar("Value")
 RESERVED = ("true", "direct", "generated", "all")
+PAPER_FIGURES = ("fig1", "fig2", "fig3", "fig6", "fig7", "fig8")
+"""Figures of the paper that every run draws."""
+STUDY_FIGURES = ("learning_curve", "work")
+"""Figures that are drawn only where ``figures.draw`` names them."""
 
 
 def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a config, and fill in what it leaves to the schema's defaults.
+    """Check a config, drop what it sets to null, and fill in what it leaves to the schema's defaults.
 
     Args:
         config: The config as read from YAML.
@@ -33,6 +48,7 @@ def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[s
         ConfigError: One line for each fault: the path, the value, what is allowed.
     """
     filled = copy.deepcopy(dict(config))
+    _drop_nulls(filled, schema, schema)
     _fill_defaults(filled, schema, schema)
     found = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
     found = found or list(faults(filled))
@@ -74,6 +90,39 @@ def faults(config: Mapping[str, Any]) -> Iterator[str]:
     for key, flavour in named:
         if flavour not in flavours:
             yield f"figures.{key}: {flavour!r} is not a flavour. Allowed: {', '.join(flavours)}"
+    yield from _draw_faults(config)
+    if "learning_curve" in config:
+        yield from _curve_faults(config)
+
+
+def factor_figures(config: Mapping[str, Any]) -> list[str]:
+    """Return the counterparts of Figure 3: factorised networks can be read, and each has one."""
+    kinds = {name: options["architecture"]["kind"] for name, options in config["networks"].items()}
+    return [f"fig3_{name}" for name, kind in kinds.items() if kind == "factorised"]
+
+
+def standard_figures(config: Mapping[str, Any]) -> list[str]:
+    """Return the figures that are drawn where ``figures.draw`` does not choose."""
+    return [*PAPER_FIGURES, *factor_figures(config), *(["training"] if config["networks"] else [])]
+
+
+def first_events(config: Mapping[str, Any], events: int) -> dict[str, int]:
+    """Return how many of the first events of each sample a point of the learning curve takes.
+
+    Args:
+        config: The config, checked.
+        events: Events of ``train`` that everything is fitted to.
+
+    Returns:
+        The events of ``train``, and the same share of ``validation``, at least one: who has fewer events to train on
+        has fewer to choose the best epoch, too.
+
+    Example:
+        >>> first_events({"samples": {"train": {"events": 1000}, "validation": {"events": 200}}}, 30)
+        {'train': 30, 'validation': 6}
+    """
+    train, validation = (config["samples"][name]["events"] for name in ("train", "validation"))
+    return {"train": events, "validation": max(1, round(events * validation / train))}
 
 
 def edges_of(axis: Mapping[str, Any] | Sequence[float]) -> list[float]:
@@ -132,12 +181,52 @@ def _name_faults(config: Mapping[str, Any]) -> Iterator[str]:
 def _edge_faults(config: Mapping[str, Any]) -> Iterator[str]:
     axes = {f"figures.axes.{name}": axis for name, axis in config["figures"]["axes"].items()}
     for name, options in config["maps"].items():
-        axes |= {f"maps.{name}.{axis}": options[axis] for axis in ("pt", "eta")}
+        axes |= {f"maps.{name}.{axis}": options[axis] for axis in ("pt", "eta", "delta_r") if axis in options}
     for path, axis in axes.items():
         try:
             check_edges(edges_of(axis), path)
         except ConfigError as error:
             yield str(error)
+
+
+def _draw_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """Only figures that exist, and whose numbers can be had, can be chosen."""
+    chosen, networks = config["figures"].get("draw", ()), config["networks"]
+    allowed = [*standard_figures(config), *STUDY_FIGURES]
+    for number, name in enumerate(chosen):
+        if name not in allowed:
+            yield f"figures.draw.{number}: {name!r} is not a figure. Allowed: {', '.join(allowed)}{_near(name, allowed)}"
+    if "learning_curve" in chosen and "learning_curve" not in config:
+        yield (
+            "figures.draw: learning_curve needs the section learning_curve, which is missing; "
+            "give its points as config/studies/learning_curve.yaml does"
+        )
+    if "work" in chosen:
+        if not networks:
+            yield "figures.draw: work shows the training of networks, and there are none; add one to networks"
+        for name, options in networks.items():
+            if options["training"]["mu"] != 1:
+                yield (
+                    f"networks.{name}.training.mu: {options['training']['mu']} cannot be drawn in the figure work, "
+                    "which compares losses with that of the true efficiency; set it to 1, or take work out of figures.draw"
+                )
+
+
+def _curve_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """The points of the learning curve are parts of the training sample, each larger than the one before."""
+    curve, samples = config["learning_curve"], config["samples"]
+    if curve["sample"] not in samples:
+        yield (
+            f"learning_curve.sample: {curve['sample']!r} is not a sample. "
+            f"Allowed: {', '.join(samples)}{_near(curve['sample'], samples)}"
+        )
+    events, most = [point["events"] for point in curve["points"]], samples["train"]["events"]
+    for number, count in enumerate(events):
+        path = f"learning_curve.points.{number}.events"
+        if count > most:
+            yield f"{path}: {count} is more than samples.train.events, {most}; lower it, or make the sample longer"
+        if number and count <= events[number - 1]:
+            yield f"{path}: {count} is not above the point before it, {events[number - 1]}; put them in rising order"
 
 
 def _interval_faults(path: str, value: object) -> Iterator[str]:
@@ -149,11 +238,27 @@ def _interval_faults(path: str, value: object) -> Iterator[str]:
             yield from _interval_faults(f"{path}.{key}", inner)
 
 
-def _fill_defaults(value: object, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    """Write the schema's defaults into a config, in place, at every depth."""
-    schema = _resolve(schema, root)
+def _drop_nulls(value: object, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    """Drop every key that is known and set to null, in place: a config on top of another can only add otherwise.
+
+    Unknown keys stay, to be refused by name.
+    """
     if not isinstance(value, dict):
         return
+    schema = _of_kind(value, schema, root)
+    for key in list(value):
+        inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
+        if isinstance(inner, Mapping) and value[key] is None:
+            del value[key]
+        elif isinstance(inner, Mapping):
+            _drop_nulls(value[key], inner, root)
+
+
+def _fill_defaults(value: object, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
+    """Write the schema's defaults into a config, in place, at every depth."""
+    if not isinstance(value, dict):
+        return
+    schema = _of_kind(value, schema, root)
     for key, inner in schema.get("properties", {}).items():
         resolved = _resolve(inner, root)
         if "default" in resolved and key not in value:
@@ -177,6 +282,15 @@ def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str,
     return {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
 
 
+def _of_kind(value: Mapping[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Follow a reference, and where the keys depend on the kind that a value says it is, choose those of this kind."""
+    schema = _resolve(schema, root)
+    for branch in schema.get("allOf", ()):
+        if all(value.get(key) == inner["const"] for key, inner in branch["if"]["properties"].items()):
+            return _resolve(branch["then"], root)
+    return schema
+
+
 def _explain(error: ValidationError) -> str:
     """Say what a schema violation is, where, and what is allowed."""
     path = ".".join(str(step) for step in error.absolute_path) or "the config"
@@ -192,6 +306,7 @@ def _explain(error: ValidationError) -> str:
         "minimum": f"it must be at least {limit}",
         "exclusiveMinimum": f"it must be above {limit}",
         "maximum": f"it must be at most {limit}",
+        "exclusiveMaximum": f"it must be below {limit}",
         "multipleOf": f"it must be a multiple of {limit}",
         "type": f"it must be of type {limit if isinstance(limit, str) else ' or '.join(map(str, limit))}"
         if error.validator == "type"

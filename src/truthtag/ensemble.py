@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from truthtag.arrays import FloatArray
 from truthtag.efficiency import Efficiency
@@ -40,9 +41,9 @@ class Ensemble:
             raise DataError(msg)
 
     @classmethod
-    def load(cls, paths: Sequence[str | Path]) -> Ensemble:
-        """Read the networks of an ensemble from their files."""
-        return cls([load_network(path) for path in paths])
+    def load(cls, paths: Sequence[str | Path], device: torch.device | str = "cpu") -> Ensemble:
+        """Read the networks of an ensemble from their files, to a device."""
+        return cls([load_network(path).to(device) for path in paths])
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the mean over the members, shape (n_jets,)."""

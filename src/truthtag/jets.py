@@ -191,6 +191,23 @@ class Jets:
         columns = {name: getattr(self, name)[rows] for name in self.jet_columns}
         return Jets(event=self.event[chosen], offsets=offsets, weight=self.weight[chosen], **columns)
 
+    def first(self, count: int) -> Jets:
+        """Return the first events: the same as a sample generated with so many.
+
+        Args:
+            count: Number of events.
+
+        Raises:
+            DataError: There are not so many events.
+        """
+        if not 0 <= count <= self.n_events:
+            msg = (
+                f"the first {count} events were asked for, the sample has {self.n_events}. "
+                f"Ask for 0 to {self.n_events}, or make the sample longer."
+            )
+            raise DataError(msg)
+        return self.take(slice(0, count))
+
     def require_flavours(self, known: Sequence[int], knower: str, remedy: str) -> None:
         """Refuse jets of a flavour that an efficiency does not know.
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import functional_call, stack_module_state, vmap
 
 from truthtag.arrays import FloatArray
 from truthtag.config import choose
@@ -32,12 +33,15 @@ __all__ = [
     "GNBlock",
     "GraphBody",
     "Standardise",
+    "Together",
+    "choose_device",
     "features",
     "load_network",
     "pair_geometry",
     "pair_linear",
     "save_network",
     "sum_neighbours",
+    "write_content",
 ]
 
 FEATURES = ("pt", "eta", "phi", "flavour")
@@ -49,6 +53,7 @@ EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
 Shape = Sequence[tuple[int, int]]
 
 FORMAT = "truthtag network 1"
+DEVICES = ("auto", "cpu", "cuda")
 PREDICTION_EVENTS = 1_000
 HARMLESS = 3.0
 
@@ -289,6 +294,8 @@ class GraphBody(nn.Module):
     Source: Appendix B of arXiv:2004.02665.
     """
 
+    gives_efficiency = False
+
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         n_in, width = len(architecture.inputs), architecture.width
@@ -313,6 +320,9 @@ class FactorisedBody(nn.Module):
     Both g and h are small networks and :math:`\sigma` the logistic function. Unlike a graph network it can be read:
     :meth:`parts` gives the two terms.
     """
+
+    # A product of probabilities is the efficiency itself, not the score that Eq. 5 trains.
+    gives_efficiency = True
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
@@ -373,8 +383,7 @@ class EfficiencyNetwork(nn.Module):
         """Return the logits of the scores, shape (n_jets,)."""
         x = self.standardise(batch.features)[:, self.seen]
         logits: Tensor = self.body(x, batch.shape, self.edges(batch))
-        # A product of probabilities is the efficiency itself, not the score.
-        return logits - math.log(self.mu) if self.architecture.kind == "factorised" else logits
+        return logits - math.log(self.mu) if self.body.gives_efficiency else logits
 
     def edges(self, batch: Batch) -> Tensor | None:
         """Return the edge features of all ordered pairs, shape (n_pairs, n_edge), or None."""
@@ -392,14 +401,67 @@ class EfficiencyNetwork(nn.Module):
         remedy = "Train on a sample that has this flavour"
         jets.require_flavours(self.flavours, "the network was trained on the flavours", remedy)
         rows, eff = features(jets), np.empty(jets.n_jets)
+        device = self.standardise.mean.device
         self.eval()
         with torch.inference_mode():
             for _, index in jets.buckets():
                 for first in range(0, len(index), PREDICTION_EVENTS):
                     part = index[first : first + PREDICTION_EVENTS]
-                    logits = self(Batch(rows[part.ravel()], [part.shape])).double()
-                    eff[part] = torch.sigmoid(logits + math.log(self.mu)).numpy().reshape(part.shape)
+                    logits = self(Batch(rows[part.ravel()].to(device), [part.shape])).double()
+                    eff[part] = torch.sigmoid(logits + math.log(self.mu)).cpu().numpy().reshape(part.shape)
         return eff
+
+
+class Together:
+    """Networks of one architecture computed as one: each layer of all of them is one batched product.
+
+    Args:
+        networks: At least one; where it is the only one, its weights are used in place.
+
+    Attributes:
+        weights: Weights by name, with a leading axis for the networks where there are several.
+        buffers: Buffers, likewise.
+
+    Example:
+        >>> together = Together([EfficiencyNetwork(Architecture(width=8)) for _ in range(3)])
+        >>> together(Batch(torch.zeros(3, 10, 4), [(5, 2)])).shape
+        torch.Size([3, 10])
+    """
+
+    def __init__(self, networks: Sequence[EfficiencyNetwork]) -> None:
+        self.like, self.count = networks[0], len(networks)
+        self.weights: dict[str, Tensor]
+        self.buffers: dict[str, Tensor]
+        if self.count == 1:
+            self.weights, self.buffers = dict(self.like.named_parameters()), dict(self.like.named_buffers())
+        else:
+            self.weights, self.buffers = stack_module_state(list(networks))
+
+    def __call__(self, batch: Batch) -> Tensor:
+        """Return the logits of the scores, shape (n_networks, n_jets), for features of shape (n_networks, n_jets, 4)."""
+        if self.count == 1:
+            one: Tensor = self.like(Batch(batch.features[0], batch.shape))
+            return one[None]
+
+        def forward(weights: dict[str, Tensor], buffers: dict[str, Tensor], rows: Tensor) -> Tensor:
+            logits: Tensor = functional_call(self.like, (weights, buffers), (Batch(rows, batch.shape),))
+            return logits
+
+        logits: Tensor = vmap(forward)(self.weights, self.buffers, batch.features)
+        return logits
+
+    def state(self, which: int) -> dict[str, Tensor]:
+        """Return a copy of what one network is, as ``EfficiencyNetwork.load_state_dict`` takes it."""
+        return {name: self._of(value, which).detach().clone() for name, value in (self.weights | self.buffers).items()}
+
+    def load_state(self, which: int, state: Mapping[str, Tensor]) -> None:
+        """Give one network the weights and buffers of :meth:`state`."""
+        with torch.no_grad():
+            for name, value in (self.weights | self.buffers).items():
+                self._of(value, which).copy_(state[name])
+
+    def _of(self, value: Tensor, which: int) -> Tensor:
+        return value if self.count == 1 else value[which]
 
 
 def save_network(network: EfficiencyNetwork, path: str | Path, provenance: Mapping[str, Any]) -> None:
@@ -418,9 +480,14 @@ def save_network(network: EfficiencyNetwork, path: str | Path, provenance: Mappi
         "state": network.state_dict(),
         "provenance": dict(provenance),
     }
+    write_content(content, path)
+
+
+def write_content(content: Mapping[str, Any], path: str | Path) -> None:
+    """Write tensors and plain values to a file; the same content gives the same bytes."""
     # Given a path, torch would store its name, and equal networks would differ in their bytes.
     with whole_file(path) as beside, beside.open("wb") as file:
-        torch.save(content, file)
+        torch.save(dict(content), file)
 
 
 def load_network(path: str | Path) -> EfficiencyNetwork:
@@ -454,3 +521,20 @@ def read_network_file(path: str | Path) -> dict[str, Any]:
 def features(jets: Jets) -> Tensor:
     """Return what the network sees of each jet, float32, shape (n_jets, 4)."""
     return torch.stack([torch.from_numpy(getattr(jets, name)).float() for name in FEATURES], dim=-1)
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device that the config names; ``auto`` is a GPU where there is one.
+
+    Raises:
+        ConfigError: The name is unknown, or there is no GPU.
+    """
+    if name not in DEVICES:
+        msg = f"device is {name!r}; allowed are {', '.join(DEVICES)}"
+        raise ConfigError(msg)
+    if name == "cuda" and not torch.cuda.is_available():
+        msg = "device is 'cuda', but this machine shows no GPU to torch. Use 'auto' or 'cpu', or run on a machine with one."
+        raise ConfigError(msg)
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(name)

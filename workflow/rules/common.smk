@@ -10,7 +10,7 @@ LIBRARY = ROOT / "src" / "truthtag"
 # The rule files use two light modules of the library; the jobs import the installed package.
 sys.path.insert(0, str(LIBRARY.parent))
 
-from truthtag.config import check_config
+from truthtag.config import check_config, factor_figures, first_events, standard_figures
 from truthtag.errors import ConfigError
 from truthtag.provenance import code_digest
 
@@ -23,12 +23,11 @@ except ConfigError as error:
 RESULTS = config["results"]
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
 EFFICIENCIES = [*config["maps"], *config["networks"]]
-# Factorised networks can be read: each has a counterpart of Figure 3.
-FACTOR_FIGURES = [
-    f"fig3_{network}"
-    for network, options in config["networks"].items()
-    if options["architecture"]["kind"] == "factorised"
-]
+FACTOR_FIGURES = factor_figures(config)
+# Where figures are chosen, only they are made.
+CHOSEN_FIGURES = config["figures"].get("draw", [])
+CURVE = config.get("learning_curve", {"sample": "test", "points": []})
+POINTS = {str(point["events"]): point for point in CURVE["points"]}
 
 
 wildcard_constraints:
@@ -67,14 +66,49 @@ def shards(sample):
     return [f"{RESULTS}/samples/{sample}/{i:04d}.parquet" for i in range(len(shard_events(sample)))]
 
 
+def first_shards(sample, events):
+    """The files that hold the first events of a sample."""
+    return [file for file, (first, _) in zip(shards(sample), shard_events(sample)) if first < events]
+
+
 def networks(network):
     """The files of the networks of an ensemble."""
     return [f"{RESULTS}/networks/{network}/seed_{i}.pt" for i in range(config["networks"][network]["seeds"])]
 
 
+def seeds_per_job(options):
+    """How many networks of an ensemble each training job makes."""
+    alone = 1 if config["device"] != "cuda" else options["seeds"]
+    return options["seeds_per_job"] or alone
+
+
+def seed_groups(options):
+    """The numbers of the networks that each training job of an ensemble makes."""
+    numbers, size = range(options["seeds"]), seeds_per_job(options)
+    return [numbers[first : first + size] for first in range(0, len(numbers), size)]
+
+
 def predictions(sample):
     """The predictions on a sample, by the name of the efficiency."""
     return {efficiency: f"{RESULTS}/predictions/{sample}/{efficiency}.parquet" for efficiency in EFFICIENCIES}
+
+
+def part(wildcards):
+    """How many of the first events of `train` and `validation` a point takes."""
+    return first_events(config, int(wildcards.events))
+
+
+def part_of(sample):
+    """The files that hold the events of a sample that a point takes."""
+    return lambda wildcards: first_shards(sample, part(wildcards)[sample])
+
+
+def fitted_on_part(wildcards):
+    """The map, or the networks, fitted to the events of a point."""
+    folder, name = f"{RESULTS}/learning_curve/{wildcards.events}", wildcards.efficiency
+    if name in config["maps"]:
+        return [f"{folder}/maps/{name}.parquet"]
+    return [f"{folder}/networks/{name}/seed_{seed}.pt" for seed in range(config["networks"][name]["seeds"])]
 
 
 onstart:

@@ -15,8 +15,10 @@ FIGURE_TITLES = {
     "fig7": "pairs of jets: mass by flavour",
     "fig8": "boosted boson: Delta R, mass",
     "training": "losses by epoch",
+    "learning_curve": "regret by training events",
+    "work": "losses by training time",
 }
-FIGURES = [*FIGURE_SAMPLES, *FACTOR_FIGURES, "training"]
+FIGURES = CHOSEN_FIGURES or standard_figures(config)
 FIGURE_FILES = [f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "csv")]
 HISTORIES = {
     network: [path.replace(".pt", ".history.parquet") for path in networks(network)] for network in config["networks"]
@@ -24,7 +26,7 @@ HISTORIES = {
 
 
 wildcard_constraints:
-    figure="|".join(FIGURES),
+    figure="|".join({*standard_figures(config), *FIGURES}),
 
 
 rule figure_numbers:
@@ -93,6 +95,28 @@ rule training_numbers:
         "Collecting the training histories"
     script:
         "../scripts/training_numbers.py"
+
+
+rule work_numbers:
+    input:
+        histories=[path for histories in HISTORIES.values() for path in histories],
+        validation=shards("validation"),
+    output:
+        f"{RESULTS}/figures/work.csv",
+    log:
+        f"{RESULTS}/logs/figures/work.numbers.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    params:
+        histories=HISTORIES,
+        code=code("work_numbers.py"),
+    message:
+        "Comparing the losses with that of the true efficiency"
+    script:
+        "../scripts/work_numbers.py"
 
 
 rule draw_figure:

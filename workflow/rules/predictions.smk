@@ -35,7 +35,9 @@ rule predict_network:
     resources:
         mem_mb=4000,
         runtime=720,
+        gpu=int(config["device"] == "cuda"),
     params:
+        device=config["device"],
         code=code("predict_network.py"),
     message:
         "Predicting {wildcards.sample} with {wildcards.network}"

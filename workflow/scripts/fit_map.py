@@ -1,4 +1,4 @@
-"""Fit one binned efficiency map to the training sample."""
+"""Fit one efficiency map to the training sample."""
 
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
@@ -8,8 +8,9 @@ from truthtag.provenance import digest, versions
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         jets = read_jets(snakemake.input.train)
+        if part := snakemake.params.get("first_events"):
+            jets = jets.first(part["train"])
         fitted = fit_map(jets, snakemake.params.options)
         metadata = {"options": snakemake.params.options, "config": digest(snakemake.params.options)}
         write_map(fitted, snakemake.output[0], {**metadata, "versions": versions()})
-        empty = int((fitted.total == 0).sum())
-        log.info("%d jets in %d bins, %d of them empty", jets.n_jets, fitted.total.size, empty)
+        log.info("%d jets, %s", jets.n_jets, fitted.describe())

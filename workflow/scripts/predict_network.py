@@ -6,13 +6,14 @@ from truthtag.efficiency import predict, write_prediction
 from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
+from truthtag.network import choose_device
 from truthtag.provenance import versions
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         torch.set_num_threads(snakemake.threads)
         jets = read_jets(snakemake.input.sample)
-        ensemble = Ensemble.load(snakemake.input.networks)
+        ensemble = Ensemble.load(snakemake.input.networks, choose_device(snakemake.params.device))
         prediction = predict(ensemble, jets)
         metadata = {"efficiency": list(snakemake.input.networks), "versions": versions(("truthtag", "numpy", "torch"))}
         write_prediction(prediction, snakemake.output[0], metadata)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from truthtag.plots.closure import draw_boson_closure, draw_events_closure, draw_jets_closure, draw_weighting
 from truthtag.plots.reading import draw_factors
+from truthtag.plots.studies import draw_learning_curve, draw_work
 from truthtag.plots.style import add_remark, save_figure
 from truthtag.plots.toy import draw_true_efficiency, draw_universality
 from truthtag.plots.training import draw_training
@@ -24,5 +25,7 @@ DRAWINGS: dict[str, Callable[[pd.DataFrame, Sequence[str]], Figure]] = {
     "fig8": draw_boson_closure,
     "factors": draw_factors,
     "training": draw_training,
+    "learning_curve": draw_learning_curve,
+    "work": draw_work,
 }
 """What draws each figure from its numbers and the names of the flavours."""

@@ -33,7 +33,8 @@ __all__ = [
     "style",
 ]
 
-# Okabe and Ito's colours differ in lightness as well as in hue; every line has its own dash and marker besides.
+# Okabe and Ito's colours, and two of Tol's, differ in lightness as well as in hue; every line has its own dash and marker
+# besides.
 LINES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": (0, (5, 1.5)), "marker": "s"},
     {"color": "#D55E00", "linestyle": "-", "marker": "v"},
@@ -41,6 +42,8 @@ LINES: tuple[dict[str, Any], ...] = (
     {"color": "#CC79A7", "linestyle": (0, (1, 1)), "marker": "D"},
     {"color": "#56B4E9", "linestyle": (0, (7, 2, 2, 2)), "marker": "P"},
     {"color": "#E69F00", "linestyle": (0, (2, 1)), "marker": "X"},
+    {"color": "#882255", "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "p"},
+    {"color": "#999933", "linestyle": (0, (9, 2)), "marker": "*"},
 )
 FIXED: dict[str, dict[str, Any]] = {
     "direct": {"color": "black", "linestyle": "none", "marker": "o"},
@@ -83,9 +86,18 @@ def split_figure(figure: Figure, rows: int, columns: int, **options: Any) -> lis
 
 
 def look_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return colour, dash and marker of each way of filling; the same name looks the same in every figure."""
-    free = iter(LINES * (len(names) // len(LINES) + 1))
+    """Return colour, dash and marker of each way of filling; the same name looks the same in every figure.
+
+    Where there are more names than colours, a colour comes back with another dash and another marker.
+    """
+    free = (_look(number) for number in range(len(names)))
     return {name: FIXED.get(name) or next(free) for name in names}
+
+
+def _look(number: int) -> dict[str, Any]:
+    turn, place = divmod(number, len(LINES))
+    keys = {"color": place, "linestyle": place + 3 * turn, "marker": place + 5 * turn}
+    return {key: LINES[which % len(LINES)][key] for key, which in keys.items()}
 
 
 def stamp(axes: Axes, text: str = "toy simulation") -> None:
