@@ -52,18 +52,9 @@ def chain_rows(toy: Toy, sample: Jets) -> list[Row]:
 
         time = seconds(make) if count > 100_000 else median_seconds(make, 3)
         rows.append(Row(f"generation, efficiencies, tags: {count:,} events", count / time, "events/s"))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "sample.parquet"
-        write = median_seconds(lambda: write_jets([sample], path), 3)
-        size = path.stat().st_size / 1e6
-        read = median_seconds(lambda: read_jets(path), 3)
-    fit = median_seconds(lambda: fit_map(sample, toy.config["maps"]["map"]), 3)
-    part = sample.take(slice(0, 2_000))
-    rows += [
-        Row("writing Parquet", size / write, "MB/s"),
-        Row("reading Parquet, every value checked", size / read, "MB/s"),
-        Row("fitting a map", sample.n_jets / fit, "jets/s"),
-    ]
+    for count in (10_000, 1_000_000):
+        rows += table_rows(toy, toy.sample(count))
+    part = sample.first(2_000)
     for name, options in toy.config["networks"].items():
         ensemble = Ensemble([EfficiencyNetwork(Architecture(**options["architecture"])) for _ in range(20)])
         predict = median_seconds(lambda ensemble=ensemble: ensemble.efficiency(part), 3)
@@ -74,6 +65,22 @@ def chain_rows(toy: Toy, sample: Jets) -> list[Row]:
         for count in (10_000, 1_000_000):
             rows.append(Row(f"peak memory, {what} {count:,} events", peak_memory(code.format(count=count)), "MB"))
     return rows
+
+
+def table_rows(toy: Toy, sample: Jets) -> list[Row]:
+    """Measure writing, reading and fitting a map."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sample.parquet"
+        write = median_seconds(lambda: write_jets([sample], path), 3)
+        size = path.stat().st_size / 1e6
+        read = median_seconds(lambda: read_jets(path), 3)
+    fit = median_seconds(lambda: fit_map(sample, toy.config["maps"]["map"]), 3)
+    events = f"{sample.n_events:,} events"
+    return [
+        Row(f"writing Parquet, {events}", size / write, "MB/s"),
+        Row(f"reading Parquet, every value checked, {events}", size / read, "MB/s"),
+        Row(f"fitting a map, {events}", sample.n_jets / fit, "jets/s"),
+    ]
 
 
 def peak_memory(what: str) -> float:

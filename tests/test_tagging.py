@@ -6,12 +6,23 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from conftest import make_jets
 from truthtag.errors import DataError
-from truthtag.tagging import tag_probabilities
+from truthtag.jets import Jets
+from truthtag.tagging import (
+    assign_tags,
+    at_least,
+    draw_tags,
+    effective_events,
+    hybrid,
+    leading,
+    tag_counts,
+    tag_probabilities,
+)
 
 probabilities = st.floats(0, 1)
 
@@ -30,12 +41,28 @@ def test_sums_to_one_and_has_the_right_mean(eff: np.ndarray) -> None:
     assert np.all(p >= -1e-15)
 
 
-@given(arrays(float, st.integers(0, 9), elements=probabilities))
+def enumerate_tags(eff: np.ndarray) -> dict[tuple[int, ...], float]:
+    """Return the probability of every set of tags."""
+    return {
+        tags: float(np.prod([e if t else 1 - e for e, t in zip(eff, tags, strict=True)]))
+        for tags in itertools.product([0, 1], repeat=len(eff))
+    }
+
+
+@settings(max_examples=20)
+@given(arrays(float, st.integers(0, 12), elements=probabilities))
 def test_equals_enumeration(eff: np.ndarray) -> None:
     expected = np.zeros(len(eff) + 1)
-    for tags in itertools.product([0, 1], repeat=len(eff)):
-        expected[sum(tags)] += np.prod([e if t else 1 - e for e, t in zip(eff, tags, strict=True)])
+    for tags, probability in enumerate_tags(eff).items():
+        expected[sum(tags)] += probability
     np.testing.assert_allclose(tag_probabilities(eff), expected, atol=1e-12)
+    np.testing.assert_allclose(at_least(tag_probabilities(eff)), expected[::-1].cumsum()[::-1], atol=1e-12)
+
+
+def test_rare_numbers_of_tags_keep_their_digits() -> None:
+    eff = np.full(4, 1e-6)
+    assert at_least(tag_probabilities(eff))[4] == pytest.approx(1e-24, rel=1e-12)
+    assert at_least(tag_probabilities(eff))[2] == pytest.approx(6e-12, rel=1e-5)
 
 
 def test_certain_and_impossible_tags() -> None:
@@ -47,3 +74,143 @@ def test_certain_and_impossible_tags() -> None:
 def test_values_that_are_no_probability_are_refused(bad: float) -> None:
     with pytest.raises(DataError, match=f"an efficiency is {bad}; it must lie in"):
         tag_probabilities(np.array([[0.5, bad]]))
+
+
+@given(st.lists(st.integers(0, 7), min_size=1, max_size=20), st.integers(0, 5), st.integers(0, 99))
+def test_counts_of_events_are_those_of_each_event_alone(counts: list[int], most: int, seed: int) -> None:
+    jets, rng = make_jets(counts), np.random.default_rng(seed)
+    eff, chosen = rng.random(jets.n_jets), rng.random(jets.n_jets) < 0.7
+    result = tag_counts(jets, eff, most, chosen)
+    for event in range(jets.n_events):
+        inside = slice(*jets.offsets[event : event + 2])
+        alone = np.zeros(max(most, jets.n_jets) + 1)
+        alone[: chosen[inside].sum() + 1] = tag_probabilities(eff[inside][chosen[inside]])
+        np.testing.assert_allclose(result.exactly[event], alone[: most + 1], atol=1e-14)
+        np.testing.assert_allclose(result.at_least[event], at_least(alone)[: most + 1], atol=1e-14)
+
+
+def test_the_leading_jets_of_ragged_events() -> None:
+    jets = make_jets([1, 0, 3, 2])
+    assert leading(jets, 2).tolist() == [True, True, True, False, True, True]
+    eff = np.full(6, 0.5)
+    pair = tag_counts(jets, eff, 2, leading(jets, 2)).exactly[:, 2]
+    assert pair.tolist() == [0, 0, 0.25, 0.25]
+
+
+def test_events_of_no_jets_and_of_very_many() -> None:
+    jets = make_jets([0, 50, 1])
+    eff = np.full(51, 0.5)
+    counts = tag_counts(jets, eff, 60)
+    assert counts.exactly.shape == (3, 61)
+    np.testing.assert_allclose(counts.exactly.sum(axis=1), 1, atol=1e-12)
+    assert counts.exactly[0].tolist() == [1] + [0] * 60
+    assert counts.at_least[1, 50] == pytest.approx(0.5**50)
+    assert counts.at_least[1, 51] == 0
+
+
+def test_counts_agree_with_tags_of_the_toy(sample: Jets) -> None:
+    """The sum of a weight and the number of events that have the tags differ by no more than statistics allow."""
+    counts = tag_counts(sample, sample.efficiency_true, 3)
+    tags = np.bincount(sample.event_of_jet, sample.is_tagged, sample.n_events)
+    for number in range(4):
+        for probability, passed in (
+            (counts.exactly[:, number], tags == number), (counts.at_least[:, number], tags >= number)
+        ):  # fmt: skip
+            variance = (probability * (1 - probability)).sum()
+            assert abs(passed.sum() - probability.sum()) <= 4 * np.sqrt(variance)
+
+
+def test_hybrid_efficiencies_keep_the_tags_of_a_flavour(sample: Jets) -> None:
+    eff = hybrid(sample, sample.efficiency_true, [5])
+    is_b = sample.flavour == 5
+    assert np.array_equal(eff[is_b], sample.is_tagged[is_b].astype(float))
+    assert np.array_equal(eff[~is_b], sample.efficiency_true[~is_b])
+    # Everything direct: the weights are 0 and 1, those of cutting.
+    cut = tag_counts(sample, hybrid(sample, sample.efficiency_true, [5, 4, 0]), 2).exactly[:, 2]
+    tags = np.bincount(sample.event_of_jet, sample.is_tagged, sample.n_events)
+    assert np.array_equal(cut, (tags == 2).astype(float))
+    with pytest.raises(DataError, match="the sample has no column 'is_tagged'"):
+        hybrid(make_jets([2], is_tagged=None), np.zeros(2), [5])
+
+
+@pytest.mark.parametrize("count", range(5))
+def test_drawn_tags_have_their_conditional_probability(count: int) -> None:
+    eff, draws = np.array([0.7, 0.05, 0.3, 0.9]), 40_000
+    tagged = draw_tags(np.tile(eff, (draws, 1)), np.full(draws, count), np.random.default_rng(count))
+    assert np.all(tagged.sum(axis=1) == count)
+    sets = {tags: p for tags, p in enumerate_tags(eff).items() if sum(tags) == count}
+    observed = {tags: np.all(tagged == np.array(tags, dtype=bool), axis=1).sum() for tags in sets}
+    for tags, probability in sets.items():
+        share = probability / sum(sets.values())
+        assert abs(observed[tags] - draws * share) <= 5 * np.sqrt(draws * share * (1 - share)) + 1e-9
+
+
+@given(arrays(float, st.tuples(st.integers(1, 5), st.integers(0, 6)), elements=st.sampled_from([0.0, 1.0, 0.3])))
+def test_certain_tags_are_always_drawn(eff: np.ndarray) -> None:
+    certain, possible = (eff == 1).sum(axis=1), (eff > 0).sum(axis=1)
+    for count in (certain, possible):
+        tagged = draw_tags(eff, count, np.random.default_rng(0))
+        assert np.array_equal(tagged.sum(axis=1), count)
+        assert np.all(tagged[eff == 1])
+        assert not np.any(tagged[eff == 0])
+
+
+def test_numbers_of_tags_that_cannot_be_are_refused() -> None:
+    rng = np.random.default_rng(0)
+    for eff, count in (([0.5, 0.0], 2), ([0.5], 2), ([1.0], 0), ([0.5], -1)):
+        with pytest.raises(DataError, match=rf"event 0 of {len(eff)} jets cannot have {count} tags with the eff"):
+            draw_tags(np.array([eff]), np.array([count]), rng)
+
+
+@pytest.mark.parametrize("or_more", [False, True])
+@pytest.mark.parametrize("count", [0, 1, 2])
+def test_assigned_tags_and_weights_make_the_same_yields(sample: Jets, count: int, or_more: bool) -> None:
+    """Weighted tagged jets per flavour equal the sums of the conditional expectation, and thus the tags of the toy."""
+    result = assign_tags(sample, sample.efficiency_true, count, np.random.default_rng(count), or_more=or_more)
+    counts = tag_counts(sample, sample.efficiency_true, count)
+    expected = counts.at_least if or_more else counts.exactly
+    np.testing.assert_allclose(result.weight, expected[:, count], atol=1e-14)
+    drawn = np.bincount(sample.event_of_jet, result.is_tagged, sample.n_events)[result.weight > 0]
+    assert np.all(drawn >= count) if or_more else np.all(drawn == count)
+    real = np.bincount(sample.event_of_jet, sample.is_tagged, sample.n_events)
+    passed = real >= count if or_more else real == count
+    for flavour in (5, 4, 0):
+        inside = sample.flavour == flavour
+        per_event = np.bincount(sample.event_of_jet, inside & result.is_tagged, sample.n_events) * result.weight
+        direct = np.bincount(sample.event_of_jet, inside & sample.is_tagged, sample.n_events) * passed
+        difference = direct.sum() - per_event.sum()
+        assert abs(difference) <= 4 * np.sqrt((direct**2 + per_event**2).sum())
+
+
+def test_assignments_are_reproducible_and_keep_to_the_chosen_jets(sample: Jets) -> None:
+    few = sample.first(500)
+    chosen = leading(few, 2)
+    first, second = (
+        assign_tags(few, few.efficiency_true, 1, np.random.default_rng(3), or_more=True, chosen=chosen)
+        for _ in range(2)
+    )
+    assert np.array_equal(first.is_tagged, second.is_tagged)
+    assert not np.any(first.is_tagged & ~chosen)
+
+
+def test_assignments_of_impossible_selections_weigh_nothing() -> None:
+    jets = make_jets([1, 0, 2])
+    result = assign_tags(jets, np.array([0.5, 0.0, 1.0]), 2, np.random.default_rng(0))
+    assert result.weight.tolist() == [0, 0, 0]
+    assert not result.is_tagged.any()
+    none = assign_tags(jets, np.array([0.5, 0.0, 1.0]), 0, np.random.default_rng(0))
+    assert none.weight.tolist() == [0.5, 1, 0]
+
+
+def test_effective_events() -> None:
+    assert effective_events(np.ones(7)) == 7
+    assert effective_events(np.array([2.0, -1.0])) == pytest.approx(1 / 5)
+    assert effective_events(np.zeros(3)) == effective_events(np.zeros(0)) == 0
+
+
+def test_columns_of_another_length_are_refused() -> None:
+    jets = make_jets([2, 1])
+    with pytest.raises(DataError, match=r"efficiency has shape \(2,\); it must have one value per jet, \(3,\)"):
+        tag_counts(jets, np.zeros(2), 1)
+    with pytest.raises(DataError, match=r"chosen has shape \(4,\)"):
+        assign_tags(jets, np.zeros(3), 1, np.random.default_rng(0), chosen=np.ones(4, dtype=bool))

@@ -275,6 +275,30 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
     assert not content["provenance"]["training"]["rotate_phi"]
 
 
+def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    training = {"epochs": 1, "precision": "float32"}
+    files, configs = [f"gnn/seed_{seed}.pt" for seed in range(3)], {}
+    for folder, size in (("alone", 1), ("together", 2)):
+        configs[folder] = place.overlay(
+            f"{folder}.yaml",
+            results=f"results/{folder}",
+            samples={"train": {"events": 500}, "validation": {"events": 100}},
+            networks={"gnn": {"seeds": 3, "seeds_per_job": size, "training": training}},
+        )
+        targets = [f"results/{folder}/networks/{file}" for file in files]
+        outcome = place.run(*targets, config=configs[folder])
+        assert outcome.returncode == 0, outcome.stdout
+    plan = place.plan("--forceall", *targets, config=configs["together"])
+    assert plan == {"generate_sample": 2, "train_gnn_seeds_0_to_1": 1, "train_gnn_seeds_2_to_2": 1}
+    # Each network still has a history of its own.
+    assert len(pd.read_parquet(tmp_path / "results/together/networks/gnn/seed_1.history.parquet")) == 1
+    jets = read_jets(tmp_path / "results/alone/samples/train")
+    for file in files:
+        alone, together = (Ensemble.load([tmp_path / "results" / folder / "networks" / file]) for folder in configs)
+        np.testing.assert_allclose(alone.efficiency(jets), together.efficiency(jets), rtol=1e-3)
+
+
 def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     """A learning curve of two points, and the work of one network."""
     place = Workplace(tmp_path)
