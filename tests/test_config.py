@@ -110,6 +110,11 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         r"figures\.weighting_flavours: 's' is not a flavour\. Allowed: b, c, light",
     ),
     (
+        "unknown flavour that keeps its tag",
+        lambda c: c["weights"].update(direct=["bottom"]),
+        r"weights\.direct: 'bottom' is not a flavour\. Allowed: b, c, light",
+    ),
+    (
         "unknown figure",
         lambda c: c["figures"].update(draw=["fig1", "leraning_curve"]),
         r"figures\.draw\.1: 'leraning_curve' is not a figure\. Allowed: fig1, .*, work\. Did you mean 'learning_curve'\?",

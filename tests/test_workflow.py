@@ -23,6 +23,7 @@ from truthtag.closure import excess_loss
 from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
 from truthtag.maps import COLUMNS, read_map
+from truthtag.tables import read_metadata
 
 FIGURES = ("fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "training")
 NETWORKS = ("gnn", "gnn_geometric", "gnn_factorised")
@@ -273,6 +274,38 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
     content = torch.load(tmp_path / "results/paper/networks/gnn/seed_1.pt", weights_only=True)
     assert content["provenance"]["training"]["schedule"] == "constant"
     assert not content["provenance"]["training"]["rotate_phi"]
+
+
+def test_weights_are_those_of_the_predictions(finished: Workplace) -> None:
+    results = finished.folder / "results/tiny"
+    jets = read_jets(results / "samples/boson")
+    for efficiency in ("map", *NETWORKS):
+        path = results / f"weights/boson/{efficiency}.parquet"
+        frame, eff = pd.read_parquet(path), pd.read_parquet(results / f"predictions/boson/{efficiency}.parquet")
+        assert list(frame) == [
+            "event", "weight", "p_tag_0", "p_tag_1", "p_tag_2", "p_tag_3", "p_tag_ge_1", "p_tag_ge_2", "p_tag_ge_3",
+        ]  # fmt: skip
+        assert np.array_equal(frame["event"], jets.event)
+        # Two jets in each event.
+        product = eff["efficiency"].to_numpy().reshape(-1, 2).prod(axis=1)
+        np.testing.assert_allclose(frame["p_tag_2"], product, atol=1e-12)
+        np.testing.assert_allclose(frame[[f"p_tag_{k}" for k in range(4)]].sum(axis=1), 1, atol=1e-12)
+        effective = read_metadata(path)["effective_events"]["p_tag_2"]
+        assert effective == pytest.approx(product.sum() ** 2 / np.square(product).sum())
+
+
+def test_weights_of_leading_jets_and_of_hybrid_tags(copy: Workplace) -> None:
+    config = copy.overlay("weights.yaml", weights={"tags": 1, "leading": 1, "direct": ["b"]})
+    outcome = copy.run("results/tiny/weights/test/gnn.parquet", config=config)
+    assert outcome.returncode == 0, outcome.stdout
+    results = copy.folder / "results/tiny"
+    frame, jets = pd.read_parquet(results / "weights/test/gnn.parquet"), read_jets(results / "samples/test")
+    assert list(frame) == ["event", "weight", "p_tag_0", "p_tag_1", "p_tag_ge_1"]
+    lead = jets.offsets[:-1]
+    is_b = jets.flavour[lead] == 5
+    assert np.array_equal(frame["p_tag_1"][is_b], jets.is_tagged[lead][is_b].astype(float))
+    eff = pd.read_parquet(results / "predictions/test/gnn.parquet")["efficiency"].to_numpy()[lead]
+    np.testing.assert_allclose(frame["p_tag_1"][~is_b], eff[~is_b], atol=1e-12)
 
 
 def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:

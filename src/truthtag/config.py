@@ -87,9 +87,10 @@ def faults(config: Mapping[str, Any]) -> Iterator[str]:
     named = [("weighting_flavours", f) for f in figures["weighting_flavours"]] + [
         ("reading.flavour", figures["reading"]["flavour"])
     ]
-    for key, flavour in named:
+    named = [(f"figures.{key}", flavour) for key, flavour in named]
+    for key, flavour in [*named, *(("weights.direct", flavour) for flavour in config["weights"]["direct"])]:
         if flavour not in flavours:
-            yield f"figures.{key}: {flavour!r} is not a flavour. Allowed: {', '.join(flavours)}"
+            yield f"{key}: {flavour!r} is not a flavour. Allowed: {', '.join(flavours)}"
     yield from _draw_faults(config)
     if "learning_curve" in config:
         yield from _curve_faults(config)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from truthtag.arrays import BoolArray, FloatArray, IntArray
 from truthtag.errors import DataError
@@ -22,6 +23,7 @@ __all__ = [
     "leading",
     "tag_counts",
     "tag_probabilities",
+    "weights_table",
 ]
 
 
@@ -246,6 +248,25 @@ def assign_tags(
         tags = _draw_count(allowed[can], rng)
         is_tagged[index[can]] = draw_tags(eff[index[can]], tags, rng)
     return Assignment(is_tagged, weight)
+
+
+def weights_table(jets: Jets, counts: TagCounts) -> tuple[pd.DataFrame, dict[str, float]]:
+    """Put the weights of events in a table.
+
+    Args:
+        jets: The events.
+        counts: Probabilities of their numbers of tags.
+
+    Returns:
+        A row per event: ``event``, the generator's ``weight``, ``p_tag_0``, ``p_tag_1``, … (exactly so many tags) and
+        ``p_tag_ge_1``, ``p_tag_ge_2``, … (at least so many); the weight of an event in a selection is ``weight`` times
+        one of these. And for each of these the number of effective events of that product.
+    """
+    most = counts.exactly.shape[1] - 1
+    columns = {f"p_tag_{k}": counts.exactly[:, k] for k in range(most + 1)}
+    columns |= {f"p_tag_ge_{k}": counts.at_least[:, k] for k in range(1, most + 1)}
+    effective = {name: effective_events(jets.weight * values) for name, values in columns.items()}
+    return pd.DataFrame({"event": jets.event, "weight": jets.weight, **columns}), effective
 
 
 def effective_events(weight: FloatArray) -> float:
