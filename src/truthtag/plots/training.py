@@ -7,28 +7,27 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from truthtag.plots.style import look_of, new_figure, stamp, style
+from truthtag.plots.style import look_of, new_figure, rows_by, stamp, style
 
 __all__ = ["draw_training"]
 
 
 def draw_training(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
-    """Draw the loss of every network, on training and on validation events, epoch by epoch."""
+    """Draw the loss of every ensemble, on training and on validation events, epoch by epoch: mean and range of the seeds."""
     with style():
         figure = new_figure(9, 7)
         axes = figure.subplots()
-        names = list(frame["network"].unique())
-        look = look_of(["map", *names])
-        for (network, seed), rows in frame.groupby(["network", "seed"], sort=False):
-            color, first = look[str(network)]["color"], seed == frame.loc[frame["network"] == network, "seed"].iloc[0]
+        by_name = rows_by(frame, "network")
+        look = look_of(["map", *by_name])
+        for network, rows in by_name.items():
             for column, dash in (("train_loss", (0, (1, 1.2))), ("validation_loss", "-")):
-                label = f"{network}, {column.removesuffix('_loss')}" if first else None
-                axes.plot(rows["epoch"], rows[column], color=color, linestyle=dash, linewidth=1.2, label=label)
-            best = rows[rows["best"]].iloc[-1]
-            axes.plot(best["epoch"], best["validation_loss"], marker="o", markersize=4, color=color)
+                loss = rows.groupby("epoch")[column].agg(["mean", "min", "max"])
+                color, label = look[network]["color"], f"{network}, {column.removesuffix('_loss')}"
+                axes.plot(loss.index, loss["mean"], color=color, linestyle=dash, linewidth=1.6, label=label)
+                axes.fill_between(loss.index, loss["min"], loss["max"], color=color, alpha=0.2, linewidth=0)
         low, high = frame["validation_loss"].min(), frame["validation_loss"].max()
         axes.set_ylim(low - 0.15 * (high - low), high + 0.5 * (high - low))
         axes.set(xlabel="epoch", ylabel="loss (Eq. 5) [nats/event]")
-        axes.legend(loc="upper right", title="a line per seed, dot: best epoch", title_fontsize=12)
+        axes.legend(loc="upper right", title="line: mean of the seeds, band: their range", title_fontsize=12)
         stamp(axes)
     return figure
