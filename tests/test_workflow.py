@@ -133,7 +133,7 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
 
 def test_pandas_opens_every_artefact(finished: Workplace) -> None:
     files = list((finished.folder / "results").rglob("*.parquet"))
-    assert len(files) == 6 + 1 + 6 + 16
+    assert len(files) == 6 + 1 + 6 + 16 + 16
     for path in files:
         assert len(pd.read_parquet(path)) > 0, path
 
@@ -171,7 +171,8 @@ def test_an_edit_runs_what_uses_it_and_nothing_else(copy: Workplace) -> None:
     edit(copy, "plots/style.py")
     assert copy.plan() == {"draw_figure": 8}
     edit(copy, "tagging.py")
-    assert set(copy.plan()) == {"summary", "figure_numbers", "closure", "render_tables", "draw_figure"}
+    steps = {"event_weights", "summary", "figure_numbers", "closure", "render_tables", "draw_figure"}
+    assert set(copy.plan()) == steps
     edit(copy, "training.py")
     assert copy.plan()["train_network"] == 6
     assert "generate_sample" not in copy.plan()
