@@ -395,7 +395,7 @@ def test_the_studies_plan_what_they_show(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     plan = place.plan(config="config/studies/learning_curve.yaml")
     assert plan["fit_map_on_part"] == 4 * 7
-    assert plan["train_network_on_part"] == 4 * 3 * 7
+    assert plan["train_network_on_part"] == 4 * 2 * 7
     assert plan["learning_point"] == 8 * 7
     # Samples of 1,000,000, 200,000 and 100,000 events; the boson sample is not needed.
     assert plan["generate_sample"] == 20 + 4 + 2
