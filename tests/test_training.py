@@ -380,14 +380,14 @@ def test_one_jet_events_can_be_trained_on() -> None:
 
 
 def test_a_network_learns_the_neighbours_from_tags(sample: Jets) -> None:
-    """In seconds, on 15,000 events: better than the best possible function of (pT, eta, flavour), 8.4e-3 nats/jet."""
+    """In seconds, on 15,000 events: better than a smoothed map of (pT, eta, flavour) fitted to a million, 8.1e-3 nats/jet."""
     events, validation = Events(sample.take(slice(0, 15_000))), Events(sample.take(slice(15_000, 17_000)))
     test = sample.take(slice(17_000, 20_000))
     options = replace(OPTIONS, epochs=12, batch_events=250, learning_rate=5e-3)
     training = Training(Architecture(width=32, blocks=2, head=(32,)), options, events, [SEED])
     list(train(training, events, validation))
     eff = training.best_network().efficiency(test)
-    assert excess_loss(test.efficiency_true, eff).mean() < 8.4e-3
+    assert excess_loss(test.efficiency_true, eff).mean() < 8.1e-3
     assert Batch._fields == ("features", "shape")
 
 
