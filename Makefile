@@ -54,9 +54,9 @@ bench: $(READY) ## Measure speed against plain references
 lock: $(READY) ## Write the locked environment anew, from what is installed
 	$(BIN)/python envs/lock.py
 
-docs: $(READY) ## Write the pages that are made from code
+docs: $(READY) ## Write the pages and pictures that are made from code and results
 	$(BIN)/python docs/config_page.py
-	test ! -f results/figures/fig8.png || $(BIN)/python docs/pictures.py
+	$(BIN)/python docs/pictures.py
 
 unlock: $(READY) ## Free the folder after a run that was killed
 	$(SNAKEMAKE) --unlock

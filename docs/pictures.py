@@ -1,4 +1,4 @@
-"""Make the pictures of the README, small, from the figures of the default config."""
+"""Make the pictures of the README and the docs, small, from figures that the workflow has drawn; what is not there stays."""
 
 from __future__ import annotations
 
@@ -7,14 +7,23 @@ from pathlib import Path
 from PIL import Image
 
 ROOT = Path(__file__).parent.parent
-PICTURES = ("fig1", "fig6", "fig8")
+FOLDERS = {
+    "fig1": "results/figures",
+    "fig6": "results/figures",
+    "fig8": "results/figures",
+    "learning_curve": "results/learning_curve/figures",
+    "work": "results/schedule/figures",
+}
 WIDTH = {"fig6": 700}
 
 if __name__ == "__main__":
-    folder = ROOT / "docs/images"
-    folder.mkdir(exist_ok=True)
-    for name in PICTURES:
-        with Image.open(ROOT / f"results/figures/{name}.png") as picture:
+    target = ROOT / "docs/images"
+    target.mkdir(exist_ok=True)
+    for name, folder in FOLDERS.items():
+        source = ROOT / folder / f"{name}.png"
+        if not source.exists():
+            continue
+        with Image.open(source) as picture:
             width = WIDTH.get(name, 1100)
             small = picture.convert("RGB").resize((width, round(width * picture.height / picture.width)), Image.LANCZOS)
-            small.quantize(64).save(folder / f"{name}.png", optimize=True)
+            small.quantize(64).save(target / f"{name}.png", optimize=True)
