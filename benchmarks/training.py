@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from itertools import islice
 from multiprocessing import get_context
 from typing import Any
 
@@ -44,28 +45,31 @@ def throughput(what: str, width: int, jets: Jets, rates: dict[torch.dtype, float
     torch.manual_seed(0)
     ours = EfficiencyNetwork(architecture, events.flavours)
     ours.standardise.fit(events.rows)
+    ways = {(dtype, 1): f"{dtype}".removeprefix("torch.") for dtype in rates}
+    if width > 64:
+        # What does not stay in cache: the gradients of a batch from two parts of it.
+        ways[torch.float32, 2] = "float32, in two parts"
     plain = step_of(ConcatenatedNetwork(ours), events, torch.float32)
-    times = alternate([plain, *(step_of(ours, events, dtype) for dtype in rates)])
-    size = sum(m for m, _ in next(events.batches(BATCH_EVENTS, [torch.Generator()]))[0].shape)
+    times = alternate([plain, *(step_of(ours, events, *way) for way in ways)])
     rows = []
-    for dtype, time in zip(rates, times[1:], strict=True):
+    for ((dtype, parts), name), time in zip(ways.items(), times[1:], strict=True):
+        size = sum(m for batch, _ in some_batch(events, BATCH_EVENTS, parts) for m, _ in batch.shape)
         limit = rates[dtype] / flops_per_event(architecture, jets.multiplicity)
-        name = f"training, {what}, {str(dtype).removeprefix('torch.')}"
-        rows.append(Row(name, size / time, "events/s", times[0] / time, size / time / limit))
+        rows.append(Row(f"training, {what}, {name}", size / time, "events/s", times[0] / time, size / time / limit))
     return rows
 
 
-def step_of(network: nn.Module, events: Events, dtype: torch.dtype) -> Callable[[], object]:
+def step_of(network: nn.Module, events: Events, dtype: torch.dtype, parts: int = 1) -> Callable[[], object]:
     """Return a training step on one batch: forward, backward, optimiser."""
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
-    batch, tags = one_batch(events, BATCH_EVENTS)
+    pieces = some_batch(events, BATCH_EVENTS, parts)
 
     def step() -> None:
-        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
-            logits = network(batch).float()
-        loss = batch_loss(logits, tags, list(batch.shape), 1.0)
         optimiser.zero_grad()
-        loss.backward()
+        for batch, tags in pieces:
+            with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
+                logits = network(batch).float()
+            (batch_loss(logits, tags, batch.shape, 1.0) / parts).backward()
         optimiser.step()
 
     return step
@@ -79,7 +83,7 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     optimiser, rngs = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True), [torch.Generator().manual_seed(0)]
     steps = events.steps(training.batch_events)
     fast = uses_bfloat16(training.precision)
-    batch, tags = one_batch(events, training.batch_events)
+    ((batch, tags),) = some_batch(events, training.batch_events)
 
     def forward() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16, enabled=fast):
@@ -104,10 +108,10 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     ]
 
 
-def one_batch(events: Events, size: int) -> tuple[Batch, torch.Tensor]:
-    """Return a batch for one network."""
-    batch, tags = next(events.batches(size, [torch.Generator().manual_seed(0)]))
-    return Batch(batch.features[0], batch.shape), tags[0]
+def some_batch(events: Events, size: int, parts: int = 1) -> list[tuple[Batch, torch.Tensor]]:
+    """Return the parts of a batch for one network."""
+    drawn = islice(events.batches(size, [torch.Generator().manual_seed(0)], parts), parts)
+    return [(Batch(batch.features[0], batch.shape), tags[0]) for batch, tags in drawn]
 
 
 def epoch_of(
