@@ -17,6 +17,7 @@ from truthtag.config import check_edges
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
 from truthtag.maps import COLUMNS, BinnedMap, fit_map, read_map, write_map
+from truthtag.maps.bins import Bins
 from truthtag.tables import write_frame
 
 PT, ETA = [20.0, 100.0, 600.0], [-2.5, 0.0, 2.5]
@@ -56,7 +57,9 @@ def test_an_empty_row_takes_the_efficiency_of_its_flavour() -> None:
 def test_intervals_cover_the_estimate_and_at_least_the_coverage(tagged: int, others: int, coverage: float) -> None:
     total = tagged + others
     one = np.array([[[total]]])
-    fitted = BinnedMap((5,), np.array([0.0, 1.0]), np.array([0.0, 1.0]), np.array([[[tagged]]]), one, "clamp", coverage)
+    fitted = BinnedMap(
+        Bins((5,), np.array([0.0, 1.0]), np.array([0.0, 1.0]), "clamp"), np.array([[[tagged]]]), one, coverage
+    )
     low, high = (float(end[0, 0, 0]) for end in fitted.interval())
     assert 0 <= low <= fitted.values[0, 0, 0] <= high or total == 0
     if 0 < tagged < total:
@@ -96,7 +99,7 @@ def test_write_and_read_is_the_identity(few: Jets, default_config: dict[str, Any
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == 19 * 10 * 3
     assert np.array_equal(again.efficiency(few), fitted.efficiency(few))
-    assert (again.outside, again.coverage) == (fitted.outside, fitted.coverage)
+    assert (again.bins.outside, again.coverage) == (fitted.bins.outside, fitted.coverage)
     assert frame["total"].sum() == few.n_jets
     # Each jet lies in the bin that its row of the table claims.
     jet = 17

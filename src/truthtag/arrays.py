@@ -1,4 +1,4 @@
-"""Names of the array types that annotations use."""
+"""Names of the array types that annotations use, and a division that says what division by zero gives."""
 
 from __future__ import annotations
 

@@ -25,7 +25,6 @@ __all__ = [
     "closure_test",
     "compare_likelihoods",
     "dijet",
-    "divide",
     "excess_loss",
     "relative_residual",
     "summarise",

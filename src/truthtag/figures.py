@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 from hist.intervals import clopper_pearson_interval
 
-from truthtag.arrays import BoolArray, FloatArray, IntArray
-from truthtag.closure import Entries, closure_histogram, closure_test, dijet, divide, relative_residual
+from truthtag.arrays import BoolArray, FloatArray, IntArray, divide
+from truthtag.closure import Entries, closure_histogram, closure_test, dijet, relative_residual
 from truthtag.config import edges_of
 from truthtag.errors import DataError
 from truthtag.jets import Jets
+from truthtag.tables import rows_by
 from truthtag.truth import Truth, nearest_jet
 
 __all__ = ["NUMBERS", "Inputs", "closure_table", "flavour_pairs"]
@@ -199,7 +200,7 @@ def closure_table(figures: Mapping[str, pd.DataFrame], minimum_variance: float) 
     for figure, frame in figures.items():
         histograms = frame[frame["difference_variance"].notna() | (frame["filled_by"] == "direct")]
         for panel, part in histograms.groupby("panel", sort=False):
-            by_name = {str(name): rows for name, rows in part.groupby("filled_by", sort=False)}
+            by_name = rows_by(part, "filled_by")
             direct = by_name.pop("direct")["yield"].to_numpy()
             for name, filled in by_name.items():
                 weighted, variance, ratio = (

@@ -14,10 +14,7 @@ from truthtag.efficiency import Efficiency, predict
 from truthtag.errors import DataError
 from truthtag.jets import Jets
 
-__all__ = ["PARAMETRIC", "Point", "learning_table", "true_loss", "work"]
-
-PARAMETRIC = ("neighbour_product",)
-"""Kinds of map whose file has a row per parameter of a function of the form of the truth."""
+__all__ = ["Point", "learning_table", "true_loss", "work"]
 
 
 @dataclass(frozen=True)

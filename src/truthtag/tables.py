@@ -23,6 +23,7 @@ __all__ = [
     "read_metadata",
     "read_table",
     "render_page",
+    "rows_by",
     "whole_file",
     "write_frame",
     "write_table",
@@ -158,3 +159,8 @@ def render_page(tables: Mapping[str, pd.DataFrame]) -> str:
         for title, table in tables.items()
     )
     return PAGE.format(body=body)
+
+
+def rows_by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
+    """Split a table by the names in a column, in the order of their first appearance."""
+    return {str(name): rows for name, rows in frame.groupby(column, sort=False)}

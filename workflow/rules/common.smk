@@ -23,6 +23,8 @@ except ConfigError as error:
 RESULTS = config["results"]
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
 EFFICIENCIES = [*config["maps"], *config["networks"]]
+# Graphics processors that a job asks for where networks are trained or evaluated.
+GPUS = int(config["device"] == "cuda")
 FACTOR_FIGURES = factor_figures(config)
 # Where figures are chosen, only they are made.
 CHOSEN_FIGURES = config["figures"].get("draw", [])
@@ -71,9 +73,9 @@ def first_shards(sample, events):
     return [file for file, (first, _) in zip(shards(sample), shard_events(sample)) if first < events]
 
 
-def networks(network):
+def networks(network, folder=RESULTS):
     """The files of the networks of an ensemble."""
-    return [f"{RESULTS}/networks/{network}/seed_{i}.pt" for i in range(config["networks"][network]["seeds"])]
+    return [f"{folder}/networks/{network}/seed_{i}.pt" for i in range(config["networks"][network]["seeds"])]
 
 
 def seeds_per_job(options):
@@ -108,7 +110,7 @@ def fitted_on_part(wildcards):
     folder, name = f"{RESULTS}/learning_curve/{wildcards.events}", wildcards.efficiency
     if name in config["maps"]:
         return [f"{folder}/maps/{name}.parquet"]
-    return [f"{folder}/networks/{name}/seed_{seed}.pt" for seed in range(config["networks"][name]["seeds"])]
+    return networks(name, folder)
 
 
 onstart:

@@ -53,10 +53,10 @@ rule learning_point:
     resources:
         mem_mb=4000,
         runtime=720,
-        gpu=int(config["device"] == "cuda"),
+        gpu=GPUS,
     params:
         first_events=part,
-        kind=lambda wildcards: config["maps"].get(wildcards.efficiency, {}).get("kind", "network"),
+        is_network=lambda wildcards: wildcards.efficiency in config["networks"],
         flavours=config["flavours"],
         device=config["device"],
         code=code("learning_point.py"),

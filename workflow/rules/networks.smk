@@ -19,7 +19,7 @@ rule train_network:
     resources:
         mem_mb=4000,
         runtime=1440,
-        gpu=int(config["device"] == "cuda"),
+        gpu=GPUS,
     params:
         network=lambda wildcards: wildcards.network,
         seeds=lambda wildcards: [int(wildcards.seed)],
@@ -61,7 +61,7 @@ for job_network, job_options in config["networks"].items():
             resources:
                 mem_mb=4000,
                 runtime=1440,
-                gpu=int(config["device"] == "cuda"),
+                gpu=GPUS,
             params:
                 network=job_network,
                 seeds=list(job_seeds),

@@ -35,7 +35,7 @@ rule predict_network:
     resources:
         mem_mb=4000,
         runtime=720,
-        gpu=int(config["device"] == "cuda"),
+        gpu=GPUS,
     params:
         device=config["device"],
         code=code("predict_network.py"),

@@ -5,23 +5,24 @@ import torch
 from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
-from truthtag.maps import read_map
+from truthtag.maps import FittedProduct, read_map
 from truthtag.network import choose_device
-from truthtag.studies import PARAMETRIC, Point
-from truthtag.tables import read_frame, write_frame
+from truthtag.studies import Point
+from truthtag.tables import write_frame
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         torch.set_num_threads(snakemake.threads)
         params, name, paths = snakemake.params, snakemake.wildcards.efficiency, snakemake.input.fitted
-        is_network, events = params.kind == "network", params.first_events["train"]
+        is_network, events = params.is_network, params.first_events["train"]
         ensemble = Ensemble.load(paths, choose_device(params.device)) if is_network else Ensemble([read_map(paths[0])])
+        first = ensemble.members[0]
         point = Point(
             efficiency=name,
             events=events,
             train_jets=read_jets(snakemake.input.train).first(events).n_jets,
             seeds=len(ensemble.members) if is_network else None,
-            parameters=len(read_frame(paths[0])) if params.kind in PARAMETRIC else None,
+            parameters=first.values.size if isinstance(first, FittedProduct) else None,
         )
         table = point.measure(ensemble.members, read_jets(snakemake.input.sample), params.flavours)
         write_frame(table, snakemake.output[0])

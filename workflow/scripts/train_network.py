@@ -27,7 +27,7 @@ if __name__ == "__main__":
         device = choose_device(params.device)
         events, validation = load("train", device), load("validation", device)
         options = Options(**params.training)
-        seeds = [(params.base_seed, snakemake.params.network, number) for number in params.seeds]
+        seeds = [(params.base_seed, params.network, number) for number in params.seeds]
         training = Training(Architecture(**params.architecture), options, events, seeds, device)
         log.info(
             "%d events, %d network(s) of %d parameters, %s, %d threads",

@@ -32,29 +32,17 @@ class BinnedMap:
     Source: Section 4 and Eq. 4 of arXiv:2004.02665; Clopper and Pearson, doi 10.1093/biomet/26.4.404.
 
     Args:
-        flavours: Hadron flavours of the first axis, rising.
-        pt_edges: Bin edges, rising, shape (n_pt + 1,) [GeV].
-        eta_edges: Bin edges, rising, shape (n_eta + 1,).
+        bins: The bins, and what to do with jets outside them.
         tagged: Tagged jets per bin, shape (n_flavours, n_pt, n_eta).
         total: All jets per bin, the same shape.
-        outside: ``clamp`` or ``error``.
         coverage: Coverage of the interval, 0.68 say.
-
-    Raises:
-        ConfigError: Edges do not rise, or the policy is unknown.
     """
 
-    flavours: tuple[int, ...]
-    pt_edges: FloatArray
-    eta_edges: FloatArray
+    bins: Bins
     tagged: IntArray
     total: IntArray
-    outside: str
     coverage: float
     columns: ClassVar[tuple[str, ...]] = COLUMNS
-
-    def __post_init__(self) -> None:
-        _ = self.bins
 
     @classmethod
     def fit(cls, jets: Jets, pt: Axis, eta: Axis, outside: str, coverage: float) -> BinnedMap:
@@ -71,12 +59,7 @@ class BinnedMap:
             DataError: The sample has no tags, or a jet is outside the axes where that is refused.
         """
         bins = Bins.of(jets, pt, eta, outside)
-        return cls(bins.flavours, bins.pt_edges, bins.eta_edges, *bins.count(jets), outside, coverage)
-
-    @property
-    def bins(self) -> Bins:
-        """The bins, without what was counted in them."""
-        return Bins(self.flavours, self.pt_edges, self.eta_edges, self.outside)
+        return cls(bins, *bins.count(jets), coverage)
 
     @property
     def values(self) -> FloatArray:
@@ -111,10 +94,9 @@ class BinnedMap:
     @property
     def policy(self) -> dict[str, Any]:
         """What the table does not hold: how to treat jets outside the axes, and the coverage of the interval."""
-        return {"outside": self.outside, "coverage": self.coverage}
+        return {"outside": self.bins.outside, "coverage": self.coverage}
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, outside: str, coverage: float) -> BinnedMap:
         """Rebuild a map from its table and policy."""
-        bins, tagged, total = Bins.from_frame(frame, outside)
-        return cls(bins.flavours, bins.pt_edges, bins.eta_edges, tagged, total, outside, coverage)
+        return cls(*Bins.from_frame(frame, outside), coverage)

@@ -68,7 +68,7 @@ class CorrectedMap:
             DataError: The sample has no tags, or a jet is outside the axes where that is refused.
         """
         base, edges = BinnedMap.fit(jets, pt, eta, outside, coverage), np.asarray(edges_of(delta_r))
-        shape, index = (len(base.flavours), len(edges)), _bins_of(jets, base.flavours, edges)
+        shape, index = (len(base.bins.flavours), len(edges)), _bins_of(jets, base.bins.flavours, edges)
         tagged, total = np.zeros((2, *shape), dtype=np.int64)
         expected = np.zeros(shape)
         np.add.at(total, index, 1)
@@ -87,7 +87,7 @@ class CorrectedMap:
         Raises:
             DataError: A jet has a flavour that the map does not know, or is outside the axes where that is refused.
         """
-        factor = self.correction[_bins_of(jets, self.base.flavours, self.edges)]
+        factor = self.correction[_bins_of(jets, self.base.bins.flavours, self.edges)]
         return np.clip(self.base.efficiency(jets) * factor, 0.0, 1.0)
 
     def describe(self) -> str:
@@ -99,7 +99,7 @@ class CorrectedMap:
         f, b = (axis.ravel() for axis in np.indices(self.tagged.shape))
         correction = pd.DataFrame(
             {
-                "flavour": np.array(self.base.flavours, dtype=np.int8)[f],
+                "flavour": np.array(self.base.bins.flavours, dtype=np.int8)[f],
                 "delta_r_low": self.edges[b],
                 "delta_r_high": np.r_[self.edges[1:], np.inf][b],
                 "tagged": self.tagged.ravel(),
@@ -121,7 +121,7 @@ class CorrectedMap:
         of_map = frame["delta_r_low"].isna()
         base = BinnedMap.from_frame(frame[of_map], outside, coverage)
         ordered = frame[~of_map].sort_values(["flavour", "delta_r_low"])
-        shape = (len(base.flavours), -1)
+        shape = (len(base.bins.flavours), -1)
         tagged, total, expected = (ordered[name].to_numpy().reshape(shape) for name in ("tagged", "total", "expected"))
         return cls(base, np.unique(ordered["delta_r_low"]), tagged, total, expected)
 

@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from truthtag.arrays import FloatArray
-from truthtag.plots.style import bin_edges, look_of, new_figure, pair_name, rows_by, split_figure, stamp, style
+from truthtag.plots.style import bin_edges, look_of, new_figure, pair_name, split_figure, stamp, style
+from truthtag.tables import rows_by
 
 __all__ = ["draw_boson_closure", "draw_events_closure", "draw_jets_closure", "draw_weighting"]
 

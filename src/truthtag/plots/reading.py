@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from truthtag.plots.style import FLAVOUR_NAMES, LINES, new_figure, rows_by, stamp, style
+from truthtag.plots.style import FLAVOUR_NAMES, LINES, new_figure, stamp, style
+from truthtag.tables import rows_by
 
 __all__ = ["draw_factors"]
 

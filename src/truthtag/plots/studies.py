@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from truthtag.plots.style import look_of, new_figure, rows_by, stamp, style
+from truthtag.plots.style import look_of, new_figure, stamp, style
+from truthtag.tables import rows_by
 
 __all__ = ["draw_learning_curve", "draw_work"]
 

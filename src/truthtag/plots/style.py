@@ -26,7 +26,6 @@ __all__ = [
     "look_of",
     "new_figure",
     "pair_name",
-    "rows_by",
     "save_figure",
     "split_figure",
     "stamp",
@@ -121,11 +120,6 @@ def bin_edges(frame: pd.DataFrame) -> FloatArray:
 def pair_name(panel: str) -> str:
     """Return the flavours of two jets as a label, from the name of their panel: ``b-c`` becomes b + c."""
     return " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-"))
-
-
-def rows_by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:
-    """Split a table by the names in a column, in the order of their first appearance."""
-    return {str(name): rows for name, rows in frame.groupby(column, sort=False)}
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

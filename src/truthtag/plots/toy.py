@@ -15,11 +15,11 @@ from truthtag.plots.style import (
     bin_edges,
     look_of,
     new_figure,
-    rows_by,
     split_figure,
     stamp,
     style,
 )
+from truthtag.tables import rows_by
 
 __all__ = ["draw_true_efficiency", "draw_universality"]
 
