@@ -14,9 +14,12 @@ include: "workflow/rules/samples.smk"
 include: "workflow/rules/maps.smk"
 include: "workflow/rules/networks.smk"
 include: "workflow/rules/predictions.smk"
+include: "workflow/rules/domain.smk"
+include: "workflow/rules/uncertainty.smk"
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/closure.smk"
 include: "workflow/rules/learning_curve.smk"
+include: "workflow/rules/repeated.smk"
 include: "workflow/rules/figures.smk"
 
 
@@ -24,4 +27,4 @@ rule all:
     default_target: True
     input:
         FIGURE_FILES,
-        [] if CHOSEN_FIGURES else [TABLES, WEIGHTS, PREDICTIONS, NETWORKS, MAPS, SAMPLES],
+        [] if CHOSEN_FIGURES else [TABLES, WEIGHTS, DOMAINS, PREDICTIONS, NETWORKS, MAPS, SAMPLES],

@@ -17,7 +17,7 @@ import torch
 from benchmarks.chain import chain_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
-from truthtag.closure import excess_loss
+from truthtag.accuracy import excess_loss
 
 
 def tree_rows(toy: Toy) -> list[Row]:

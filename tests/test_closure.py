@@ -12,17 +12,8 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from conftest import make_jets
-from truthtag.closure import (
-    Entries,
-    closure_histogram,
-    closure_test,
-    compare_likelihoods,
-    dijet,
-    excess_loss,
-    relative_residual,
-    summarise,
-    tag_loss,
-)
+from truthtag.accuracy import compare_likelihoods, excess_loss, relative_residual, summarise, tag_loss
+from truthtag.closure import Entries, closure_histogram, closure_test, dijet
 from truthtag.efficiency import Prediction, predict, read_prediction, write_prediction
 from truthtag.errors import DataError
 from truthtag.figures import closure_table

@@ -16,10 +16,11 @@ from truthtag.figures import NUMBERS, Inputs, flavour_pairs
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r
 from truthtag.maps import fit_map
+from truthtag.neighbours import nearest_jet
 from truthtag.network import Architecture, EfficiencyNetwork
 from truthtag.plots import DRAWINGS, add_remark, save_figure
 from truthtag.reading import read_factors
-from truthtag.truth import NeighbourProduct, nearest_jet
+from truthtag.truth import NeighbourProduct
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from scipy.optimize import OptimizeResult, approx_fprime
 from scipy.stats import chi2
 
 from conftest import make_jets
-from truthtag.closure import excess_loss, tag_loss
+from truthtag.accuracy import excess_loss, tag_loss
 from truthtag.config import check_config
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets

@@ -12,8 +12,8 @@ import torch
 from test_figures import check_figure
 
 from conftest import make_jets
+from truthtag.accuracy import summarise
 from truthtag.arrays import FloatArray
-from truthtag.closure import summarise
 from truthtag.errors import DataError
 from truthtag.jets import Jets
 from truthtag.plots import DRAWINGS

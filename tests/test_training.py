@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_jets
-from truthtag.closure import excess_loss
+from truthtag.accuracy import excess_loss
 from truthtag.ensemble import Ensemble
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets

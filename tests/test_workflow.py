@@ -19,7 +19,7 @@ import torch
 import yaml
 
 from conftest import ROOT
-from truthtag.closure import excess_loss
+from truthtag.accuracy import excess_loss
 from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
 from truthtag.maps import COLUMNS, read_map

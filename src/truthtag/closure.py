@@ -1,14 +1,13 @@
-"""How good an efficiency is: against the truth where it is known, against the tags where it is not."""
+"""Closure: histograms filled with tagged events and with weights, and whether they differ by more than they may."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import boost_histogram as bh
 import numpy as np
 import pandas as pd
-from scipy.special import xlogy
 from scipy.stats import chi2 as chi2_distribution
 
 from truthtag.arrays import BoolArray, FloatArray, IntArray, divide
@@ -16,130 +15,9 @@ from truthtag.errors import DataError
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r, invariant_mass
 from truthtag.tagging import tag_probabilities
+from truthtag.uncertainty import Histogram
 
-__all__ = [
-    "CLIP",
-    "ClosureTest",
-    "Entries",
-    "closure_histogram",
-    "closure_test",
-    "compare_likelihoods",
-    "dijet",
-    "excess_loss",
-    "relative_residual",
-    "summarise",
-    "tag_loss",
-]
-
-CLIP = 1e-6
-"""Predictions are clipped to [CLIP, 1 - CLIP] in logarithms, since an empty map bin would make them infinite."""
-
-
-def excess_loss(true: FloatArray, predicted: FloatArray) -> FloatArray:
-    r"""Expected excess of the log-loss over that of the true efficiency, per jet; its mean is the regret.
-
-    .. math:: \epsilon \ln\frac{\epsilon}{q} + (1 - \epsilon) \ln\frac{1 - \epsilon}{1 - q}
-
-    Args:
-        true: True efficiencies :math:`\epsilon`.
-        predicted: Predicted efficiencies q, clipped to [1e-6, 1 - 1e-6].
-
-    Returns:
-        Excess per jet [nats].
-
-    Example:
-        >>> excess_loss(np.array([0.5, 0.5]), np.array([0.5, 0.25])).round(4).tolist()
-        [0.0, 0.1438]
-    """
-    q = np.clip(predicted, CLIP, 1 - CLIP)
-    return np.asarray(xlogy(true, true / q) + xlogy(1 - true, (1 - true) / (1 - q)))
-
-
-def tag_loss(is_tagged: BoolArray, predicted: FloatArray) -> FloatArray:
-    r"""Log-loss of each jet's tag, :math:`-\ln q` where tagged and :math:`-\ln(1 - q)` where not [nats]."""
-    q = np.clip(predicted, CLIP, 1 - CLIP)
-    return -np.log(np.where(is_tagged, q, 1 - q))
-
-
-def relative_residual(true: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Return (true - predicted) / true per jet, as in Figure 6 of arXiv:2004.02665."""
-    return (true - predicted) / true
-
-
-def summarise(
-    jets: Jets, efficiencies: Mapping[str, FloatArray], flavours: Mapping[str, int], chosen: BoolArray
-) -> pd.DataFrame:
-    """Measure efficiencies on a sample, per flavour and for all jets.
-
-    Args:
-        jets: A tagged sample whose true efficiencies are known.
-        efficiencies: Predicted efficiencies by name, each of shape (n_jets,).
-        flavours: Numbers of the hadron flavours, by name.
-        chosen: Which jets count, shape (n_jets,).
-
-    Returns:
-        A row per efficiency and flavour: ``jets``, ``regret`` and ``log_loss`` [nats/jet], ``residual_mean`` and
-        ``residual_rms`` (standard deviation) of the relative residual.
-
-    Raises:
-        DataError: The sample has no tags or no true efficiencies.
-    """
-    if jets.efficiency_true is None or jets.is_tagged is None:
-        msg = "the summary needs the columns 'efficiency_true' and 'is_tagged'; the sample lacks one of them"
-        raise DataError(msg)
-    true, is_tagged = jets.efficiency_true, jets.is_tagged
-    groups = {"all": chosen, **{name: chosen & (jets.flavour == number) for name, number in flavours.items()}}
-    rows = []
-    for name, predicted in efficiencies.items():
-        residual = relative_residual(true, predicted)
-        excess, loss = excess_loss(true, predicted), tag_loss(is_tagged, predicted)
-        for flavour, inside in groups.items():
-            some = inside.any()
-            rows.append(
-                {
-                    "efficiency": name,
-                    "flavour": flavour,
-                    "jets": int(inside.sum()),
-                    "regret": excess[inside].mean() if some else np.nan,
-                    "residual_mean": residual[inside].mean() if some else np.nan,
-                    "residual_rms": residual[inside].std() if some else np.nan,
-                    "log_loss": loss[inside].mean() if some else np.nan,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-def compare_likelihoods(is_tagged: BoolArray, efficiencies: Mapping[str, FloatArray]) -> pd.DataFrame:
-    r"""Compare efficiencies by how probable they make the tags that were seen; no truth is needed.
-
-    With :math:`\ell_i` the log-loss of jet i and k the efficiency of the lowest mean loss, the difference
-    :math:`d = \langle \ell - \ell^{(k)} \rangle` has the error :math:`\sigma(\ell - \ell^{(k)}) / \sqrt{N}`: both see the same jets.
-    An assumption built into one estimator, that efficiencies factorise, say, is refuted where a freer one is better by many errors.
-
-    Args:
-        is_tagged: The tags, shape (n_jets,).
-        efficiencies: Predicted efficiencies by name, each of shape (n_jets,).
-
-    Returns:
-        A row per efficiency: ``log_loss``, its ``difference`` to the lowest and the ``error`` of that [nats/jet], and
-        ``significance``, their ratio (0 for the lowest).
-    """
-    losses = {name: tag_loss(is_tagged, eff) for name, eff in efficiencies.items()}
-    best = min(losses, key=lambda name: float(losses[name].mean()))
-    rows = []
-    for name, loss in losses.items():
-        excess = loss - losses[best]
-        difference, error = float(excess.mean()), float(excess.std() / np.sqrt(len(excess)))
-        rows.append(
-            {
-                "efficiency": name,
-                "log_loss": float(loss.mean()),
-                "difference": difference,
-                "error": error,
-                "significance": difference / error if error > 0 else 0.0,
-            }
-        )
-    return pd.DataFrame(rows)
+__all__ = ["ClosureTest", "Entries", "Pairs", "closure_histogram", "closure_test", "dijet", "merged_bins"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,29 +29,52 @@ class Entries:
         weight: Generator weights, shape (m,).
         passed: Whether the tagger's own decisions pass the event, shape (m,).
         probability: Probability that the event passes, by the name of the efficiency, each of shape (m,).
+        replicas: The same by each replica, for efficiencies that have some, each of shape (n_replicas, m).
     """
 
     values: FloatArray
     weight: FloatArray
     passed: BoolArray
     probability: Mapping[str, FloatArray]
+    replicas: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def where(self, chosen: BoolArray) -> Entries:
         """Return the entries of some events."""
         probability = {name: p[chosen] for name, p in self.probability.items()}
-        return Entries(self.values[chosen], self.weight[chosen], self.passed[chosen], probability)
+        replicas = {name: p[:, chosen] for name, p in self.replicas.items()}
+        return Entries(self.values[chosen], self.weight[chosen], self.passed[chosen], probability, replicas)
 
 
-def dijet(jets: Jets, efficiencies: Mapping[str, FloatArray], both: bool = True) -> tuple[Entries, Entries, IntArray]:
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The two leading jets of each event, as entries of histograms.
+
+    Args:
+        delta_r: Entries in their Delta R.
+        mass: Entries in their invariant mass [GeV].
+        jets: Positions of the two jets in the sample, shape (m, 2).
+        tagged: Positions of those that must be tagged, shape (m, 1) or (m, 2).
+    """
+
+    delta_r: Entries
+    mass: Entries
+    jets: IntArray
+    tagged: IntArray
+
+
+def dijet(
+    jets: Jets,
+    efficiencies: Mapping[str, FloatArray],
+    both: bool = True,
+    replicas: Mapping[str, FloatArray] | None = None,
+) -> Pairs:
     """Prepare Delta R and invariant mass of the two leading jets of each event.
 
     Args:
         jets: A tagged sample.
         efficiencies: Efficiencies of the jets by name, each of shape (n_jets,).
         both: Require both jets to be tagged; otherwise only the leading one.
-
-    Returns:
-        Entries in Delta R, entries in the mass [GeV], and the flavours of the two jets, shape (m, 2).
+        replicas: Efficiencies by each replica, by name, each of shape (n_replicas, n_jets).
 
     Raises:
         DataError: The sample has no tags.
@@ -184,15 +85,17 @@ def dijet(jets: Jets, efficiencies: Mapping[str, FloatArray], both: bool = True)
     events, pair = jets.leading(2)
     chosen = pair if both else pair[:, :1]
     passed = np.asarray(jets.is_tagged[chosen].all(axis=1))
-    probability = {name: tag_probabilities(eff[chosen])[:, -1] for name, eff in efficiencies.items()}
+    probability = {name: tag_probabilities(eff[chosen])[..., -1] for name, eff in efficiencies.items()}
+    by_replica = {name: tag_probabilities(eff[:, chosen])[..., -1] for name, eff in (replicas or {}).items()}
     eta, phi = jets.eta[pair], jets.phi[pair]
     distance = delta_r(eta[:, 0], phi[:, 0], eta[:, 1], phi[:, 1])
     mass = invariant_mass(jets.pt[pair], eta, phi, jets.mass[pair])
     weight = jets.weight[events]
-    return (
-        Entries(distance, weight, passed, probability),
-        Entries(mass, weight, passed, probability),
-        jets.flavour[pair],
+    return Pairs(
+        Entries(distance, weight, passed, probability, by_replica),
+        Entries(mass, weight, passed, probability, by_replica),
+        pair,
+        chosen,
     )
 
 
@@ -214,8 +117,10 @@ def closure_histogram(entries: Entries, edges: FloatArray, reference: str = "tru
 
     Returns:
         A row per way of filling (``direct`` first) and bin: ``filled_by, low, high, yield, error`` (of the yield
-        itself), ``difference_variance`` (of direct minus this, NaN for direct), ``ratio, ratio_error`` (to the
-        reference; for direct, the expected scatter about it).
+        itself, events being drawn anew), ``effective_events`` behind it, ``difference_variance`` (of direct minus this,
+        NaN for direct), ``ratio, ratio_error`` (to the reference; for direct, the expected scatter about it),
+        ``efficiency_error`` (that of the efficiency alone, NaN where it has no replicas), and the yield by each replica
+        in ``replica_0, replica_1, ...``.
     """
     w = entries.weight
     names = ["direct", *entries.probability]
@@ -236,6 +141,8 @@ def closure_histogram(entries: Entries, edges: FloatArray, reference: str = "tru
                 bins = np.clip(np.searchsorted(edges, entries.values, side="right") - 1, 0, len(total) - 1)
                 variance = _fill(entries.values, edges, w**2 * (p - ratio[bins] * base) ** 2)
             ratio_error = divide(np.sqrt(variance), base_yield)
+        squares = _fill(entries.values, edges, (w * p) ** 2)
+        templates = [_fill(entries.values, edges, w * replica) for replica in entries.replicas.get(name, ())]
         rows.append(
             pd.DataFrame(
                 {
@@ -243,10 +150,13 @@ def closure_histogram(entries: Entries, edges: FloatArray, reference: str = "tru
                     "low": edges[:-1],
                     "high": edges[1:],
                     "yield": total,
-                    "error": np.sqrt(_fill(entries.values, edges, (w * p) ** 2)),
+                    "error": np.sqrt(squares),
+                    "effective_events": divide(total**2, squares, 0.0),
                     "difference_variance": spread,
                     "ratio": ratio,
                     "ratio_error": ratio_error,
+                    "efficiency_error": Histogram.of(total, np.stack(templates)).error if templates else np.nan,
+                    **{f"replica_{number}": template for number, template in enumerate(templates)},
                 }
             )
         )
@@ -258,7 +168,7 @@ class ClosureTest:
     """Outcome of comparing a weighted histogram with the direct one.
 
     Attributes:
-        chi2: Sum of squared pulls.
+        chi2: Difference squared over its variance, summed over bins; with correlations where there are.
         ndf: Number of bins, after merging those with too few expected events.
         p_value: Probability of a larger chi2 if the efficiency is right.
     """
@@ -269,20 +179,26 @@ class ClosureTest:
 
 
 def closure_test(
-    direct: FloatArray, weighted: FloatArray, variance: FloatArray, minimum_variance: float
+    direct: FloatArray,
+    weighted: FloatArray,
+    variance: FloatArray,
+    minimum_variance: float,
+    covariance: FloatArray | None = None,
 ) -> ClosureTest:
     r"""Test that direct yields scatter about weighted ones as they should.
 
-    .. math:: \chi^2 = \sum_\mathrm{bins} \frac{(\mathrm{direct} - \mathrm{weighted})^2}{\sum w^2 p (1 - p)}
+    .. math:: \chi^2 = d^T (V + C)^{-1} d, \quad d = \mathrm{direct} - \mathrm{weighted}, \quad V_{bb} = \sum_{e \in b} w_e^2\, p_e (1 - p_e)
 
-    Nothing was fitted to these events, so each bin counts as a degree of freedom. Bins are merged with the next until
-    the variance is large enough for a Gaussian; what is left over at the end joins the last one.
+    V is what the tags of these events scatter by, C what the efficiency's own statistical error adds; without C, the
+    sum over bins of squared pulls. Nothing was fitted to these events, so each bin counts as a degree of freedom. Bins are
+    merged with the next until the variance is large enough for a Gaussian; what is left over at the end joins the last one.
 
     Args:
         direct: Yields of the events that pass, shape (n,).
         weighted: Yields weighted by the probability to pass, shape (n,).
         variance: Variance of their difference, shape (n,).
         minimum_variance: Smallest variance of a merged bin; for unit weights, about the expected number of events.
+        covariance: Covariance of the weighted yields that is due to the efficiency, shape (n, n); none by default.
 
     Returns:
         The outcome; with no bin that is large enough, ``ndf`` is 0 and the p-value NaN.
@@ -290,19 +206,40 @@ def closure_test(
     Example:
         >>> closure_test(np.array([12.0, 30.0]), np.array([10.0, 36.0]), np.array([4.0, 9.0]), 4.0).chi2
         5.0
+        >>> closure_test(np.array([12.0]), np.array([10.0]), np.array([3.0]), 1.0, np.array([[1.0]])).chi2
+        1.0
     """
-    merged: list[list[float]] = []
-    difference = spread = 0.0
-    for d, v in zip(direct - weighted, variance, strict=True):
-        difference, spread = difference + d, spread + v
-        if spread >= minimum_variance:
-            merged.append([difference, spread])
-            difference = spread = 0.0
-    if merged:
-        merged[-1] = [merged[-1][0] + difference, merged[-1][1] + spread]
-    value = sum(d**2 / v for d, v in merged)
-    ndf = len(merged)
-    return ClosureTest(float(value), ndf, float(chi2_distribution.sf(value, ndf)) if ndf else float("nan"))
+    merge = merged_bins(variance, minimum_variance)
+    difference, total = merge @ (direct - weighted), np.diag(merge @ variance)
+    if covariance is not None:
+        total = total + merge @ covariance @ merge.T
+    ndf = len(merge)
+    if not ndf:
+        return ClosureTest(0.0, 0, float("nan"))
+    value = float(difference @ np.linalg.solve(total, difference))
+    return ClosureTest(value, ndf, float(chi2_distribution.sf(value, ndf)))
+
+
+def merged_bins(variance: FloatArray, minimum: float) -> FloatArray:
+    """Merge bins with the next until the variance is large enough; what is left over at the end joins the last one.
+
+    Returns:
+        1 where a bin of the second axis is part of a merged one, shape (n_merged, n).
+
+    Example:
+        >>> merged_bins(np.array([1.0, 2.0, 3.0, 1.0]), 3.0).tolist()
+        [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
+    """
+    merged, first, total = np.zeros((len(variance), len(variance))), 0, 0.0
+    count = 0
+    for last, value in enumerate(variance, start=1):
+        total += value
+        if total >= minimum:
+            merged[count, first:last] = 1.0
+            count, first, total = count + 1, last, 0.0
+    if count:
+        merged[count - 1, first:] = 1.0
+    return merged[:count]
 
 
 def _fill(values: FloatArray, edges: FloatArray, weight: FloatArray) -> FloatArray:

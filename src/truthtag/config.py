@@ -16,6 +16,7 @@ from truthtag.errors import ConfigError
 __all__ = [
     "PAPER_FIGURES",
     "STUDY_FIGURES",
+    "TRUST_FIGURES",
     "check_config",
     "check_edges",
     "choose",
@@ -30,7 +31,9 @@ Value = TypeVar("Value")
 RESERVED = ("true", "direct", "generated", "all")
 PAPER_FIGURES = ("fig1", "fig2", "fig3", "fig6", "fig7", "fig8")
 """Figures of the paper that every run draws."""
-STUDY_FIGURES = ("learning_curve", "work")
+TRUST_FIGURES = ("calibration", "coverage")
+"""Figures that tell whether efficiencies and their errors are right, which every run draws, too."""
+STUDY_FIGURES = ("learning_curve", "work", "repeated")
 """Figures that are drawn only where ``figures.draw`` names them."""
 
 
@@ -92,6 +95,7 @@ def faults(config: Mapping[str, Any]) -> Iterator[str]:
         if flavour not in flavours:
             yield f"{key}: {flavour!r} is not a flavour. Allowed: {', '.join(flavours)}"
     yield from _draw_faults(config)
+    yield from _trust_faults(config)
     if "learning_curve" in config:
         yield from _curve_faults(config)
 
@@ -104,7 +108,7 @@ def factor_figures(config: Mapping[str, Any]) -> list[str]:
 
 def standard_figures(config: Mapping[str, Any]) -> list[str]:
     """Return the figures that are drawn where ``figures.draw`` does not choose."""
-    return [*PAPER_FIGURES, *factor_figures(config), *(["training"] if config["networks"] else [])]
+    return [*PAPER_FIGURES, *TRUST_FIGURES, *factor_figures(config), *(["training"] if config["networks"] else [])]
 
 
 def first_events(config: Mapping[str, Any], events: int) -> dict[str, int]:
@@ -202,6 +206,11 @@ def _draw_faults(config: Mapping[str, Any]) -> Iterator[str]:
             "figures.draw: learning_curve needs the section learning_curve, which is missing; "
             "give its points as config/studies/learning_curve.yaml does"
         )
+    if "repeated" in chosen and "repeated" not in config:
+        yield (
+            "figures.draw: repeated needs the section repeated, which is missing; "
+            "give it as config/studies/repeated.yaml does"
+        )
     if "work" in chosen:
         if not networks:
             yield "figures.draw: work shows the training of networks, and there are none; add one to networks"
@@ -211,6 +220,37 @@ def _draw_faults(config: Mapping[str, Any]) -> Iterator[str]:
                     f"networks.{name}.training.mu: {options['training']['mu']} cannot be drawn in the figure work, "
                     "which compares losses with that of the true efficiency; set it to 1, or take work out of figures.draw"
                 )
+
+
+def _trust_faults(config: Mapping[str, Any]) -> Iterator[str]:
+    """What judges efficiencies must exist, and must not have been used to make them."""
+    samples, known = config["samples"], [*config["maps"], *config["networks"]]
+    sample = config["uncertainty"]["sample"]
+    if sample not in samples or sample == "train":
+        allowed = [name for name in samples if name != "train"]
+        yield f"uncertainty.sample: {sample!r} is not allowed; it must be one of {', '.join(allowed)}"
+    if config["domain"]["reference"] < config["domain"]["neighbours"]:
+        yield (
+            f"domain.reference: {config['domain']['reference']} is less than domain.neighbours, "
+            f"{config['domain']['neighbours']}; raise it"
+        )
+    for number, name in enumerate(config["figures"].get("efficiencies", ())):
+        if name not in known:
+            yield f"figures.efficiencies.{number}: {name!r} is not an efficiency. Allowed: {', '.join(known)}{_near(name, known)}"
+    for number, entry in enumerate(config["closure"]["required"]):
+        for key, allowed in (("sample", list(samples)), ("efficiency", ["true", *known])):
+            if key in entry and entry[key] not in allowed:
+                yield (
+                    f"closure.required.{number}.{key}: {entry[key]!r} is unknown. "
+                    f"Allowed: {', '.join(allowed)}{_near(entry[key], allowed)}"
+                )
+    if "repeated" in config:
+        asked = config["repeated"]["samples"] * config["repeated"]["events"]
+        if asked > samples["train"]["events"]:
+            yield (
+                f"repeated: {config['repeated']['samples']} samples of {config['repeated']['events']} events are more than "
+                f"samples.train.events, {samples['train']['events']}; make the sample longer"
+            )
 
 
 def _curve_faults(config: Mapping[str, Any]) -> Iterator[str]:

@@ -47,13 +47,9 @@ class Ensemble:
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the mean over the members, shape (n_jets,)."""
-        return self.mean_and_std(jets)[0]
+        return self.with_replicas(jets)[0]
 
-    def mean_and_std(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
-        """Return mean and standard deviation over the members, each of shape (n_jets,).
-
-        The deviation is that of one member (divided by K - 1); it is NaN where there is only one.
-        """
+    def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
+        """Return the mean over the members, shape (n_jets,), and what each of them says, (n_members, n_jets)."""
         values = np.stack([member.efficiency(jets) for member in self.members])
-        std = values.std(axis=0, ddof=1) if len(values) > 1 else np.full(jets.n_jets, np.nan)
-        return values.mean(axis=0), std
+        return values.mean(axis=0), values

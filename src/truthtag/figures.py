@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from hist.intervals import clopper_pearson_interval
 
+from truthtag.accuracy import relative_residual
 from truthtag.arrays import BoolArray, FloatArray, IntArray, divide
-from truthtag.closure import Entries, closure_histogram, closure_test, dijet, relative_residual
+from truthtag.closure import Entries, Pairs, closure_histogram, dijet
 from truthtag.config import edges_of
+from truthtag.coverage import bin_coverage, calibration, jet_coverage
+from truthtag.efficiency import Prediction
 from truthtag.errors import DataError
 from truthtag.jets import Jets
-from truthtag.tables import rows_by
-from truthtag.truth import Truth, nearest_jet
+from truthtag.neighbours import nearest_jet
+from truthtag.truth import Truth
+from truthtag.uncertainty import correct
 
-__all__ = ["NUMBERS", "Inputs", "closure_table", "flavour_pairs"]
+__all__ = ["NUMBERS", "Inputs", "flavour_pairs"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,22 +31,58 @@ class Inputs:
 
     Args:
         samples: Tagged samples by name, those that the figure needs.
-        efficiencies: Efficiencies of the jets, by sample and name, the true one excluded.
+        predicted: Efficiencies of the jets and their replicas, by sample and name, the true one excluded.
+        in_domain: Which jets are like those that the efficiencies were learned from, by sample, each of shape (n_jets,).
+        scales: By how much the spread of the replicas is stretched, by efficiency and hadron flavour.
         truth: The true efficiency of the toy.
         flavours: Hadron flavours by name, heaviest first.
-        options: The ``figures`` section of the config.
+        options: The ``figures`` section of the config, and ``minimum_variance`` of its section ``closure``.
     """
 
     samples: Mapping[str, Jets]
-    efficiencies: Mapping[str, Mapping[str, FloatArray]]
+    predicted: Mapping[str, Mapping[str, Prediction]]
+    in_domain: Mapping[str, BoolArray]
+    scales: Mapping[str, Mapping[int, float]]
     truth: Truth
     flavours: Mapping[str, int]
     options: Mapping[str, Any]
 
+    def corrected(self) -> Inputs:
+        """Return the same with the spread of all replicas stretched to what the tags say."""
+        predicted = {
+            sample: {name: correct(one, self.samples[sample], self.scales[name]) for name, one in by_name.items()}
+            for sample, by_name in self.predicted.items()
+        }
+        return replace(self, predicted=predicted)
+
+    def efficiencies(self, sample: str) -> dict[str, FloatArray]:
+        """Return the efficiencies on a sample, the true one excluded."""
+        return {name: one.values for name, one in self.predicted[sample].items()}
+
     def with_truth(self, sample: str) -> dict[str, FloatArray]:
         """Return the efficiencies on a sample, the true one first where it is known."""
         true = self.samples[sample].efficiency_true
-        return {**({} if true is None else {"true": true}), **self.efficiencies[sample]}
+        return {**({} if true is None else {"true": true}), **self.efficiencies(sample)}
+
+    def pairs(self, sample: str, both: bool = True) -> Pairs:
+        """Return the two leading jets of the events of a sample, with all efficiencies and their replicas."""
+        replicas = {name: one.replicas for name, one in self.predicted[sample].items() if one.replicas is not None}
+        return dijet(self.samples[sample], self.with_truth(sample), both, replicas)
+
+    def closure(
+        self, sample: str, pairs: Pairs, entries: Entries, axis: str, chosen: BoolArray | None = None
+    ) -> pd.DataFrame:
+        """Fill a closure histogram with all events, and with those whose jets are in the domain."""
+        inside = np.asarray(self.in_domain[sample][pairs.tagged].all(axis=1))
+        every = np.ones(len(inside), dtype=bool) if chosen is None else chosen
+        parts = {"all": every, "in_domain": every & inside}
+        return pd.concat(
+            [
+                closure_histogram(entries.where(part), self.edges(axis)).assign(sample=sample, events=events)
+                for events, part in parts.items()
+            ],
+            ignore_index=True,
+        )
 
     def edges(self, axis: str) -> FloatArray:
         """Return the bin edges of an axis of the config."""
@@ -63,8 +103,10 @@ def flavour_pairs(flavours: Mapping[str, int]) -> list[tuple[str, str]]:
 def weighting(inputs: Inputs) -> pd.DataFrame:
     """Figure 1: the mass of the two leading jets, filled directly and weighted, for one pair of flavours."""
     first, second = inputs.options["weighting_flavours"]
-    _, mass, pair = dijet(inputs.samples["test"], inputs.with_truth("test"))
-    entries, edges = mass.where(inputs.has_flavours(pair, first, second)), inputs.edges("m_jj_wide")
+    jets = inputs.samples["test"]
+    pairs = inputs.pairs("test")
+    chosen = inputs.has_flavours(jets.flavour[pairs.jets], first, second)
+    entries, edges = pairs.mass.where(chosen), inputs.edges("m_jj_wide")
     frame = closure_histogram(entries, edges)
     everything = Entries(entries.values, entries.weight, np.ones(len(entries.values), dtype=bool), {})
     generated = closure_histogram(everything, edges).assign(filled_by="generated")
@@ -132,7 +174,7 @@ def true_efficiency(inputs: Inputs) -> pd.DataFrame:
 
 def jets_closure(inputs: Inputs) -> pd.DataFrame:
     """Figure 6: the relative residuals of the jets, and Delta R of the two leading where the leading is tagged."""
-    jets, efficiencies = inputs.samples["test"], inputs.efficiencies["test"]
+    jets, efficiencies = inputs.samples["test"], inputs.efficiencies("test")
     if jets.efficiency_true is None:
         msg = "figure 6 compares with the true efficiency; the sample 'test' has no column 'efficiency_true'"
         raise DataError(msg)
@@ -146,31 +188,50 @@ def jets_closure(inputs: Inputs) -> pd.DataFrame:
             )
         )
     residuals = pd.concat(parts).rename(columns={"value": "yield"}).drop(columns="sample")
-    distance, _, _ = dijet(jets, inputs.with_truth("test"), both=False)
-    histogram = closure_histogram(distance, inputs.edges("delta_r")).assign(panel="delta_r")
+    pairs = inputs.pairs("test", both=False)
+    histogram = inputs.closure("test", pairs, pairs.delta_r, "delta_r").assign(panel="delta_r")
     return pd.concat([residuals, histogram], ignore_index=True)
 
 
 def events_closure(inputs: Inputs) -> pd.DataFrame:
     """Figure 7: the mass of the two leading jets, both tagged, by the flavours of the two."""
-    _, mass, pair = dijet(inputs.samples["test"], inputs.with_truth("test"))
-    edges, parts = inputs.edges("m_jj"), []
+    pairs = inputs.pairs("test")
+    flavours = inputs.samples["test"].flavour[pairs.jets]
+    parts = []
     for first, second in flavour_pairs(inputs.flavours):
-        inside = inputs.has_flavours(pair, first, second)
-        parts.append(closure_histogram(mass.where(inside), edges).assign(panel=f"{first}-{second}"))
+        chosen = inputs.has_flavours(flavours, first, second)
+        parts.append(inputs.closure("test", pairs, pairs.mass, "m_jj", chosen).assign(panel=f"{first}-{second}"))
     return pd.concat(parts, ignore_index=True)
 
 
 def boson_closure(inputs: Inputs) -> pd.DataFrame:
     """Figure 8: Delta R and mass of the two jets of the boson sample, both tagged."""
-    distance, mass, _ = dijet(inputs.samples["boson"], inputs.with_truth("boson"))
+    pairs = inputs.pairs("boson")
     return pd.concat(
         [
-            closure_histogram(distance, inputs.edges("boson_delta_r")).assign(panel="delta_r"),
-            closure_histogram(mass, inputs.edges("boson_m_jj")).assign(panel="m_jj"),
+            inputs.closure("boson", pairs, pairs.delta_r, "boson_delta_r").assign(panel="delta_r"),
+            inputs.closure("boson", pairs, pairs.mass, "boson_m_jj").assign(panel="m_jj"),
         ],
         ignore_index=True,
     )
+
+
+def reliability(inputs: Inputs) -> pd.DataFrame:
+    """Calibration: the tagged fraction of test jets in bins of the efficiency predicted for them."""
+    bins = inputs.options["calibration_bins"]
+    return calibration(inputs.samples["test"], inputs.efficiencies("test"), inputs.flavours, bins)
+
+
+def coverage(inputs: Inputs) -> pd.DataFrame:
+    """Coverage: how often the truth lies within the errors, with the spread of the replicas as it is and corrected."""
+    jets, parts = inputs.samples["test"], []
+    axes = {name: inputs.edges(name) for name in ("pt", "delta_r")}
+    for spread, given in (("raw", inputs), ("corrected", inputs.corrected())):
+        by_jet = jet_coverage(jets, given.predicted["test"], inputs.in_domain["test"], inputs.flavours, axes)
+        histograms = pd.concat([jets_closure(given), events_closure(given)])
+        by_bin = bin_coverage(histograms[histograms["events"] == "all"], inputs.options["minimum_variance"])
+        parts.append(pd.concat([by_jet, by_bin]).assign(spread=spread))
+    return pd.concat(parts, ignore_index=True)
 
 
 NUMBERS: dict[str, Callable[[Inputs], pd.DataFrame]] = {
@@ -180,50 +241,10 @@ NUMBERS: dict[str, Callable[[Inputs], pd.DataFrame]] = {
     "fig6": jets_closure,
     "fig7": events_closure,
     "fig8": boson_closure,
+    "calibration": reliability,
+    "coverage": coverage,
 }
 """What computes the numbers of each figure."""
-
-
-def closure_table(figures: Mapping[str, pd.DataFrame], minimum_variance: float) -> pd.DataFrame:
-    """Test closure in every histogram that was filled directly and weighted.
-
-    Args:
-        figures: Numbers of the figures, by name.
-        minimum_variance: As in :func:`truthtag.closure.closure_test`.
-
-    Returns:
-        A row per figure, panel and efficiency: direct and weighted yields, ``chi2, ndf, chi2_ndf, p_value`` of the
-        test, and ``largest_deviation``, the ratio to the truth that is furthest from 1 among bins that hold at
-        least ``minimum_variance`` expected events (NaN where the truth is unknown).
-    """
-    rows = []
-    for figure, frame in figures.items():
-        histograms = frame[frame["difference_variance"].notna() | (frame["filled_by"] == "direct")]
-        for panel, part in histograms.groupby("panel", sort=False):
-            by_name = rows_by(part, "filled_by")
-            direct = by_name.pop("direct")["yield"].to_numpy()
-            for name, filled in by_name.items():
-                weighted, variance, ratio = (
-                    filled[column].to_numpy() for column in ("yield", "difference_variance", "ratio")
-                )
-                test = closure_test(direct, weighted, variance, minimum_variance)
-                full = (variance >= minimum_variance) & np.isfinite(ratio)
-                deviation = ratio[full][np.argmax(np.abs(ratio[full] - 1))] if full.any() else np.nan
-                rows.append(
-                    {
-                        "figure": figure,
-                        "panel": panel,
-                        "efficiency": name,
-                        "direct": direct.sum(),
-                        "weighted": weighted.sum(),
-                        "chi2": test.chi2,
-                        "ndf": test.ndf,
-                        "chi2_ndf": test.chi2 / test.ndf if test.ndf else np.nan,
-                        "p_value": test.p_value,
-                        "largest_deviation": deviation,
-                    }
-                )
-    return pd.DataFrame(rows)
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""The numbers of studies: what more training events buy, and what more training time buys."""
+"""The numbers of studies: what more training events or time buy, and what repeated training samples say of errors."""
 
 from __future__ import annotations
 
@@ -9,12 +9,22 @@ import numpy as np
 import pandas as pd
 from scipy.special import xlog1py, xlogy
 
-from truthtag.closure import excess_loss, summarise
+from truthtag.accuracy import excess_loss, summarise
+from truthtag.arrays import FloatArray
 from truthtag.efficiency import Efficiency, predict
 from truthtag.errors import DataError
 from truthtag.jets import Jets
+from truthtag.uncertainty import Histogram, covariance
 
-__all__ = ["Point", "learning_table", "true_loss", "work"]
+__all__ = [
+    "Point",
+    "learning_table",
+    "repeated_covariance",
+    "repeated_coverage",
+    "repeated_errors",
+    "true_loss",
+    "work",
+]
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,7 @@ class Point:
             flavours: Numbers of the hadron flavours, by name.
 
         Returns:
-            The rows of :func:`truthtag.closure.summarise`, and in each ``events``, ``train_jets`` and ``seeds``; in the
+            The rows of :func:`truthtag.accuracy.summarise`, and in each ``events``, ``train_jets`` and ``seeds``; in the
             row of all jets also ``member_regret``, the mean regret of single members, and ``floor``, the
             regret to be expected of the fit [nats/jet].
 
@@ -139,3 +149,98 @@ def work(histories: Mapping[str, Sequence[pd.DataFrame]], floor: float) -> pd.Da
             )
         )
     return pd.concat(parts, ignore_index=True)
+
+
+def repeated_errors(histograms: pd.DataFrame) -> pd.DataFrame:
+    """Compare the error that replicas give each bin with the scatter of the bin over repeated training samples.
+
+    Args:
+        histograms: Rows of closure histograms, filled with the mean of an ensemble and by each replica of it, with the
+            ``network`` and the number of the training ``sample``.
+
+    Returns:
+        A row per network, panel and bin: ``yield``, the mean over samples; ``replicas``, the error by the replicas of one
+        sample (the root of its mean square over samples) and its standard deviation ``replicas_std``; ``repeated``, the
+        standard deviation of the yield over M samples and the statistical error of that, 1 / sqrt(2 M - 2) of it.
+    """
+    parts = []
+    for keys, rows in histograms.groupby(["network", "panel"], sort=False):
+        low, yields, errors = _by_sample(rows, "yield", "efficiency_error")
+        repeated = yields.std(axis=0, ddof=1)
+        parts.append(
+            pd.DataFrame(
+                {
+                    **dict(zip(("network", "panel"), keys, strict=True)),
+                    "low": low,
+                    "high": np.sort(rows["high"].unique()),
+                    "yield": yields.mean(axis=0),
+                    "replicas": np.sqrt(np.mean(errors**2, axis=0)),
+                    "replicas_std": errors.std(axis=0, ddof=1),
+                    "repeated": repeated,
+                    "repeated_error": repeated / np.sqrt(2 * len(yields) - 2),
+                }
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def repeated_covariance(histograms: pd.DataFrame) -> pd.DataFrame:
+    r"""Compare the covariance of a histogram by replicas, C, with that over repeated training samples, R.
+
+    Args:
+        histograms: As in :func:`repeated_errors`.
+
+    Returns:
+        A row per network and panel, of numbers that are 1 where the two agree: ``bins``, the root of the ratio of the sums of
+        all variances; ``sum``, that of the variances of the sum of all bins, for which correlations count; ``leading``,
+        that of the variances along the leading eigenvector of C. And how neighbouring bins are correlated, on average over
+        pairs weighted by their variances, in ``correlation_replicas`` and ``correlation_repeated``. The statistical error of
+        ``sum`` and of ``leading`` with M samples is at least 1 / sqrt(2 M - 2) of each, in ``relative_error``.
+    """
+    out = []
+    for keys, rows in histograms.groupby(["network", "panel"], sort=False):
+        _, yields = _by_sample(rows, "yield")
+        replicas = [
+            covariance(part.sort_values("low").filter(regex=r"^replica_\d+$").dropna(axis="columns").to_numpy().T)
+            for _, part in rows.groupby("sample")
+        ]
+        claimed, seen = np.mean(replicas, axis=0), covariance(yields)
+        leading = Histogram(yields.mean(axis=0), claimed).leading(1)[0].change
+        out.append(
+            {
+                **dict(zip(("network", "panel"), keys, strict=True)),
+                "samples": len(yields),
+                "bins": np.sqrt(np.trace(claimed) / np.trace(seen)),
+                "sum": np.sqrt(claimed.sum() / seen.sum()),
+                "leading": np.sqrt(leading @ claimed @ leading / (leading @ seen @ leading)),
+                "relative_error": 1 / np.sqrt(2 * len(yields) - 2),
+                "correlation_replicas": _neighbour_correlation(claimed),
+                "correlation_repeated": _neighbour_correlation(seen),
+            }
+        )
+    return pd.DataFrame(out)
+
+
+def repeated_coverage(coverage: pd.DataFrame) -> pd.DataFrame:
+    """Average the coverage over repeated training samples.
+
+    Args:
+        coverage: Rows of :func:`truthtag.coverage.jet_coverage`, with the ``network`` and the number of the ``sample``.
+
+    Returns:
+        A row per network and flavour: ``samples``; means of ``within_1, within_2, pull_rms`` over them, and in
+        ``..._std`` the standard deviations: how far the coverage of one training sample is from the average.
+    """
+    grouped = coverage.groupby(["network", "flavour"], sort=False)[["within_1", "within_2", "pull_rms"]]
+    return grouped.mean().join(grouped.std().add_suffix("_std")).assign(samples=grouped.size()).reset_index()
+
+
+def _by_sample(rows: pd.DataFrame, *columns: str) -> tuple[FloatArray, ...]:
+    """Return the low edges of bins, and columns as arrays of shape (n_samples, n_bins)."""
+    tables = [rows.pivot_table(index="sample", columns="low", values=column) for column in columns]
+    return tables[0].columns.to_numpy(), *(table.to_numpy() for table in tables)
+
+
+def _neighbour_correlation(matrix: FloatArray) -> float:
+    variances = np.diag(matrix)
+    return float(np.diag(matrix, 1).sum() / np.sqrt(variances[1:] * variances[:-1]).sum())

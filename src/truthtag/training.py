@@ -48,6 +48,8 @@ class Options:
             the weights as they are.
         patience: Epochs without a better validation loss after which training stops; 0 to never stop early.
         mu: Weight of non-tagged jets in Eq. 5.
+        bootstrap: Train each network on events drawn with replacement from the training events, so that the spread of
+            networks holds the statistics of the training sample as well as the randomness of training.
         rotate_phi: Turn every event of a batch by a random angle in phi.
         reflect_phi: Mirror every event of a batch in phi with probability one half.
         reflect_eta: Mirror every event of a batch in eta with probability one half.
@@ -64,6 +66,7 @@ class Options:
     average: float
     patience: int
     mu: float
+    bootstrap: bool
     rotate_phi: bool
     reflect_phi: bool
     reflect_eta: bool
@@ -143,8 +146,16 @@ class Events:
         """Return the number of batches of about ``size`` events."""
         return max(1, round(self.count / size))
 
+    def resample(self, rng: torch.Generator) -> list[Tensor]:
+        """Draw as many events of each multiplicity, with replacement; return their positions within each."""
+        return [torch.randint(len(tags), (len(tags),), generator=rng) for _, tags in self.groups]
+
     def batches(
-        self, size: int, rngs: Sequence[torch.Generator] = (), parts: int = 1
+        self,
+        size: int,
+        rngs: Sequence[torch.Generator] = (),
+        parts: int = 1,
+        resamples: Sequence[Sequence[Tensor]] = (),
     ) -> Iterator[tuple[Batch, Tensor]]:
         """Go through all events once, in batches of about ``size`` events, each cut into parts.
 
@@ -157,16 +168,22 @@ class Events:
             rngs: A generator for each of the networks that are trained together; each shuffles the events anew. Without
                 any the events keep their order, and none is left out.
             parts: Number of parts of a batch.
+            resamples: For each network, the events to go through as :meth:`resample` draws them; by default each one.
+            resamples: What to go through in place of each event once, for each network, as :meth:`resample` draws it.
 
         Yields:
             A part of a batch, features of shape (n_networks, n_jets, 4), and the tags of its jets, (n_networks, n_jets).
         """
         sizes = [len(tags) for _, tags in self.groups]
         cut, draws = (_equal_cuts, rngs) if rngs else (_even_cuts, (None,))
-        orders = [
-            [_order(n, rng).to(tags.device) for n, (_, tags) in zip(sizes, self.groups, strict=True)] for rng in draws
-        ]
-        together = [torch.stack(order) for order in zip(*orders, strict=True)]
+        orders = [[_order(n, rng) for n in sizes] for rng in draws]
+        if resamples:
+            orders = [
+                [drawn[order] for drawn, order in zip(*of_network, strict=True)]
+                for of_network in zip(resamples, orders, strict=True)
+            ]
+        device = self.groups[0][1].device
+        together = [torch.stack(order).to(device) for order in zip(*orders, strict=True)]
         for bounds in cut(sizes, self.steps(size) * parts):
             chosen = [
                 (rows[order[:, first:last]], tags[order[:, first:last]])
@@ -323,6 +340,8 @@ class Training:
         weights = list(self.networks.weights.values())
         # A fused step of Adam takes a quarter of the time of a plain one.
         self.optimiser = torch.optim.Adam(weights, lr=options.learning_rate, fused=True)
+        # Drawn by number, not kept: a checkpoint need not hold them.
+        self.resamples = [events.resample(_generator(seed, "bootstrap")) for seed in seeds if options.bootstrap]
         self.steps_per_epoch = events.steps(options.batch_events)
         self.schedule = _schedule(self.optimiser, options, self.steps_per_epoch * options.epochs)
         self.averages = [weight.detach().clone() for weight in weights] if options.average else []
@@ -482,13 +501,14 @@ def _require_finite(losses: tuple[float, float], epoch: int, options: Options) -
 def _one_epoch(training: Training, events: Events, tick: Callable[[int], None]) -> list[float]:
     """Pass once through the training events; return their mean loss, for each network."""
     options, number = training.options, training.epochs_done + 1
-    rngs = [torch.Generator().manual_seed(_stream(seed, number)) for seed in training.seeds]
+    rngs = [_generator(seed, number) for seed in training.seeds]
     total, seen = torch.zeros(len(rngs), dtype=torch.float64, device=events.groups[0][1].device), 0
     # Parts are for the cache of a processor; a GPU wants all it can get.
     micro = options.micro_batch_events if total.device.type == "cpu" else 0
     parts = max(1, round(options.batch_events / (micro or options.batch_events)))
     fast = uses_bfloat16(options.precision, total.device)
-    for part, (batch, tags) in enumerate(events.batches(options.batch_events, rngs, parts), start=1):
+    batches = events.batches(options.batch_events, rngs, parts, training.resamples)
+    for part, (batch, tags) in enumerate(batches, start=1):
         with torch.autocast(total.device.type, torch.bfloat16, enabled=fast):
             logits = training.networks(transform(batch, options, rngs)).float()
         loss = batch_loss(logits, tags, batch.shape, options.mu)
@@ -533,7 +553,11 @@ def _schedule(optimiser: torch.optim.Optimizer, options: Options, steps: int) ->
     )
 
 
-def _stream(seed: Seed, use: int) -> int:
+def _generator(seed: Seed, use: int | str) -> torch.Generator:
+    return torch.Generator().manual_seed(_stream(seed, use))
+
+
+def _stream(seed: Seed, use: int | str) -> int:
     """Return a seed for torch that differs for every (seed, use)."""
-    state = np.random.SeedSequence([*seed_words(seed), use]).generate_state(1, np.uint64)
+    state = np.random.SeedSequence(seed_words((*seed, use))).generate_state(1, np.uint64)
     return int(state[0] >> np.uint64(1))

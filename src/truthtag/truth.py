@@ -12,6 +12,7 @@ from truthtag.arrays import FloatArray, IntArray
 from truthtag.config import choose
 from truthtag.jets import Jets
 from truthtag.kinematics import delta_r
+from truthtag.neighbours import nearest_jet
 
 __all__ = [
     "FORMS",
@@ -21,7 +22,6 @@ __all__ = [
     "NeighbourProduct",
     "Truth",
     "make_truth",
-    "nearest_jet",
     "tag",
 ]
 
@@ -183,25 +183,6 @@ class NearestNeighbour:
         pt = jets.pt[near].astype(np.float64)
         eff[near] *= 1 - pt / (pt + self.pt_half) * full
         return eff
-
-
-def nearest_jet(jets: Jets) -> tuple[IntArray, FloatArray]:
-    """Find the nearest other jet of each jet's event.
-
-    Returns:
-        Its position and its Delta R, each of shape (n_jets,); -1 and infinity where a jet is alone.
-    """
-    nearest, closest = np.full(jets.n_jets, -1), np.full(jets.n_jets, np.inf)
-    for _, index in jets.buckets():
-        for i in range(index.shape[1]):
-            for j in range(index.shape[1]):
-                if i == j:
-                    continue
-                a, b = index[:, i], index[:, j]
-                distance = delta_r(jets.eta[a], jets.phi[a], jets.eta[b], jets.phi[b])
-                closer = distance < closest[a]
-                nearest[a[closer]], closest[a[closer]] = b[closer], distance[closer]
-    return nearest, closest
 
 
 def _parts_of(options: Mapping[str, Any], flavours: Mapping[str, int]) -> dict[str, Any]:

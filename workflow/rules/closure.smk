@@ -1,17 +1,30 @@
 CLOSURE_FIGURES = ["fig6", "fig7", "fig8"]
 TABLES = [
     f"{RESULTS}/tables/{name}"
-    for name in ("summary.csv", "summary_in_range.csv", "likelihood.csv", "closure.csv", "tables.html")
+    for name in (
+        "summary.csv",
+        "summary_in_range.csv",
+        "summary_in_domain.csv",
+        "likelihood.csv",
+        "closure.csv",
+        "verdict.csv",
+        "coverage.csv",
+        "scales.csv",
+        "tables.html",
+        *(["required_closure.csv"] if config["closure"]["required"] else []),
+    )
 ]
 
 
 rule summary:
     input:
         samples=SAMPLES,
-        predictions=PREDICTIONS,
+        predictions=[path for sample in config["samples"] for path in predictions(sample).values()],
+        domains=DOMAINS,
     output:
         all_jets=f"{RESULTS}/tables/summary.csv",
         in_range=f"{RESULTS}/tables/summary_in_range.csv",
+        in_domain=f"{RESULTS}/tables/summary_in_domain.csv",
         likelihood=f"{RESULTS}/tables/likelihood.csv",
     log:
         f"{RESULTS}/logs/tables/summary.log",
@@ -23,6 +36,7 @@ rule summary:
     params:
         samples={sample: shards(sample) for sample in config["samples"]},
         predictions={sample: predictions(sample) for sample in config["samples"]},
+        domains={sample: domain(sample) for sample in config["samples"]},
         flavours=config["flavours"],
         in_range=config["closure"]["in_range"],
         code=code("summary.py"),
@@ -36,7 +50,8 @@ rule closure:
     input:
         [f"{RESULTS}/figures/{figure}.csv" for figure in CLOSURE_FIGURES],
     output:
-        f"{RESULTS}/tables/closure.csv",
+        closure=f"{RESULTS}/tables/closure.csv",
+        verdict=f"{RESULTS}/tables/verdict.csv",
     log:
         f"{RESULTS}/logs/tables/closure.log",
     conda:
@@ -44,6 +59,7 @@ rule closure:
     params:
         figures=CLOSURE_FIGURES,
         minimum_variance=config["closure"]["minimum_variance"],
+        p_value=config["closure"]["p_value"],
         code=code("closure.py"),
     message:
         "Testing closure in every histogram"
@@ -51,12 +67,33 @@ rule closure:
         "../scripts/closure.py"
 
 
+rule require_closure:
+    input:
+        f"{RESULTS}/tables/closure.csv",
+    output:
+        f"{RESULTS}/tables/required_closure.csv",
+    log:
+        f"{RESULTS}/logs/tables/required_closure.log",
+    conda:
+        ENVIRONMENT
+    params:
+        required=config["closure"]["required"],
+        code=code("require_closure.py"),
+    message:
+        "Checking that what must close closes"
+    script:
+        "../scripts/require_closure.py"
+
+
 rule render_tables:
     input:
+        verdict=f"{RESULTS}/tables/verdict.csv",
+        closure=f"{RESULTS}/tables/closure.csv",
+        coverage=f"{RESULTS}/tables/coverage.csv",
+        likelihood=f"{RESULTS}/tables/likelihood.csv",
         summary=f"{RESULTS}/tables/summary.csv",
         in_range=f"{RESULTS}/tables/summary_in_range.csv",
-        likelihood=f"{RESULTS}/tables/likelihood.csv",
-        closure=f"{RESULTS}/tables/closure.csv",
+        in_domain=f"{RESULTS}/tables/summary_in_domain.csv",
     output:
         report(
             f"{RESULTS}/tables/tables.html",

@@ -33,6 +33,7 @@ POINTS = {str(point["events"]): point for point in CURVE["points"]}
 
 
 wildcard_constraints:
+    efficiency="|".join(EFFICIENCIES) or "none",
     sample="|".join(config["samples"]),
     shard=r"\d+",
     seed=r"\d+",
@@ -93,6 +94,16 @@ def seed_groups(options):
 def predictions(sample):
     """The predictions on a sample, by the name of the efficiency."""
     return {efficiency: f"{RESULTS}/predictions/{sample}/{efficiency}.parquet" for efficiency in EFFICIENCIES}
+
+
+def with_replicas(sample):
+    """The predictions on a sample and what their replicas say, by the name of the efficiency."""
+    return {name: [path, path.replace(".parquet", ".replicas.parquet")] for name, path in predictions(sample).items()}
+
+
+def domain(sample):
+    """Which jets of a sample are like the training jets."""
+    return f"{RESULTS}/domain/{sample}.parquet"
 
 
 def part(wildcards):

@@ -6,6 +6,8 @@ FIGURE_SAMPLES = {
     "fig6": ["test"],
     "fig7": ["test"],
     "fig8": ["boson"],
+    "calibration": ["test"],
+    "coverage": ["test"],
 }
 FIGURE_TITLES = {
     "fig1": "what weighting buys",
@@ -14,9 +16,12 @@ FIGURE_TITLES = {
     "fig6": "single jets: residuals, Delta R",
     "fig7": "pairs of jets: mass by flavour",
     "fig8": "boosted boson: Delta R, mass",
+    "calibration": "tagged against predicted",
+    "coverage": "truth within the errors",
     "training": "losses by epoch",
     "learning_curve": "regret by training events",
     "work": "losses by training time",
+    "repeated": "errors of replicas and of repeated samples",
 }
 FIGURES = CHOSEN_FIGURES or standard_figures(config)
 FIGURE_FILES = [f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "csv")]
@@ -33,8 +38,13 @@ rule figure_numbers:
     input:
         samples=lambda wildcards: [path for sample in FIGURE_SAMPLES[wildcards.figure] for path in shards(sample)],
         predictions=lambda wildcards: [
-            path for sample in FIGURE_SAMPLES[wildcards.figure] for path in predictions(sample).values()
+            path
+            for sample in FIGURE_SAMPLES[wildcards.figure]
+            for files in with_replicas(sample).values()
+            for path in files
         ],
+        domains=lambda wildcards: [domain(sample) for sample in FIGURE_SAMPLES[wildcards.figure]],
+        scales=lambda wildcards: [SCALES] if FIGURE_SAMPLES[wildcards.figure] else [],
     output:
         f"{RESULTS}/figures/{{figure}}.csv",
     log:
@@ -48,10 +58,11 @@ rule figure_numbers:
         runtime=30,
     params:
         samples=lambda wildcards: {sample: shards(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
-        predictions=lambda wildcards: {sample: predictions(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
+        predictions=lambda wildcards: {sample: with_replicas(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
+        domains=lambda wildcards: {sample: domain(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
         truth=config["truth"],
         flavours=config["flavours"],
-        options=config["figures"],
+        options={**config["figures"], "minimum_variance": config["closure"]["minimum_variance"]},
         code=code("figure_numbers.py"),
     message:
         "Computing the numbers of {wildcards.figure}"
@@ -141,6 +152,8 @@ rule draw_figure:
         drawing=lambda wildcards: "factors" if wildcards.figure in FACTOR_FIGURES else wildcards.figure,
         flavours=config["flavours"],
         remark=config["figures"]["remark"],
+        shown=lambda wildcards: config["figures"].get("efficiencies", EFFICIENCIES),
+        known=EFFICIENCIES,
         code=code("draw_figure.py"),
     message:
         "Drawing {wildcards.figure}"

@@ -1,6 +1,5 @@
 wildcard_constraints:
     events="|".join(POINTS) or "none",
-    efficiency="|".join(EFFICIENCIES) or "none",
 
 
 use rule fit_map as fit_map_on_part with:

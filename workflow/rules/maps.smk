@@ -1,4 +1,9 @@
-MAPS = [f"{RESULTS}/maps/{map}.parquet" for map in config["maps"]]
+MAPS = [f"{RESULTS}/maps/{map}{kind}.parquet" for map in config["maps"] for kind in ("", ".replicas")]
+
+
+def map_options(wildcards):
+    """What a map is fitted with."""
+    return {key: value for key, value in config["maps"][wildcards.map].items() if key != "replicas"}
 
 
 rule fit_map:
@@ -14,9 +19,32 @@ rule fit_map:
         mem_mb=4000,
         runtime=30,
     params:
-        options=lambda wildcards: config["maps"][wildcards.map],
+        options=map_options,
         code=code("fit_map.py"),
     message:
         "Fitting {wildcards.map}"
     script:
         "../scripts/fit_map.py"
+
+
+rule replicate_map:
+    input:
+        train=shards("train"),
+    output:
+        f"{RESULTS}/maps/{{map}}.replicas.parquet",
+    log:
+        f"{RESULTS}/logs/maps/{{map}}.replicas.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=4000,
+        runtime=120,
+    params:
+        options=map_options,
+        replicas=lambda wildcards: config["maps"][wildcards.map]["replicas"],
+        base_seed=config["seed"],
+        code=code("replicate_map.py"),
+    message:
+        "Fitting {wildcards.map} to resamples of the training events"
+    script:
+        "../scripts/replicate_map.py"

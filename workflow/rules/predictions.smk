@@ -1,12 +1,14 @@
-PREDICTIONS = [path for sample in config["samples"] for path in predictions(sample).values()]
+PREDICTIONS = [path for sample in config["samples"] for files in with_replicas(sample).values() for path in files]
 
 
 rule predict_map:
     input:
         sample=lambda wildcards: shards(wildcards.sample),
         map=f"{RESULTS}/maps/{{map}}.parquet",
+        replicas=f"{RESULTS}/maps/{{map}}.replicas.parquet",
     output:
-        f"{RESULTS}/predictions/{{sample}}/{{map}}.parquet",
+        prediction=f"{RESULTS}/predictions/{{sample}}/{{map}}.parquet",
+        replicas=f"{RESULTS}/predictions/{{sample}}/{{map}}.replicas.parquet",
     log:
         f"{RESULTS}/logs/predictions/{{sample}}/{{map}}.log",
     conda:
@@ -27,7 +29,8 @@ rule predict_network:
         sample=lambda wildcards: shards(wildcards.sample),
         networks=lambda wildcards: networks(wildcards.network),
     output:
-        f"{RESULTS}/predictions/{{sample}}/{{network}}.parquet",
+        prediction=f"{RESULTS}/predictions/{{sample}}/{{network}}.parquet",
+        replicas=f"{RESULTS}/predictions/{{sample}}/{{network}}.replicas.parquet",
     log:
         f"{RESULTS}/logs/predictions/{{sample}}/{{network}}.log",
     conda:

@@ -1,16 +1,18 @@
-"""Test closure in every histogram that a figure shows."""
+"""Test closure in every histogram that a figure shows, and give a verdict."""
 
 from pathlib import Path
 
 import pandas as pd
 
-from truthtag.figures import closure_table
 from truthtag.logs import job_log
 from truthtag.tables import write_frame
+from truthtag.verdict import closure_table, verdict_table
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         figures = {Path(path).stem: pd.read_csv(path) for path in snakemake.input}
-        table = closure_table(figures, snakemake.params.minimum_variance)
-        write_frame(table, snakemake.output[0])
-        log.info("%d closure tests", len(table))
+        table = closure_table(figures, snakemake.params.minimum_variance, snakemake.params.p_value)
+        write_frame(table, snakemake.output.closure)
+        write_frame(verdict_table(table), snakemake.output.verdict)
+        for verdict, count in table["verdict"].value_counts().items():
+            log.info("%s: %d of %d histograms", verdict, count, len(table))

@@ -1,14 +1,17 @@
-"""Predict the efficiencies of a sample with a map."""
+"""Predict the efficiencies of a sample with a map and its replicas."""
 
-from truthtag.efficiency import predict, write_prediction
+from truthtag.efficiency import predict, write_prediction, write_replicas
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
-from truthtag.maps import read_map
+from truthtag.maps import ReplicatedMap, read_map, read_replica_maps
 from truthtag.provenance import versions
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         jets = read_jets(snakemake.input.sample)
-        prediction = predict(read_map(snakemake.input.map), jets)
-        write_prediction(prediction, snakemake.output[0], {"efficiency": snakemake.input.map, "versions": versions()})
+        fitted = ReplicatedMap(read_map(snakemake.input.map), read_replica_maps(snakemake.input.replicas))
+        prediction = predict(fitted, jets)
+        metadata = {"efficiency": snakemake.input.map, "versions": versions()}
+        write_prediction(prediction, snakemake.output.prediction, metadata)
+        write_replicas(prediction, snakemake.output.replicas, metadata)
         log.info("%d jets, mean efficiency %.4f", jets.n_jets, prediction.values.mean())

@@ -2,7 +2,7 @@
 
 import torch
 
-from truthtag.efficiency import predict, write_prediction
+from truthtag.efficiency import predict, write_prediction, write_replicas
 from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
@@ -16,7 +16,8 @@ if __name__ == "__main__":
         ensemble = Ensemble.load(snakemake.input.networks, choose_device(snakemake.params.device))
         prediction = predict(ensemble, jets)
         metadata = {"efficiency": list(snakemake.input.networks), "versions": versions(("truthtag", "numpy", "torch"))}
-        write_prediction(prediction, snakemake.output[0], metadata)
+        write_prediction(prediction, snakemake.output.prediction, metadata)
+        write_replicas(prediction, snakemake.output.replicas, metadata)
         log.info(
             "%d jets, %d networks, mean efficiency %.4f",
             jets.n_jets,

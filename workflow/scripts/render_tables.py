@@ -6,10 +6,13 @@ from truthtag.logs import job_log
 from truthtag.tables import render_page, whole_file
 
 TITLES = {
+    "verdict": "Verdict: does weighting reproduce the tags?",
     "closure": "Closure: direct tagging against weights",
+    "coverage": "Coverage: is the truth within the errors?",
     "likelihood": "Likelihood of the tags: difference to the best efficiency",
     "summary": "Against the truth, all jets",
     "in_range": "Against the truth, jets inside the training range",
+    "in_domain": "Against the truth, jets in the domain",
 }
 
 if __name__ == "__main__":

@@ -3,29 +3,40 @@
 import numpy as np
 import pandas as pd
 
-from truthtag.closure import compare_likelihoods, summarise
+from truthtag.accuracy import compare_likelihoods, summarise
 from truthtag.efficiency import read_efficiencies
 from truthtag.jets import read_jets
 from truthtag.logs import job_log
-from truthtag.tables import write_frame
+from truthtag.tables import read_frame, write_frame
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        everything, inside, likelihoods = [], [], []
+        tables = {name: [] for name in ("all_jets", "in_range", "in_domain", "likelihood")}
         for sample, shards in params.samples.items():
             jets = read_jets(shards)
             low, high = params.in_range["pt"]
-            in_range = (jets.pt >= low) & (jets.pt <= high)
+            in_domain = read_frame(params.domains[sample], ("in_domain",))["in_domain"].to_numpy()
+            choices = {
+                "all_jets": np.ones(jets.n_jets, dtype=bool),
+                "in_range": (jets.pt >= low) & (jets.pt <= high),
+                "in_domain": in_domain,
+            }
             efficiencies = read_efficiencies(params.predictions[sample], jets)
-            for rows, chosen in ((everything, np.ones(jets.n_jets, dtype=bool)), (inside, in_range)):
-                table = summarise(jets, efficiencies, params.flavours, chosen)
+            found = {
+                name: summarise(jets, efficiencies, params.flavours, chosen, in_domain)
+                for name, chosen in choices.items()
+            }
+            found["likelihood"] = compare_likelihoods(jets.is_tagged, efficiencies)
+            for name, table in found.items():
                 table.insert(0, "sample", sample)
-                rows.append(table)
-            likelihood = compare_likelihoods(jets.is_tagged, efficiencies)
-            likelihood.insert(0, "sample", sample)
-            likelihoods.append(likelihood)
-            log.info("%s: %d jets, %d inside the training range", sample, jets.n_jets, in_range.sum())
-        write_frame(pd.concat(everything), snakemake.output.all_jets)
-        write_frame(pd.concat(inside), snakemake.output.in_range)
-        write_frame(pd.concat(likelihoods), snakemake.output.likelihood)
+                tables[name].append(table)
+            log.info(
+                "%s: %d jets, %d in the training range, %d in the domain",
+                sample,
+                jets.n_jets,
+                choices["in_range"].sum(),
+                in_domain.sum(),
+            )
+        for name, parts in tables.items():
+            write_frame(pd.concat(parts), snakemake.output[name])

@@ -15,9 +15,13 @@ from truthtag.training import Events, Options, Training, train
 
 
 def load(name: str, device: torch.device) -> Events:
-    """Read the events of a sample, or the first of them."""
-    jets, first = read_jets(snakemake.input[name]), getattr(snakemake.params, "first_events", None)
-    return Events(jets.first(first[name]) if first else jets, device)
+    """Read the events of a sample, or those that this job takes of them."""
+    jets, params = read_jets(snakemake.input[name]), snakemake.params
+    if first := getattr(params, "first_events", None):
+        jets = jets.first(first[name])
+    if (part := getattr(params, "part", None)) and name == "train":
+        jets = jets.take(slice(*part))
+    return Events(jets, device)
 
 
 if __name__ == "__main__":

@@ -5,10 +5,12 @@ A map is fitted in one go to a tagged sample and stored as a table. Its kind, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
+import numpy as np
 import pandas as pd
 
 from truthtag.arrays import FloatArray
@@ -19,6 +21,7 @@ from truthtag.maps.binned import COLUMNS, BinnedMap
 from truthtag.maps.corrected import CorrectedMap
 from truthtag.maps.parametric import FittedProduct
 from truthtag.maps.smoothed import SmoothedMap
+from truthtag.seeds import Seed, seed_words
 from truthtag.tables import check_columns, read_frame, read_metadata, write_frame
 
 __all__ = [
@@ -28,10 +31,14 @@ __all__ = [
     "CorrectedMap",
     "FittedProduct",
     "Map",
+    "ReplicatedMap",
     "SmoothedMap",
     "fit_map",
+    "fit_replicas",
     "read_map",
+    "read_replica_maps",
     "write_map",
+    "write_replica_maps",
 ]
 
 
@@ -88,10 +95,52 @@ def fit_map(jets: Jets, options: Mapping[str, Any]) -> Map:
     return choose(KINDS, options["kind"], "maps: kind").fit(jets, **rest)
 
 
+def fit_replicas(jets: Jets, options: Mapping[str, Any], count: int, seed: Seed) -> list[Map]:
+    """Fit the same kind of map to samples of as many events, drawn with replacement.
+
+    Args:
+        jets: A tagged sample.
+        options: As in :func:`fit_map`.
+        count: Number of replicas.
+        seed: Names the random streams.
+    """
+    replicas = []
+    for number in range(count):
+        rng = np.random.default_rng(seed_words((*seed, number)))
+        replicas.append(fit_map(jets.take(rng.integers(0, jets.n_events, jets.n_events)), options))
+    return replicas
+
+
+@dataclass(frozen=True, eq=False)
+class ReplicatedMap:
+    """A map with those that other training samples might have given.
+
+    Args:
+        nominal: The map that was fitted to the whole training sample.
+        replicas: Maps that were fitted to events drawn from it with replacement.
+    """
+
+    nominal: Map
+    replicas: Sequence[Map]
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the efficiency by the map itself, shape (n_jets,)."""
+        return self.nominal.efficiency(jets)
+
+    def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
+        """Return the efficiency by the map itself, shape (n_jets,), and by each replica, (n_replicas, n_jets)."""
+        return self.efficiency(jets), np.stack([replica.efficiency(jets) for replica in self.replicas])
+
+
 def write_map(fitted: Map, path: str | Path, metadata: Mapping[str, Any]) -> None:
     """Write a map as Parquet; its kind and policy go into the metadata."""
-    kind = next(name for name, known in KINDS.items() if type(fitted) is known)
-    write_frame(fitted.to_frame(), path, {**metadata, "map": {"kind": kind, **fitted.policy}})
+    write_frame(fitted.to_frame(), path, {**metadata, **_kind_of(fitted)})
+
+
+def write_replica_maps(replicas: Sequence[Map], path: str | Path, metadata: Mapping[str, Any]) -> None:
+    """Write the replicas of a map, one below the other, numbered in the column ``replica``."""
+    frames = [replica.to_frame().assign(replica=number) for number, replica in enumerate(replicas)]
+    write_frame(pd.concat(frames, ignore_index=True), path, {**metadata, **_kind_of(replicas[0])})
 
 
 def read_map(path: str | Path) -> Map:
@@ -100,11 +149,33 @@ def read_map(path: str | Path) -> Map:
     Raises:
         DataError: The file is missing, truncated or foreign, or lacks a column.
     """
+    frame, kind, policy = _read(path)
+    return kind.from_frame(frame, **policy)
+
+
+def read_replica_maps(path: str | Path) -> list[Map]:
+    """Read the replicas that :func:`write_replica_maps` wrote.
+
+    Raises:
+        DataError: The file is missing, truncated or foreign, or lacks a column.
+    """
+    frame, kind, policy = _read(path, "replica")
+    parts = frame.groupby("replica", sort=True)
+    return [kind.from_frame(part.drop(columns="replica"), **policy) for _, part in parts]
+
+
+def _kind_of(fitted: Map) -> dict[str, Any]:
+    kind = next(name for name, known in KINDS.items() if type(fitted) is known)
+    return {"map": {"kind": kind, **fitted.policy}}
+
+
+def _read(path: str | Path, *further: str) -> tuple[pd.DataFrame, type[Map], dict[str, Any]]:
+    """Read a table of maps: its rows, the kind of map, and what the rows do not say."""
     frame = read_frame(path)
     policy = read_metadata(path).get("map")
     if policy is None or policy.get("kind") not in KINDS:
         msg = f"{path}: does not say which of the kinds {', '.join(KINDS)} it is; fit the map again with truthtag"
         raise DataError(msg)
     kind = KINDS[policy.pop("kind")]
-    check_columns(path, [str(name) for name in frame.columns], kind.columns)
-    return kind.from_frame(frame, **policy)
+    check_columns(path, [str(name) for name in frame.columns], (*kind.columns, *further))
+    return frame, kind, policy

@@ -13,7 +13,7 @@ from truthtag.config import check_edges, edges_of
 from truthtag.jets import Jets
 from truthtag.maps.binned import COLUMNS, BinnedMap
 from truthtag.maps.bins import Axis, bin_of, flavour_index, tags_of
-from truthtag.truth import nearest_jet
+from truthtag.neighbours import nearest_jet
 
 __all__ = ["CorrectedMap"]
 

@@ -33,7 +33,9 @@ def draw_jets_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  
         above, below = split_figure(figure, 2, 1, height_ratios=[1, 1.35])
         _residuals(above.subplots(), frame[frame["panel"] == "residual"])
         pair = below.subplots(2, 1, sharex=True, height_ratios=HEIGHTS)
-        with_ratio(pair, frame[frame["panel"] == "delta_r"], AXES["delta_r"], "leading jet tagged", (0.72, 1.48))
+        with_ratio(
+            pair, _all_events(frame[frame["panel"] == "delta_r"]), AXES["delta_r"], "leading jet tagged", (0.72, 1.48)
+        )
     return figure
 
 
@@ -41,7 +43,7 @@ def draw_events_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
     """Draw Figure 7: the mass of the two leading jets, both tagged, a panel for each pair of flavours."""
     with style():
         figure = new_figure(17, 12.5)
-        panels = rows_by(frame, "panel")
+        panels = rows_by(_all_events(frame), "panel")
         for number, (pair, (panel, rows)) in enumerate(zip(_pairs(figure, len(panels)), panels.items(), strict=True)):
             with_ratio(
                 pair, rows, AXES["m_jj"], f"{pair_name(panel)} jets, both tagged", (0.4, 1.8), legend=number == 0
@@ -53,7 +55,7 @@ def draw_boson_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure: 
     """Draw Figure 8: Delta R and mass of the two jets of the boson sample."""
     with style():
         figure = new_figure(15, 7.5)
-        panels = rows_by(frame, "panel")
+        panels = rows_by(_all_events(frame), "panel")
         for pair, (panel, rows) in zip(_pairs(figure, len(panels), columns=2), panels.items(), strict=True):
             text = "boosted boson, both tagged\nnot in the training sample"
             with_ratio(pair, rows, AXES[panel], text, (0.7, 1.75))
@@ -89,6 +91,11 @@ def draw_weighting(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # n
     return figure
 
 
+def _all_events(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the histograms of events in the domain, which tables compare."""
+    return frame[frame["events"] == "all"]
+
+
 def with_ratio(
     pair: Sequence[Axes],
     frame: pd.DataFrame,
@@ -110,6 +117,7 @@ def with_ratio(
     for name, filled in by_name.items():
         if name != "true":
             _steps(top, filled, look[name], label=name)
+            _band(bottom, filled, truth, look[name]["color"])
             _steps(bottom, filled, look[name], ratio=True)
     _points(top, direct, label=LABELS["direct"])
     _points(bottom, direct, ratio=True)
@@ -171,6 +179,15 @@ def _steps(axes: Axes, filled: pd.DataFrame, look: dict[str, Any], label: str = 
     )
     if label:
         axes.plot([], [], color=look["color"], linestyle=look["linestyle"], marker=look["marker"], ms=4, label=label)
+
+
+def _band(axes: Axes, filled: pd.DataFrame, truth: pd.DataFrame | None, color: str) -> None:
+    """Shade what the efficiency's own error leaves open in a ratio to the truth."""
+    if truth is None or "efficiency_error" not in filled:
+        return
+    base = np.where(truth["yield"] > 0, truth["yield"], np.nan)
+    ratio, error = filled["ratio"].to_numpy(), filled["efficiency_error"].to_numpy() / base
+    axes.stairs(ratio + error, bin_edges(filled), baseline=ratio - error, fill=True, color=color, alpha=0.25)
 
 
 def _points(axes: Axes, direct: pd.DataFrame, label: str = "", ratio: bool = False) -> None:

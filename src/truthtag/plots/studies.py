@@ -1,4 +1,4 @@
-"""What more training events buy, and what more training time buys."""
+"""What more training events or time buy, and what repeated training samples say of errors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from truthtag.plots.style import look_of, new_figure, stamp, style
+from truthtag.plots.style import bin_edges, look_of, new_figure, pair_name, stamp, style
 from truthtag.tables import rows_by
 
-__all__ = ["draw_learning_curve", "draw_work"]
+__all__ = ["draw_learning_curve", "draw_repeated", "draw_work"]
 
 FLOOR: dict[str, Any] = {"color": "0.45", "linestyle": (0, (4, 3)), "linewidth": 1.4}
 
@@ -61,6 +61,36 @@ def draw_work(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: 
         axes.xaxis.set_minor_formatter(NullFormatter())
         beside(axes, "marker: the end\nbar: spread of seeds" if (frame["seeds"] > 1).any() else "marker: the end")
         stamp(axes)
+    return figure
+
+
+def draw_repeated(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
+    """Draw the error of each bin by replicas, and its scatter over repeated training samples, a row per network."""
+    first = flavours[0]
+    labels = {
+        "delta_r": r"$\Delta R(j_1, j_2)$, leading jet tagged",
+        f"{first}-{first}": rf"$m_{{j_1 j_2}}$ [GeV], {pair_name(f'{first}-{first}')} jets, both tagged",
+    }
+    with style():
+        by_network = rows_by(frame, "network")
+        figure = new_figure(15, 5.2 * len(by_network))
+        grid = figure.subplots(len(by_network), len(labels), squeeze=False)
+        for panels, (network, of_network) in zip(grid, by_network.items(), strict=True):
+            for axes, (panel, label) in zip(panels, labels.items(), strict=True):
+                rows = of_network[(of_network["panel"] == panel) & (of_network["yield"] > 0)]
+                percent, edges = 100 / rows["yield"].to_numpy(), bin_edges(rows)
+                claimed, spread = (percent * rows[name].to_numpy() for name in ("replicas", "replicas_std"))
+                axes.stairs(claimed + spread, edges, baseline=claimed - spread, fill=True, color="#0072B2", alpha=0.25)
+                axes.stairs(
+                    claimed, edges, baseline=None, color="#0072B2", linewidth=1.8, label="replicas of one sample"
+                )
+                seen, error = (percent * rows[name].to_numpy() for name in ("repeated", "repeated_error"))
+                centres = (edges[1:] + edges[:-1]) / 2
+                axes.errorbar(centres, seen, error, fmt="o", color="black", markersize=4, label="repeated samples")
+                axes.set(xlabel=label, ylim=(0, 1.6 * float(np.nanmax(claimed + spread))), xlim=(edges[0], edges[-1]))
+                axes.legend(loc="upper right", title=network, title_fontsize=12)
+                stamp(axes)
+            panels[0].set_ylabel("error of the yield [%]")
     return figure
 
 

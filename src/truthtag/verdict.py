@@ -1,0 +1,168 @@
+"""Does weighting reproduce the tags? A test of every histogram, and a verdict that a reader can act on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from truthtag.arrays import FloatArray, divide
+from truthtag.closure import closure_test
+from truthtag.errors import DataError
+from truthtag.tables import rows_by
+from truthtag.uncertainty import covariance
+
+__all__ = ["CLOSES", "FAILS", "UNTESTED", "WITHIN", "closure_table", "require_closure", "verdict_table"]
+
+CLOSES = "closes"
+WITHIN = "closes within its uncertainty"
+FAILS = "does not close"
+UNTESTED = "too few events"
+
+DISTRIBUTIONS = {
+    ("fig6", "delta_r"): "Delta R, leading jet tagged",
+    ("fig8", "delta_r"): "Delta R, both jets tagged",
+    ("fig8", "m_jj"): "m_jj, both jets tagged",
+}
+
+
+def closure_table(figures: Mapping[str, pd.DataFrame], minimum_variance: float, p_value: float) -> pd.DataFrame:
+    """Test closure in every histogram that was filled directly and weighted.
+
+    Args:
+        figures: Numbers of the figures, by name, as :mod:`truthtag.figures` makes them.
+        minimum_variance: As in :func:`truthtag.closure.closure_test`.
+        p_value: Smallest p-value of a histogram that closes.
+
+    Returns:
+        A row per sample, distribution, choice of events and efficiency: ``direct`` and ``weighted`` yields; ``chi2, ndf,
+        chi2_ndf, p_value`` of the test with the scatter of the tags alone, ``chi2_total, p_value_total`` with the
+        covariance of the efficiency added (NaN where it has none); the ``verdict``; ``largest_deviation``, the ratio to
+        the truth that is furthest from 1 among bins that hold at least ``minimum_variance`` expected events (NaN where
+        the truth is unknown); and what weighting gains, see :func:`gains`.
+    """
+    rows = []
+    for figure, frame in figures.items():
+        histograms = frame[frame["difference_variance"].notna() | (frame["filled_by"] == "direct")]
+        for (sample, panel, events), part in histograms.groupby(["sample", "panel", "events"], sort=False):
+            by_name = rows_by(part, "filled_by")
+            direct = by_name.pop("direct")
+            for name, weighted in by_name.items():
+                what = {"figure": figure, "panel": panel, "events": events, "efficiency": name}
+                distribution = DISTRIBUTIONS.get((figure, str(panel)), f"m_jj of {panel}, both jets tagged")
+                tested = _tested(direct, weighted, minimum_variance, p_value)
+                rows.append({"sample": sample, "distribution": distribution, **what, **tested})
+    return pd.DataFrame(rows)
+
+
+def gains(direct: pd.DataFrame, weighted: pd.DataFrame, uncertainty: FloatArray | None) -> dict[str, float]:
+    """Measure what weighting gains over cutting, in one histogram.
+
+    Args:
+        direct: Its rows filled directly.
+        weighted: Its rows filled with weights.
+        uncertainty: Covariance of the weighted yields that is due to the efficiency, or None.
+
+    Returns:
+        ``direct_events`` and ``effective_events``: events that pass, and as many as weighted ones are worth.
+        ``gain``: the relative error of a bin filled directly over that of the weighted one, the median over bins in
+        which an event passes; ``gain_total``: the same with the efficiency's error in the weighted one. ``gain_sum`` and
+        ``gain_sum_total``: the same for the sum of all bins, where the efficiency's error, being correlated, counts most.
+    """
+    errors = {"": weighted["error"].to_numpy()}
+    sums = {"": float(np.sqrt(np.sum(errors[""] ** 2)))}
+    if uncertainty is not None:
+        errors["_total"] = np.sqrt(errors[""] ** 2 + np.diag(uncertainty))
+        sums["_total"] = float(np.sqrt(sums[""] ** 2 + uncertainty.sum()))
+    passing, yields = (rows["yield"].to_numpy() for rows in (direct, weighted))
+    relative = divide(direct["error"].to_numpy(), passing)
+    squares = float(np.sum(direct["error"].to_numpy() ** 2))
+    relative_sum = divide(np.sqrt(squares), passing.sum())
+    found = {
+        "direct_events": float(divide(passing.sum() ** 2, np.asarray(squares), 0.0)),
+        "effective_events": float(divide(yields.sum() ** 2, np.asarray(sums[""] ** 2), 0.0)),
+    }
+    for kind in ("", "_total"):
+        per_bin = divide(relative * yields, errors[kind]) if kind in errors else np.full(len(yields), np.nan)
+        found[f"gain{kind}"] = float(np.nanmedian(per_bin)) if np.isfinite(per_bin).any() else np.nan
+        total = divide(relative_sum * yields.sum(), np.asarray(sums[kind])) if kind in sums else np.nan
+        found[f"gain_sum{kind}"] = float(total)
+    return found
+
+
+def verdict_table(closure: pd.DataFrame) -> pd.DataFrame:
+    """Put the verdicts of :func:`closure_table` side by side, a row per distribution, a column per efficiency."""
+    keys = ["sample", "distribution", "events"]
+    wide = closure.pivot_table(index=keys, columns="efficiency", values="verdict", aggfunc="first", sort=False)
+    return wide[list(dict.fromkeys(closure["efficiency"]))].reset_index().rename_axis(columns=None)
+
+
+def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    """Refuse a closure table in which something that must close does not.
+
+    Args:
+        closure: What :func:`closure_table` returns.
+        required: Each entry names columns of the table and their values, ``{"efficiency": "gnn", "sample": "test"}``
+            say; every row that has these values must close, within the uncertainty of the efficiency at least.
+
+    Returns:
+        The rows that were required.
+
+    Raises:
+        DataError: A row does not close, or an entry fits no row.
+    """
+    chosen = []
+    for entry in required:
+        rows = closure[np.logical_and.reduce([closure[key] == value for key, value in entry.items()])]
+        if rows.empty:
+            msg = f"closure.required: no histogram has {dict(entry)}; see the columns of tables/closure.csv"
+            raise DataError(msg)
+        chosen.append(rows)
+    table = pd.concat(chosen).drop_duplicates()
+    failed = table[~table["verdict"].isin([CLOSES, WITHIN])]
+    if not failed.empty:
+        lines = "\n".join(
+            f"  {row.efficiency}, sample {row.sample}, {row.distribution}, events {row.events}: {row.verdict}, "
+            f"chi2 {row.chi2:.1f} for {row.ndf} bins"
+            for row in failed.itertuples()
+        )
+        msg = (
+            f"{len(failed)} of {len(table)} required closures fail:\n{lines}\n"
+            "Do not use these weights there; improve the efficiency, or take the entry out of closure.required."
+        )
+        raise DataError(msg)
+    return table
+
+
+def _tested(direct: pd.DataFrame, weighted: pd.DataFrame, minimum_variance: float, p_value: float) -> dict[str, Any]:
+    """Test one histogram; the columns of its row in the table."""
+    yields, variance, ratio = (weighted[name].to_numpy() for name in ("yield", "difference_variance", "ratio"))
+    passing = direct["yield"].to_numpy()
+    by_replica = weighted[[name for name in weighted if str(name).startswith("replica_")]].dropna(axis="columns")
+    uncertainty = covariance(by_replica.to_numpy().T) if by_replica.shape[1] > 1 else None
+    alone = closure_test(passing, yields, variance, minimum_variance)
+    total = closure_test(passing, yields, variance, minimum_variance, uncertainty) if uncertainty is not None else None
+    full = (variance >= minimum_variance) & np.isfinite(ratio)
+    return {
+        "direct": passing.sum(),
+        "weighted": yields.sum(),
+        "chi2": alone.chi2,
+        "ndf": alone.ndf,
+        "chi2_ndf": alone.chi2 / alone.ndf if alone.ndf else np.nan,
+        "p_value": alone.p_value,
+        "chi2_total": total.chi2 if total else np.nan,
+        "p_value_total": total.p_value if total else np.nan,
+        "verdict": _verdict(alone.ndf, alone.p_value, total.p_value if total else np.nan, p_value),
+        "largest_deviation": ratio[full][np.argmax(np.abs(ratio[full] - 1))] if full.any() else np.nan,
+        **gains(direct, weighted, uncertainty),
+    }
+
+
+def _verdict(bins: int, alone: float, total: float, smallest: float) -> str:
+    if not bins:
+        return UNTESTED
+    if alone >= smallest:
+        return CLOSES
+    return WITHIN if total >= smallest else FAILS

@@ -1,0 +1,24 @@
+"""Compare the spread of the replicas of every efficiency with what tags say of its error."""
+
+import pandas as pd
+
+from truthtag.efficiency import read_prediction
+from truthtag.jets import read_jets
+from truthtag.logs import job_log
+from truthtag.tables import write_frame
+from truthtag.uncertainty import measure_scales
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        params, tables = snakemake.params, []
+        jets = read_jets(snakemake.input.sample)
+        for name, files in params.predictions.items():
+            prediction = read_prediction(*files).of(jets)
+            table = measure_scales(
+                jets, prediction, params.flavours, params.options["regions"], params.options["prior"]
+            )
+            table.insert(0, "efficiency", name)
+            tables.append(table)
+            for row in table.itertuples():
+                log.info("%s, %s: scale %.2f +- %.2f", name, row.flavour, row.scale, row.error)
+        write_frame(pd.concat(tables), snakemake.output[0])

@@ -1,0 +1,13 @@
+"""Fail where a histogram that must close does not."""
+
+import pandas as pd
+
+from truthtag.logs import job_log
+from truthtag.tables import write_frame
+from truthtag.verdict import require_closure
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        table = require_closure(pd.read_csv(snakemake.input[0]), snakemake.params.required)
+        write_frame(table, snakemake.output[0])
+        log.info("all %d required histograms close", len(table))
