@@ -225,7 +225,7 @@ def reliability(inputs: Inputs) -> pd.DataFrame:
 def coverage(inputs: Inputs) -> pd.DataFrame:
     """Coverage: how often the truth lies within the errors, with the spread of the replicas as it is and corrected."""
     jets, parts = inputs.samples["test"], []
-    axes = {name: inputs.edges(name) for name in ("pt", "delta_r")}
+    axes = {name: inputs.edges(f"coverage_{name}") for name in ("pt", "delta_r")}
     for spread, given in (("raw", inputs), ("corrected", inputs.corrected())):
         by_jet = jet_coverage(jets, given.predicted["test"], inputs.in_domain["test"], inputs.flavours, axes)
         histograms = pd.concat([jets_closure(given), events_closure(given)])

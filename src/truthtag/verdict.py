@@ -95,8 +95,9 @@ def gains(direct: pd.DataFrame, weighted: pd.DataFrame, uncertainty: FloatArray 
 def verdict_table(closure: pd.DataFrame) -> pd.DataFrame:
     """Put the verdicts of :func:`closure_table` side by side, a row per distribution, a column per efficiency."""
     keys = ["sample", "distribution", "events"]
-    wide = closure.pivot_table(index=keys, columns="efficiency", values="verdict", aggfunc="first", sort=False)
-    return wide[list(dict.fromkeys(closure["efficiency"]))].reset_index().rename_axis(columns=None)
+    wide = closure.pivot(index=keys, columns="efficiency", values="verdict")
+    rows = pd.MultiIndex.from_frame(closure[keys].drop_duplicates())
+    return wide.loc[rows, closure["efficiency"].unique()].reset_index().rename_axis(columns=None)
 
 
 def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

@@ -17,6 +17,9 @@ from truthtag.tables import rows_by
 __all__ = ["draw_calibration", "draw_coverage"]
 
 GAUSSIAN = {"within_1": 68.27, "within_2": 95.45}
+TOLERANCE = {"within_1": 5.0, "within_2": 3.0}
+FEWEST = 100
+"""Bins with fewer jets are not drawn; the table has them."""
 VARIABLES = {"pt": r"$p_\mathrm{T}$ [GeV]", "delta_r": r"$\Delta R$ to the nearest jet"}
 
 
@@ -52,15 +55,16 @@ def draw_calibration(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
 def draw_coverage(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
     """Draw how often the truth lies within one and two standard deviations, by pT and Delta R, a column per flavour."""
     with style():
-        figure = new_figure(17, 10.5)
-        of_jets = frame[frame["variable"].isin(VARIABLES) & (frame["count"] > 0)]
+        figure = new_figure(17, 11)
+        of_jets = frame[frame["variable"].isin(VARIABLES)]
         present = [flavour for flavour in flavours if flavour in set(of_jets["flavour"])]
         grid = figure.subplots(len(VARIABLES), len(present), sharey=True, squeeze=False)
         looks = look_of(list(of_jets["efficiency"].unique()))
         for panels, (variable, label) in zip(grid, VARIABLES.items(), strict=True):
             for axes, flavour in zip(panels, present, strict=True):
-                for value in GAUSSIAN.values():
+                for within, value in GAUSSIAN.items():
                     axes.axhline(value, color="0.3", linewidth=1)
+                    axes.axhspan(value - TOLERANCE[within], value + TOLERANCE[within], color="0.85", zorder=0)
                 part = of_jets[(of_jets["variable"] == variable) & (of_jets["flavour"] == flavour)]
                 for name, rows in rows_by(part, "efficiency").items():
                     by_spread = rows_by(rows, "spread")
@@ -70,21 +74,27 @@ def draw_coverage(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
                     corrected = by_spread["corrected"]
                     centres = (corrected["low"] + corrected["high"]) / 2
                     for within in GAUSSIAN:
-                        axes.plot(
-                            centres, 100 * corrected[within], looks[name]["marker"], color=looks[name]["color"], ms=4
-                        )
+                        height = 100 * corrected[within].where(corrected["count"] >= FEWEST)
+                        axes.plot(centres, height, looks[name]["marker"], color=looks[name]["color"], ms=5)
                 axes.set(xlabel=label, ylim=(0, 105))
                 stamp(axes, f"{FLAVOUR_NAMES.get(flavour, flavour)} jets, in domain")
             panels[0].set_ylabel("truth within 1, 2 std. dev. [%]")
         for name, look in looks.items():
-            grid[0, 0].plot([], [], color=look["color"], marker=look["marker"], markersize=4, label=name)
+            grid[0, 0].plot([], [], color=look["color"], marker=look["marker"], markersize=6, label=name)
         grid[0, 0].plot([], [], color="0.3", linestyle=":", label="spread as it is")
-        grid[0, 0].legend(loc="lower left", ncols=2)
+        figure.legend(loc="outside upper center", ncols=len(looks) + 1)
     return figure
 
 
 def _steps(axes: Axes, rows: pd.DataFrame, column: str, color: str, **line: Any) -> None:
-    axes.stairs(100 * rows[column], bin_edges(rows), baseline=None, color=color, linewidth=1.4, **line)
+    axes.stairs(
+        100 * rows[column].where(rows["count"] >= FEWEST),
+        bin_edges(rows),
+        baseline=None,
+        color=color,
+        linewidth=1.4,
+        **line,
+    )
 
 
 def _few_labels(axis: object, low: float, high: float) -> None:
