@@ -13,7 +13,9 @@ BoolArray = npt.NDArray[np.bool_]
 AnyArray = npt.NDArray[Any]
 
 
-def divide(numerator: AnyArray, denominator: AnyArray, otherwise: FloatArray | float = np.nan) -> FloatArray:
+def divide(
+    numerator: AnyArray | float, denominator: AnyArray | float, otherwise: FloatArray | float = np.nan
+) -> FloatArray:
     """Divide, with another value where the denominator is zero.
 
     Args:
@@ -25,4 +27,5 @@ def divide(numerator: AnyArray, denominator: AnyArray, otherwise: FloatArray | f
         >>> divide(np.array([1, 2]), np.array([4, 0]), 1.0)
         array([0.25, 1.  ])
     """
-    return np.where(denominator != 0, numerator / np.where(denominator == 0, 1, denominator), otherwise)
+    below = np.asarray(denominator)
+    return np.where(below != 0, numerator / np.where(below == 0, 1, below), otherwise)

@@ -119,48 +119,59 @@ def closure_histogram(entries: Entries, edges: FloatArray, reference: str = "tru
         A row per way of filling (``direct`` first) and bin: ``filled_by, low, high, yield, error`` (of the yield
         itself, events being drawn anew), ``effective_events`` behind it, ``difference_variance`` (of direct minus this,
         NaN for direct), ``ratio, ratio_error`` (to the reference; for direct, the expected scatter about it),
-        ``efficiency_error`` (that of the efficiency alone, NaN where it has no replicas), and the yield by each replica
-        in ``replica_0, replica_1, ...``.
+        ``efficiency_error`` (that of the efficiency alone, NaN where it has no replicas), ``gain, gain_total`` (the
+        relative error of direct tagging over that of this, without and with the efficiency's; NaN where no event passes),
+        and the yield by each replica in ``replica_0, replica_1, ...``.
     """
-    w = entries.weight
-    names = ["direct", *entries.probability]
     filled = {"direct": entries.passed.astype(np.float64), **entries.probability}
-    base = filled.get(reference)
-    base_yield = None if base is None else _fill(entries.values, edges, w * base)
-    rows = []
-    for name in names:
-        p = filled[name]
-        total = _fill(entries.values, edges, w * p)
-        spread = np.full(len(total), np.nan) if name == "direct" else _fill(entries.values, edges, w**2 * p * (1 - p))
-        ratio, ratio_error = np.full((2, len(total)), np.nan)
-        if base is not None and base_yield is not None:
-            ratio = divide(total, base_yield)
-            if name == "direct":
-                variance = _fill(entries.values, edges, w**2 * base * (1 - base))
-            else:
-                bins = np.clip(np.searchsorted(edges, entries.values, side="right") - 1, 0, len(total) - 1)
-                variance = _fill(entries.values, edges, w**2 * (p - ratio[bins] * base) ** 2)
-            ratio_error = divide(np.sqrt(variance), base_yield)
-        squares = _fill(entries.values, edges, (w * p) ** 2)
-        templates = [_fill(entries.values, edges, w * replica) for replica in entries.replicas.get(name, ())]
-        rows.append(
-            pd.DataFrame(
-                {
-                    "filled_by": name,
-                    "low": edges[:-1],
-                    "high": edges[1:],
-                    "yield": total,
-                    "error": np.sqrt(squares),
-                    "effective_events": divide(total**2, squares, 0.0),
-                    "difference_variance": spread,
-                    "ratio": ratio,
-                    "ratio_error": ratio_error,
-                    "efficiency_error": Histogram.of(total, np.stack(templates)).error if templates else np.nan,
-                    **{f"replica_{number}": template for number, template in enumerate(templates)},
-                }
-            )
-        )
-    return pd.concat(rows, ignore_index=True)
+    frames = {name: _filled(entries, edges, name, p) for name, p in filled.items()}
+    direct = divide(frames["direct"]["error"].to_numpy(), frames["direct"]["yield"].abs().to_numpy())
+    for name, frame in frames.items():
+        total, squares = frame["yield"].to_numpy(), frame["error"].to_numpy() ** 2
+        frame["ratio"], frame["ratio_error"] = _ratio(entries, edges, name, filled, reference)
+        both = squares + frame["efficiency_error"].to_numpy() ** 2
+        for column, variance in (("gain", squares), ("gain_total", both)):
+            frame[column] = np.nan if name == "direct" else divide(direct * np.abs(total), np.sqrt(variance))
+    table = pd.concat(frames.values(), ignore_index=True)
+    by_replica = [column for column in table if str(column).startswith("replica_")]
+    return table[[*(column for column in table if column not in by_replica), *by_replica]]
+
+
+def _filled(entries: Entries, edges: FloatArray, name: str, p: FloatArray) -> pd.DataFrame:
+    """Fill a histogram one way."""
+    w = entries.weight
+    total, squares = _fill(entries.values, edges, w * p), _fill(entries.values, edges, (w * p) ** 2)
+    spread = _fill(entries.values, edges, w**2 * p * (1 - p))
+    templates = [_fill(entries.values, edges, w * replica) for replica in entries.replicas.get(name, ())]
+    columns = {
+        "low": edges[:-1],
+        "high": edges[1:],
+        "yield": total,
+        "error": np.sqrt(squares),
+        "effective_events": divide(total**2, squares, 0.0),
+        "difference_variance": np.nan if name == "direct" else spread,
+        "efficiency_error": Histogram.of(total, np.stack(templates)).error if templates else np.nan,
+    }
+    by_replica = {f"replica_{number}": template for number, template in enumerate(templates)}
+    return pd.DataFrame({"filled_by": name, **columns, **by_replica})
+
+
+def _ratio(
+    entries: Entries, edges: FloatArray, name: str, filled: Mapping[str, FloatArray], reference: str
+) -> tuple[FloatArray, FloatArray]:
+    """Return the ratio of one way of filling to the reference, and its error; NaN where there is no reference."""
+    if reference not in filled:
+        nothing = np.full(len(edges) - 1, np.nan)
+        return nothing, nothing
+    w, p, base = entries.weight, filled[name], filled[reference]
+    base_yield = _fill(entries.values, edges, w * base)
+    ratio = divide(_fill(entries.values, edges, w * p), base_yield)
+    if name == "direct":
+        variance = _fill(entries.values, edges, w**2 * base * (1 - base))
+    else:
+        bins = np.clip(np.searchsorted(edges, entries.values, side="right") - 1, 0, len(ratio) - 1)
+        variance = _fill(entries.values, edges, w**2 * (p - ratio[bins] * base) ** 2)
+    return ratio, divide(np.sqrt(variance), base_yield)
 
 
 @dataclass(frozen=True)

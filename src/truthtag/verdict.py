@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -14,12 +15,42 @@ from truthtag.errors import DataError
 from truthtag.tables import rows_by
 from truthtag.uncertainty import covariance
 
-__all__ = ["CLOSES", "FAILS", "UNTESTED", "WITHIN", "closure_table", "require_closure", "verdict_table"]
+__all__ = [
+    "CLOSES",
+    "FAILS",
+    "UNTESTED",
+    "WITHIN",
+    "closure_table",
+    "gains",
+    "require_closure",
+    "verdict_page",
+    "verdict_table",
+]
 
 CLOSES = "closes"
-WITHIN = "closes within its uncertainty"
+WITHIN = "within uncertainty"
 FAILS = "does not close"
 UNTESTED = "too few events"
+
+CLASSES = {CLOSES: "closes", WITHIN: "within", FAILS: "fails", UNTESTED: "untested"}
+STYLE = """<style>
+.prose:has(.verdict) { max-width: min(68rem, 92vw); }
+.h-screen:has(.verdict) { align-items: flex-start; }
+.items-start:has(.verdict) { flex-wrap: wrap; }
+div.verdict { overflow-x: auto; }
+div.verdict table { font-size: .8rem; margin: .5rem 0; }
+div.verdict th, div.verdict td { padding: .25rem .5rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #ddd; }
+div.verdict td.closes { background: #d5ecd9; }
+div.verdict td.within { background: #eef3c7; }
+div.verdict td.fails { background: #f6cfc4; font-weight: 600; }
+div.verdict td.untested { color: #666; }
+@media (max-width: 640px) {
+  .w-screen:has(.verdict) { flex-direction: column; height: auto; }
+  .w-screen:has(.verdict) nav { width: 100%; height: auto; }
+  .w-screen:has(.verdict) .h-screen { height: auto; }
+}
+</style>
+"""
 
 DISTRIBUTIONS = {
     ("fig6", "delta_r"): "Delta R, leading jet tagged",
@@ -71,25 +102,22 @@ def gains(direct: pd.DataFrame, weighted: pd.DataFrame, uncertainty: FloatArray 
         which an event passes; ``gain_total``: the same with the efficiency's error in the weighted one. ``gain_sum`` and
         ``gain_sum_total``: the same for the sum of all bins, where the efficiency's error, being correlated, counts most.
     """
-    errors = {"": weighted["error"].to_numpy()}
-    sums = {"": float(np.sqrt(np.sum(errors[""] ** 2)))}
-    if uncertainty is not None:
-        errors["_total"] = np.sqrt(errors[""] ** 2 + np.diag(uncertainty))
-        sums["_total"] = float(np.sqrt(sums[""] ** 2 + uncertainty.sum()))
-    passing, yields = (rows["yield"].to_numpy() for rows in (direct, weighted))
-    relative = divide(direct["error"].to_numpy(), passing)
-    squares = float(np.sum(direct["error"].to_numpy() ** 2))
-    relative_sum = divide(np.sqrt(squares), passing.sum())
-    found = {
-        "direct_events": float(divide(passing.sum() ** 2, np.asarray(squares), 0.0)),
-        "effective_events": float(divide(yields.sum() ** 2, np.asarray(sums[""] ** 2), 0.0)),
+    (passing, squares), (total, weighted_squares) = (
+        (float(rows["yield"].sum()), float((rows["error"] ** 2).sum())) for rows in (direct, weighted)
+    )
+    variances = {
+        "": weighted_squares,
+        "_total": np.nan if uncertainty is None else weighted_squares + uncertainty.sum(),
     }
-    for kind in ("", "_total"):
-        per_bin = divide(relative * yields, errors[kind]) if kind in errors else np.full(len(yields), np.nan)
-        found[f"gain{kind}"] = float(np.nanmedian(per_bin)) if np.isfinite(per_bin).any() else np.nan
-        total = divide(relative_sum * yields.sum(), np.asarray(sums[kind])) if kind in sums else np.nan
-        found[f"gain_sum{kind}"] = float(total)
-    return found
+    relative = divide(np.sqrt(squares), abs(passing))
+    return {
+        "direct_events": float(divide(passing**2, squares, 0.0)),
+        "effective_events": float(divide(total**2, weighted_squares, 0.0)),
+        **{f"gain{kind}": float(weighted[f"gain{kind}"].median()) for kind in variances},
+        **{
+            f"gain_sum{kind}": float(divide(relative * abs(total), np.sqrt(value))) for kind, value in variances.items()
+        },
+    }
 
 
 def verdict_table(closure: pd.DataFrame) -> pd.DataFrame:
@@ -98,6 +126,25 @@ def verdict_table(closure: pd.DataFrame) -> pd.DataFrame:
     wide = closure.pivot(index=keys, columns="efficiency", values="verdict")
     rows = pd.MultiIndex.from_frame(closure[keys].drop_duplicates())
     return wide.loc[rows, closure["efficiency"].unique()].reset_index().rename_axis(columns=None)
+
+
+def verdict_page(verdicts: pd.DataFrame) -> str:
+    """Return the verdicts on all events as a piece of HTML, to open the report with.
+
+    Its style also makes room on the report's first page, which is laid out for a paragraph beside a graph.
+
+    Args:
+        verdicts: What :func:`verdict_table` returns.
+    """
+    table = verdicts[verdicts["events"] == "all"].drop(columns="events")
+    efficiencies = list(table.columns[2:])
+    head = "".join(f"<th>{html.escape(name)}</th>" for name in ("sample", "distribution", *efficiencies))
+    rows = []
+    for row in table.to_dict("records"):
+        names = "".join(f"<td>{html.escape(str(row[name]))}</td>" for name in ("sample", "distribution"))
+        cells = "".join(f'<td class="{CLASSES.get(row[e], "")}">{html.escape(str(row[e]))}</td>' for e in efficiencies)
+        rows.append(f"<tr>{names}{cells}</tr>")
+    return f'{STYLE}<div class="verdict"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>\n'
 
 
 def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]) -> pd.DataFrame:

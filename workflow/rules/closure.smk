@@ -11,6 +11,7 @@ TABLES = [
         "coverage.csv",
         "scales.csv",
         "tables.html",
+        "verdict.html",
         *(["required_closure.csv"] if config["closure"]["required"] else []),
     )
 ]
@@ -95,12 +96,13 @@ rule render_tables:
         in_range=f"{RESULTS}/tables/summary_in_range.csv",
         in_domain=f"{RESULTS}/tables/summary_in_domain.csv",
     output:
-        report(
+        tables=report(
             f"{RESULTS}/tables/tables.html",
             caption="../report/tables.rst",
             category="Tables",
-            labels={"what": "summary and closure"},
+            labels={"what": "verdict, closure, coverage, accuracy"},
         ),
+        verdict=f"{RESULTS}/tables/verdict.html",
     log:
         f"{RESULTS}/logs/tables/tables.log",
     conda:

@@ -4,6 +4,7 @@ import pandas as pd
 
 from truthtag.logs import job_log
 from truthtag.tables import render_page, whole_file
+from truthtag.verdict import verdict_page
 
 TITLES = {
     "verdict": "Verdict: does weighting reproduce the tags?",
@@ -17,7 +18,12 @@ TITLES = {
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
-        page = render_page({title: pd.read_csv(snakemake.input[name]) for name, title in TITLES.items()})
-        with whole_file(snakemake.output[0]) as beside:
-            beside.write_text(page)
-        log.info("%d tables", len(TITLES))
+        tables = {name: pd.read_csv(snakemake.input[name]) for name in TITLES}
+        pages = {
+            snakemake.output.tables: render_page({title: tables[name] for name, title in TITLES.items()}),
+            snakemake.output.verdict: verdict_page(tables["verdict"]),
+        }
+        for path, page in pages.items():
+            with whole_file(path) as beside:
+                beside.write_text(page)
+        log.info("%d tables", len(tables))
