@@ -19,6 +19,9 @@ INTRODUCTION = """# Configs
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
 | `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
 | `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks against the number of training events |
+| `studies/repeated.yaml` | independent training samples, to see whether the errors that replicas give are right |
+| `studies/tenth.yaml` | a tenth of the training events: larger errors, the same closure |
+| `studies/mu.yaml` | the weight of non-tagged jets in Eq. 5 |
 | `studies/schedule.yaml` | a dozen ways to train the same network, by loss and time |
 
 `make run CONFIG=config/paper.yaml` or `snakemake --configfile config/paper.yaml` uses another one. A config states only what differs from `config.yaml`, which is always read first;

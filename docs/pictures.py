@@ -11,6 +11,9 @@ FOLDERS = {
     "fig1": "results/figures",
     "fig6": "results/figures",
     "fig8": "results/figures",
+    "coverage": "results/figures",
+    "calibration": "results/figures",
+    "repeated": "results/repeated/figures",
     "learning_curve": "results/learning_curve/figures",
     "work": "results/schedule/figures",
 }

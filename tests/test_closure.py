@@ -1,7 +1,8 @@
-"""Measures of quality: by hand, and by their distribution over many toy samples."""
+"""Closure histograms and their test: by hand, and by their distribution over many toy samples."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,71 +10,19 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from conftest import make_jets
-from truthtag.accuracy import compare_likelihoods, excess_loss, relative_residual, summarise, tag_loss
-from truthtag.closure import Entries, closure_histogram, closure_test, dijet
+from truthtag.closure import Entries, closure_histogram, closure_test, dijet, merged_bins
 from truthtag.efficiency import Prediction, predict, read_prediction, write_prediction
 from truthtag.errors import DataError
-from truthtag.figures import closure_table
 from truthtag.jets import Jets
+from truthtag.verdict import closure_table
 
-FLAVOURS = {"b": 5, "c": 4, "light": 0}
-
-
-@given(st.floats(0, 1), st.floats(0, 1))
-def test_excess_loss_is_never_negative_and_is_finite(true: float, predicted: float) -> None:
-    excess = float(excess_loss(np.array([true]), np.array([predicted]))[0])
-    assert np.isfinite(excess)
-    # Clipping to [1e-6, 1 - 1e-6] can hide what is nearer than that to 0 or 1.
-    assert excess >= -1.1e-6
-
-
-def test_excess_loss_is_the_expected_difference_of_log_losses() -> None:
-    true, predicted = np.array([0.3]), np.array([0.6])
-
-    def expected(q: np.ndarray) -> float:
-        tagged, not_tagged = (tag_loss(np.array([t]), q)[0] for t in (True, False))
-        return float(0.3 * tagged + 0.7 * not_tagged)
-
-    assert excess_loss(true, predicted)[0] == pytest.approx(expected(predicted) - expected(true))
-
-
-def test_summary_by_hand() -> None:
-    jets = make_jets(
-        [2, 1],
-        flavour=np.array([5, 5, 0]),
-        efficiency_true=np.array([0.5, 0.8, 0.02]),
-        is_tagged=np.array([True, False, False]),
-    )
-    predicted = np.array([0.25, 1.0, 0.02])
-    table = summarise(jets, {"q": predicted}, FLAVOURS, np.ones(3, dtype=bool)).set_index("flavour")
-    assert table["jets"].to_dict() == {"all": 3, "b": 2, "c": 0, "light": 1}
-    assert table.loc["b", "residual_mean"] == pytest.approx((0.5 - 0.25) / 2)
-    assert table.loc["b", "residual_rms"] == pytest.approx((0.5 + 0.25) / 2)
-    assert table.loc["light", "regret"] == pytest.approx(0, abs=1e-15)
-    assert table.loc["b", "log_loss"] == pytest.approx((-np.log(0.25) - np.log(1e-6)) / 2)
-    assert np.isnan(table.loc["c", "regret"])
-    with pytest.raises(DataError, match="needs the columns 'efficiency_true' and 'is_tagged'"):
-        summarise(make_jets([2], efficiency_true=None), {}, FLAVOURS, np.ones(2, dtype=bool))
-
-
-def test_likelihoods_prefer_the_truth(sample: Jets) -> None:
-    true = sample.efficiency_true
-    table = compare_likelihoods(sample.is_tagged, {"true": true, "less": true * 0.8, "same": true.copy()})
-    table = table.set_index("efficiency")
-    assert table.loc["true", "difference"] == table.loc["same", "significance"] == 0
-    assert table.loc["less", "significance"] > 5
-    expected = excess_loss(true, true * 0.8).mean()
-    assert table.loc["less", "difference"] == pytest.approx(expected, abs=4 * table.loc["less", "error"])
-
-
-def test_the_truth_has_no_regret(sample: Jets) -> None:
-    table = summarise(sample, {"true": sample.efficiency_true}, FLAVOURS, np.ones(sample.n_jets, dtype=bool))
-    assert table["regret"].abs().max() < 1e-15
-    assert table["residual_rms"].max() == 0
-    assert relative_residual(np.array([0.5]), np.array([0.25]))[0] == 0.5
+EDGES = np.linspace(0, 3, 11)
+APART = 4.0
+"""Toys are filled side by side in one long histogram, each shifted by this much."""
 
 
 def test_histogram_by_hand() -> None:
@@ -96,6 +45,53 @@ def test_histogram_by_hand() -> None:
     assert np.isnan(frame.loc["direct", "difference_variance"]).all()
 
 
+def test_effective_events_and_the_error_of_the_efficiency_by_hand() -> None:
+    entries = Entries(
+        values=np.array([0.5, 0.5, 1.5]),
+        weight=np.array([1.0, 2.0, 3.0]),
+        passed=np.array([True, True, False]),
+        probability={"true": np.array([0.5, 0.5, 0.5]), "q": np.array([0.8, 0.1, 0.5])},
+        replicas={"q": np.array([[0.7, 0.2, 0.5], [0.9, 0.4, 0.5], [0.8, 0.0, 0.5]])},
+    )
+    frame = closure_histogram(entries, np.array([0.0, 1.0, 2.0, 3.0])).set_index("filled_by")
+    direct, true, q = (frame.loc[name] for name in ("direct", "true", "q"))
+    # (1 + 2)^2 / (1 + 4), (0.8 + 0.2)^2 / (0.64 + 0.04); one event is worth one; a bin without events none.
+    assert direct["effective_events"].tolist() == pytest.approx([9 / 5, 0, 0])
+    assert true["effective_events"].tolist() == pytest.approx([9 / 5, 1, 0])
+    assert q["effective_events"].tolist() == pytest.approx([1 / 0.68, 1, 0])
+    # Yields by the replicas: 0.7 + 0.4, 0.9 + 0.8, 0.8 + 0; their mean is 1.2.
+    assert q[["replica_0", "replica_1", "replica_2"]].to_numpy()[0].tolist() == pytest.approx([1.1, 1.7, 0.8])
+    assert q["efficiency_error"].tolist() == pytest.approx([np.sqrt((0.1**2 + 0.5**2 + 0.4**2) / 2), 0, 0])
+    # Relative errors: sqrt(5) / 3 by the tags; half of all is as good; sqrt(0.68), and sqrt(0.68 + 0.21) with the replicas.
+    assert true["gain"].to_numpy() == pytest.approx([1, np.nan, np.nan], nan_ok=True)
+    assert q["gain"].to_numpy() == pytest.approx([np.sqrt(5 / 9 / 0.68), np.nan, np.nan], nan_ok=True)
+    assert q["gain_total"].to_numpy() == pytest.approx([np.sqrt(5 / 9 / 0.89), np.nan, np.nan], nan_ok=True)
+    assert direct[["gain", "gain_total"]].isna().all(axis=None)
+    for other in (direct, true):
+        assert other[["efficiency_error", "gain_total"]].isna().all(axis=None)
+        assert other[["replica_0", "replica_1", "replica_2"]].isna().all(axis=None)
+
+
+def test_each_efficiency_has_as_many_replicas_as_it_has() -> None:
+    p = np.array([0.5, 0.5])
+    entries = Entries(
+        np.array([0.5, 0.5]),
+        np.ones(2),
+        np.array([True, False]),
+        {"none": p, "one": p, "two": p},
+        {"one": np.array([[0.4, 0.4]]), "two": np.array([[0.4, 0.4], [0.6, 0.6]])},
+    )
+    frame = closure_histogram(entries, np.array([0.0, 1.0])).set_index("filled_by")
+    assert frame["replica_0"].isna().to_dict() == {"direct": True, "none": True, "one": False, "two": False}
+    assert frame["replica_1"].isna().to_dict() == {"direct": True, "none": True, "one": True, "two": False}
+    # One replica tells of no spread.
+    assert np.isnan(frame.loc["one", "efficiency_error"])
+    assert frame.loc["two", "efficiency_error"] == pytest.approx(np.std([0.8, 1.2], ddof=1))
+    alone = closure_histogram(replace(entries, replicas={}), np.array([0.0, 1.0]))
+    assert not [name for name in alone if name.startswith("replica_")]
+    assert alone["efficiency_error"].isna().all()
+
+
 def test_ratios_are_absent_where_the_truth_is_unknown() -> None:
     entries = Entries(np.array([0.5]), np.ones(1), np.array([True]), {"q": np.array([0.5])})
     frame = closure_histogram(entries, np.array([0.0, 1.0]))
@@ -103,14 +99,113 @@ def test_ratios_are_absent_where_the_truth_is_unknown() -> None:
     assert frame["yield"].tolist() == [1, 0.5]
 
 
+@given(st.data(), st.integers(0, 30))
+def test_histograms_of_parts_add_up_and_nothing_is_infinite(data: st.DataObject, size: int) -> None:
+    """Whatever the events: weights of 0 or below, efficiencies of 0 and 1, events outside the axis, no event at all."""
+
+    def draw(elements: st.SearchStrategy[object], *shape: int) -> np.ndarray:
+        return data.draw(arrays(float, (*shape, size), elements=elements))
+
+    chance = st.sampled_from([0.0, 1.0, 0.25, 0.9])
+    entries = Entries(
+        draw(st.floats(-1, 5)),
+        draw(st.sampled_from([0.0, 1.0, -1.0, 2.5])),
+        draw(st.sampled_from([0.0, 1.0])).astype(bool),
+        {"true": draw(chance), "q": draw(chance)},
+        {"q": draw(chance, 3)},
+    )
+    part = draw(st.sampled_from([0.0, 1.0])).astype(bool)
+    edges = np.array([0.0, 1.0, 2.0, 4.0])
+    whole, inside, outside = (closure_histogram(e, edges) for e in (entries, entries.where(part), entries.where(~part)))
+    assert whole["filled_by"].tolist() == ["direct"] * 3 + ["true"] * 3 + ["q"] * 3
+    for name in ("yield", "difference_variance", "replica_0", "replica_1", "replica_2"):
+        np.testing.assert_allclose(whole[name], inside[name] + outside[name], atol=1e-12)
+    numbers = whole.select_dtypes("number")
+    assert not np.isinf(numbers).any(axis=None)
+    assert numbers[["yield", "error", "effective_events"]].notna().all(axis=None)
+    assert (whole["difference_variance"].isna() == (whole["filled_by"] == "direct")).all()
+    assert (whole["difference_variance"].dropna() >= 0).all()
+    assert (whole.loc[whole["filled_by"] == "q", "efficiency_error"] >= 0).all()
+    # A ratio is there exactly where the truth is not 0.
+    base = whole.loc[whole["filled_by"] == "true", "yield"].to_numpy()
+    for _, rows in whole.groupby("filled_by"):
+        assert ((base != 0) == rows["ratio"].notna()).all()
+        assert ((base != 0) == rows["ratio_error"].notna()).all()
+    # A gain is there exactly where the tags have a yield, and the weights an error; the efficiency's never adds to it.
+    passing = whole.loc[whole["filled_by"] == "direct", "yield"].to_numpy()
+    q = whole[whole["filled_by"] == "q"]
+    assert (q["gain"].notna() == ((passing != 0) & (q["error"] > 0))).all()
+    assert (whole[["gain", "gain_total"]].dropna() >= 0).all(axis=None)
+    both = q[q["gain"].notna()]
+    assert (both["gain_total"] <= both["gain"] * (1 + 1e-12)).all()
+    # Certain tags do not scatter.
+    certain = np.isin(entries.probability["q"], [0, 1])
+    sure = closure_histogram(entries.where(certain), edges).set_index("filled_by").loc["q"]
+    assert (sure["difference_variance"] == 0).all()
+
+
+def test_nothing_selected_and_weights_of_zero_are_defined() -> None:
+    p = {"true": np.array([0.5]), "q": np.array([0.25])}
+    one = Entries(np.array([0.5]), np.zeros(1), np.array([True]), p, {"q": np.array([[0.2], [0.3]])})
+    for entries in (one, one.where(np.array([False]))):
+        frame = closure_histogram(entries, np.array([0.0, 1.0, 2.0]))
+        assert frame["yield"].tolist() == [0] * 6
+        assert frame["effective_events"].tolist() == [0] * 6
+        assert frame[["ratio", "ratio_error"]].isna().all(axis=None)
+        assert frame.set_index("filled_by").loc["q", "efficiency_error"].tolist() == [0, 0]
+    single = closure_histogram(replace(one, weight=np.ones(1)), np.array([0.0, 1.0])).set_index("filled_by")
+    assert single["effective_events"].tolist() == [1, 1, 1]
+    assert single["ratio"].tolist() == [2, 1, 0.5]
+
+
 def test_small_bins_are_merged() -> None:
     # Variances 1, 1, 3 | 4 | 1: the first three make a bin, the fourth one, and the rest joins the last.
     outcome = closure_test(np.array([2.0, 0, 3, 5, 1]), np.array([1.0, 1, 2, 2, 0]), np.array([1.0, 1, 3, 4, 1]), 4.0)
     assert outcome.ndf == 2
     assert outcome.chi2 == pytest.approx(1**2 / 5 + 4**2 / 5)
-    nothing = closure_test(np.zeros(2), np.zeros(2), np.zeros(2), 4.0)
-    assert (nothing.ndf, nothing.chi2) == (0, 0)
-    assert np.isnan(nothing.p_value)
+    for covariance in (None, np.zeros((2, 2))):
+        nothing = closure_test(np.zeros(2), np.zeros(2), np.zeros(2), 4.0, covariance)
+        assert (nothing.ndf, nothing.chi2) == (0, 0)
+        assert np.isnan(nothing.p_value)
+
+
+def test_merging_bins_merges_their_covariance() -> None:
+    # Variances 1, 3 | 4, differences 1 + 2 and 3. Summed over what is merged, the covariance is [[4, 1], [1, 3]].
+    uncertainty = np.array([[1.0, 0.5, 0.0], [0.5, 2.0, 1.0], [0.0, 1.0, 3.0]])
+    direct, weighted, variance = np.array([2.0, 4.0, 5.0]), np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 4.0])
+    outcome = closure_test(direct, weighted, variance, 4.0, uncertainty)
+    assert outcome.ndf == 2
+    # The inverse of [[8, 1], [1, 7]] is [[7, -1], [-1, 8]] / 55.
+    assert outcome.chi2 == pytest.approx((7 * 9 - 2 * 9 + 8 * 9) / 55)
+    assert outcome.p_value == pytest.approx(np.exp(-outcome.chi2 / 2))
+
+
+@given(arrays(float, st.integers(1, 20), elements=st.floats(0, 30)), st.floats(0.1, 20))
+def test_merged_bins_hold_every_bin_once_and_enough_variance(variance: np.ndarray, minimum: float) -> None:
+    merge = merged_bins(variance, minimum)
+    assert set(np.unique(merge)) <= {0.0, 1.0}
+    assert (merge @ variance >= minimum).all()
+    if len(merge):
+        assert merge.sum(axis=0).tolist() == [1.0] * len(variance)
+        # Neighbours only, in order.
+        assert (np.diff(merge.argmax(axis=0)) >= 0).all()
+        assert all(np.ptp(np.flatnonzero(row)) == row.sum() - 1 for row in merge)
+    else:
+        assert variance.sum() < minimum * (1 + 1e-12)
+
+
+@given(st.integers(0, 99), st.integers(1, 12))
+def test_a_covariance_of_zero_is_none_and_any_other_lowers_chi2(seed: int, bins: int) -> None:
+    rng = np.random.default_rng(seed)
+    weighted, variance = rng.uniform(5, 50, bins), rng.uniform(1, 20, bins)
+    direct = weighted + 2 * np.sqrt(variance) * rng.normal(size=bins)
+    without = closure_test(direct, weighted, variance, 10)
+    zero = closure_test(direct, weighted, variance, 10, np.zeros((bins, bins)))
+    assert zero.ndf == without.ndf
+    assert zero.chi2 == pytest.approx(without.chi2)
+    vectors = rng.normal(size=(2, bins))
+    more = closure_test(direct, weighted, variance, 10, vectors.T @ vectors)
+    assert more.chi2 <= without.chi2 * (1 + 1e-9)
 
 
 def closure_p_values(jets: Jets, wrong: float, both: bool, tries: int = 200) -> np.ndarray:
@@ -118,8 +213,8 @@ def closure_p_values(jets: Jets, wrong: float, both: bool, tries: int = 200) -> 
     rng, p_values = np.random.default_rng(5), []
     for _ in range(tries):
         tagged = jets.with_columns(is_tagged=rng.random(jets.n_jets) < jets.efficiency_true)
-        distance, _, _ = dijet(tagged, {"q": jets.efficiency_true * wrong}, both=both)
-        frame = closure_histogram(distance, np.linspace(0, 3, 11)).set_index("filled_by")
+        pairs = dijet(tagged, {"q": jets.efficiency_true * wrong}, both=both)
+        frame = closure_histogram(pairs.delta_r, EDGES).set_index("filled_by")
         direct, q = frame.loc["direct"], frame.loc["q"]
         outcome = closure_test(
             direct["yield"].to_numpy(), q["yield"].to_numpy(), q["difference_variance"].to_numpy(), 10
@@ -140,35 +235,142 @@ def test_the_test_rejects_a_wrong_efficiency(sample: Jets) -> None:
 
 def test_negative_weights_are_allowed(sample: Jets) -> None:
     jets = sample.take(slice(0, 5000))
-    weight = np.where(np.arange(5000) % 5 == 0, -1.0, 1.0)
-    assert stats.kstest(closure_p_values(jets.with_columns(weight=weight), 1.0, both=True), "uniform").pvalue > 1e-3
+    assert stats.kstest(closure_p_values(some_negative(jets), 1.0, both=True), "uniform").pvalue > 1e-3
+
+
+def some_negative(jets: Jets) -> Jets:
+    """Give every fifth event a negative weight."""
+    return jets.with_columns(weight=np.where(np.arange(jets.n_events) % 5 == 0, -1.0, 1.0))
+
+
+def toys(jets: Jets, both: bool, tries: int, factor: np.ndarray | float = 1.0) -> dict[str, np.ndarray]:
+    """Tag the same pairs again and again, and fill them all directly and weighted by the truth times a factor.
+
+    Args:
+        jets: The events.
+        both: Whether both jets must be tagged.
+        tries: How often.
+        factor: By which efficiencies of events are wrong, of shape (tries, n_pairs) or one that broadcasts.
+
+    Returns:
+        ``direct``, ``weighted`` and ``variance`` of their difference, each of shape (tries, n_bins).
+    """
+    pairs, rng = dijet(jets, {"true": jets.efficiency_true}, both=both), np.random.default_rng(11)
+    shape = (tries, len(pairs.delta_r.values))
+    chance = jets.efficiency_true[pairs.tagged]
+    passed = np.stack([(rng.random(chance.shape) < chance).all(axis=1) for _ in range(tries)])
+    shift = APART * np.arange(tries)[:, None]
+    entries = Entries(
+        (pairs.delta_r.values + shift).ravel(),
+        np.broadcast_to(pairs.delta_r.weight, shape).ravel(),
+        passed.ravel(),
+        {"q": np.broadcast_to(pairs.delta_r.probability["true"] * factor, shape).ravel()},
+    )
+    frame = closure_histogram(entries, np.append((EDGES + shift).ravel(), APART * tries)).set_index("filled_by")
+    columns = {
+        "direct": frame.loc["direct", "yield"],
+        "weighted": frame.loc["q", "yield"],
+        "variance": frame.loc["q", "difference_variance"],
+    }
+    # The last bin of each toy is the gap to the next.
+    return {name: column.to_numpy().reshape(tries, len(EDGES))[:, :-1] for name, column in columns.items()}
+
+
+@pytest.mark.parametrize("negative", [False, True])
+@pytest.mark.parametrize("both", [False, True])
+def test_pulls_of_the_truth_are_those_of_a_unit_gaussian(sample: Jets, both: bool, negative: bool) -> None:
+    jets, tries = sample.take(slice(0, 2000)), 2000
+    filled = toys(some_negative(jets) if negative else jets, both, tries)
+    enough = filled["variance"][0] > 10
+    assert enough.sum() >= 4
+    pulls = ((filled["direct"] - filled["weighted"]) / np.sqrt(filled["variance"]))[:, enough]
+    # Over 2000 toys, the mean of a bin scatters by 0.022 and its width by 0.016.
+    assert pulls.mean(axis=0) == pytest.approx(0, abs=0.1)
+    assert pulls.std(axis=0) == pytest.approx(1, abs=0.1)
+    # All bins together, about five standard deviations.
+    assert pulls.mean() == pytest.approx(0, abs=5 / np.sqrt(pulls.size))
+    assert pulls.std() == pytest.approx(1, abs=5 / np.sqrt(2 * pulls.size))
+
+
+def test_the_covariance_makes_the_test_fair_where_the_efficiency_errs(sample: Jets) -> None:
+    """Efficiencies are wrong by a random common factor and a random slope; with their covariance, p is uniform."""
+    jets, tries = sample.take(slice(0, 10_000)), 400
+    pairs = dijet(jets, {"true": jets.efficiency_true})
+    slope = pairs.delta_r.values - 1.5
+    common, tilt = np.random.default_rng(3).normal(0, [[0.12], [0.05]], (2, tries))
+    filled = toys(jets, True, tries, 1 + common[:, None] + tilt[:, None] * slope)
+    shapes = [
+        np.histogram(pairs.delta_r.values, EDGES, weights=pairs.delta_r.probability["true"] * shape)[0]
+        for shape in (np.full(len(slope), 0.12), 0.05 * slope)
+    ]
+    covariance = sum(np.outer(shape, shape) for shape in shapes)
+    numbers = list(zip(filled["direct"], filled["weighted"], filled["variance"], strict=True))
+    alone = [closure_test(*one, 10).p_value for one in numbers]
+    total = [closure_test(*one, 10, covariance).p_value for one in numbers]
+    # The root of the diagonal alone would not do: the error is one of all bins together.
+    diagonal = [closure_test(*one, 10, np.diag(np.diag(covariance))).p_value for one in numbers]
+    assert stats.kstest(total, "uniform").pvalue > 1e-3
+    assert stats.kstest(alone, "uniform").pvalue < 1e-9
+    assert stats.kstest(diagonal, "uniform").pvalue < 1e-6
 
 
 def test_leading_jets_and_pairs() -> None:
     jets = make_jets([1, 3], is_tagged=np.array([True, True, False, True]))
     eff = np.array([0.9, 0.5, 0.4, 0.3])
-    distance, mass, pair = dijet(jets, {"q": eff})
+    replicas = {"q": np.stack([eff / 2, eff])}
+    pairs = dijet(jets, {"q": eff}, replicas=replicas)
     # An event of one jet has no pair.
-    assert len(distance.values) == len(mass.values) == 1
-    assert distance.probability["q"].tolist() == pytest.approx([0.2])
-    assert not distance.passed[0]
-    assert pair.tolist() == [jets.flavour[1:3].tolist()]
-    single, _, _ = dijet(jets, {"q": eff}, both=False)
-    assert single.probability["q"].tolist() == [0.5]
-    assert single.passed[0]
+    assert len(pairs.delta_r.values) == len(pairs.mass.values) == 1
+    for entries in (pairs.delta_r, pairs.mass):
+        assert entries.probability["q"].tolist() == pytest.approx([0.2])
+        assert entries.replicas["q"].tolist() == [pytest.approx([0.05]), pytest.approx([0.2])]
+        assert not entries.passed[0]
+        assert entries.weight.tolist() == [jets.weight[1]]
+    assert pairs.jets.tolist() == pairs.tagged.tolist() == [[1, 2]]
+    single = dijet(jets, {"q": eff}, both=False, replicas=replicas)
+    assert single.delta_r.probability["q"].tolist() == [0.5]
+    assert single.delta_r.replicas["q"].tolist() == [[0.25], [0.5]]
+    assert single.delta_r.passed[0]
+    assert single.jets.tolist() == [[1, 2]]
+    assert single.tagged.tolist() == [[1]]
+    assert dijet(jets, {"q": eff}).mass.replicas == {}
     with pytest.raises(DataError, match="no column 'is_tagged'"):
         dijet(make_jets([2], is_tagged=None), {})
 
 
+def test_pairs_of_events_with_many_jets_and_of_none() -> None:
+    jets = make_jets([60, 0, 2])
+    eff = np.r_[0.5, 0.5, np.full(58, 0.9), 1.0, 0.0]
+    pairs = dijet(jets, {"q": eff}, replicas={"q": np.stack([eff, 1 - eff])})
+    assert pairs.jets.tolist() == [[0, 1], [60, 61]]
+    assert pairs.delta_r.probability["q"].tolist() == [0.25, 0]
+    assert pairs.delta_r.replicas["q"].tolist() == [[0.25, 0], [0.25, 0]]
+    nothing = dijet(make_jets([1, 0]), {"q": np.array([0.5])}, replicas={"q": np.array([[0.5]])})
+    assert nothing.delta_r.replicas["q"].shape == (1, 0)
+    frame = closure_histogram(nothing.mass, np.array([0.0, 100.0]))
+    assert frame["yield"].tolist() == [0, 0]
+
+
+def test_entries_of_some_events_keep_what_belongs_together() -> None:
+    entries = Entries(
+        np.arange(3.0), np.arange(3.0), np.array([True, False, True]), {"q": np.arange(3) / 4}, {"q": np.eye(3)[:2]}
+    )
+    some = entries.where(np.array([False, True, True]))
+    assert some.values.tolist() == some.weight.tolist() == [1, 2]
+    assert some.passed.tolist() == [False, True]
+    assert some.probability["q"].tolist() == [0.25, 0.5]
+    assert some.replicas["q"].tolist() == [[0, 0], [1, 0]]
+
+
 def test_closure_table_reads_every_histogram(sample: Jets) -> None:
-    distance, mass, _ = dijet(sample, {"true": sample.efficiency_true, "half": sample.efficiency_true / 2})
+    pairs = dijet(sample, {"true": sample.efficiency_true, "half": sample.efficiency_true / 2})
     frame = pd.concat(
         [
-            closure_histogram(distance, np.linspace(0, 3, 11)).assign(panel="delta_r"),
-            closure_histogram(mass, np.linspace(0, 800, 11)).assign(panel="m_jj"),
+            closure_histogram(pairs.delta_r, EDGES).assign(panel="delta_r"),
+            closure_histogram(pairs.mass, np.linspace(0, 800, 11)).assign(panel="m_jj"),
         ]
-    )
-    table = closure_table({"fig8": frame}, 10).set_index(["panel", "efficiency"])
+    ).assign(sample="test", events="all")
+    table = closure_table({"fig8": frame}, 10, 0.01).set_index(["panel", "efficiency"])
     assert list(table.index) == [(p, e) for p in ("delta_r", "m_jj") for e in ("true", "half")]
     assert table.loc[("delta_r", "half"), "largest_deviation"] == pytest.approx(0.25)
     assert table.loc[("delta_r", "half"), "p_value"] < 1e-9
@@ -177,7 +379,7 @@ def test_closure_table_reads_every_histogram(sample: Jets) -> None:
 
 
 def test_predictions_on_disk_belong_to_their_jets(few: Jets, tmp_path: Path) -> None:
-    prediction = Prediction(few.per_jet("event"), few.efficiency_true, np.ones(few.n_jets))
+    prediction = Prediction(few.per_jet("event"), few.efficiency_true, np.stack([few.efficiency_true] * 2))
     write_prediction(prediction, tmp_path / "p.parquet", {})
     again = read_prediction(tmp_path / "p.parquet")
     assert np.array_equal(again.efficiency(few), few.efficiency_true)

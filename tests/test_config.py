@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from truthtag.config import PAPER_FIGURES, check_config, edges_of, first_events, standard_figures
+from truthtag.config import PAPER_FIGURES, TRUST_FIGURES, check_config, edges_of, first_events, standard_figures
 from truthtag.errors import ConfigError
 
 Config = dict[str, Any]
@@ -117,12 +117,12 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
     (
         "unknown figure",
         lambda c: c["figures"].update(draw=["fig1", "leraning_curve"]),
-        r"figures\.draw\.1: 'leraning_curve' is not a figure\. Allowed: fig1, .*, work\. Did you mean 'learning_curve'\?",
+        r"figures\.draw\.1: 'leraning_curve' is not a figure\. Allowed: fig1, .*, work, repeated\. Did you mean 'learning_curve'\?",
     ),
     (
         "factors of a network that has none",
         lambda c: c["figures"].update(draw=["fig3_gnn"]),
-        r"figures\.draw\.0: 'fig3_gnn' is not a figure.*fig8, fig3_gnn_factorised, training, learning_curve, work\. Did",
+        r"figures\.draw\.0: 'fig3_gnn' .*fig8, calibration, coverage, fig3_gnn_factorised, training, learning_curve, work, ",
     ),
     ("no figure", lambda c: c["figures"].update(draw=[]), r"figures\.draw: \[\] is not allowed; .*Figures to draw"),
     (
@@ -170,6 +170,136 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["networks"]["gnn"]["training"].update(warm_up=1),
         r"networks\.gnn\.training\.warm_up: 1 is not allowed; it must be below 1",
     ),
+    (
+        "spread measured on no sample",
+        lambda c: c["uncertainty"].update(sample="valdation"),
+        r"uncertainty\.sample: 'valdation' is not allowed; it must be one of validation, test, boson$",
+    ),
+    (
+        "spread measured where it was learned",
+        lambda c: c["uncertainty"].update(sample="train"),
+        r"uncertainty\.sample: 'train' is not allowed; it must be one of validation, test, boson$",
+    ),
+    (
+        "spread measured on too many samples",
+        lambda c: c["uncertainty"].update(sample=["test", "boson"]),
+        r"uncertainty\.sample: \['test', 'boson'\] is not allowed; it must be of type string\. Sample whose tags tell",
+    ),
+    (
+        "a prior of no width",
+        lambda c: c["uncertainty"].update(prior=0),
+        r"uncertainty\.prior: 0 is not allowed; it must be above 0\. How far the logarithm",
+    ),
+    (
+        "no region",
+        lambda c: c["uncertainty"].update(regions=0),
+        r"uncertainty\.regions: 0 is not allowed; it must be at least 1",
+    ),
+    (
+        "fewer reference jets than neighbours",
+        lambda c: c["domain"].update(reference=9),
+        r"domain\.reference: 9 is less than domain\.neighbours, 10; raise it",
+    ),
+    (
+        "everything flagged",
+        lambda c: c["domain"].update(flagged=1),
+        r"domain\.flagged: 1 is not allowed; it must be below 1\. Share of the jets of `validation`",
+    ),
+    (
+        "unknown key of the domain",
+        lambda c: c["domain"].update(neighbors=10),
+        r"domain: unknown key 'neighbors'\. Allowed: flagged, neighbours, reference\. Did you mean 'neighbours'\?",
+    ),
+    (
+        "unknown efficiency in figures",
+        lambda c: c["figures"].update(efficiencies=["map", "gnn_geometrical"]),
+        r"figures\.efficiencies\.1: 'gnn_geometrical' is not an eff.* Allowed: map, smoothed, .* mean 'gnn_geometric'\?",
+    ),
+    (
+        "the truth among efficiencies of figures",
+        lambda c: c["figures"].update(efficiencies=["true"]),
+        r"figures\.efficiencies\.0: 'true' is not an efficiency\. Allowed: map, [^?]*$",
+    ),
+    (
+        "no efficiency in figures",
+        lambda c: c["figures"].update(efficiencies=[]),
+        r"figures\.efficiencies: \[\] is not allowed; .*Efficiencies that figures of jets and events show",
+    ),
+    (
+        "bins of calibration",
+        lambda c: c["figures"].update(calibration_bins=0),
+        r"figures\.calibration_bins: 0 is not allowed; it must be at least 1",
+    ),
+    (
+        "an axis of the coverage figure",
+        lambda c: c["figures"]["axes"].pop("coverage_pt"),
+        r"figures\.axes: key 'coverage_pt' is missing",
+    ),
+    (
+        "closure required of an unknown sample",
+        lambda c: c["closure"].update(required=[{"sample": "test"}, {"sample": "bosn"}]),
+        r"closure\.required\.1\.sample: 'bosn' is unknown\. Allowed: train, validation, test, boson\. Did you .* 'boson'\?",
+    ),
+    (
+        "closure required of an unknown efficiency",
+        lambda c: c["closure"].update(required=[{"efficiency": "gmn"}]),
+        r"closure\.required\.0\.efficiency: 'gmn' is unknown\. Allowed: true, map, smoothed, .*Did you mean 'gnn'\?",
+    ),
+    (
+        "closure required by an unknown key",
+        lambda c: c["closure"].update(required=[{"efficency": "gnn"}]),
+        r"closure\.required\.0: unknown key 'efficency'\. Allowed: sample, figure, panel, events, .* mean 'efficiency'\?",
+    ),
+    (
+        "closure required in an unknown figure",
+        lambda c: c["closure"].update(required=[{"figure": "fig1"}]),
+        r"closure\.required\.0\.figure: 'fig1' is not allowed; allowed are fig6, fig7, fig8\. Figure; any by default",
+    ),
+    (
+        "closure required of unknown events",
+        lambda c: c["closure"].update(required=[{"events": "inside"}]),
+        r"closure\.required\.0\.events: 'inside' is not allowed; allowed are all, in_domain\.",
+    ),
+    (
+        "closure required of nothing",
+        lambda c: c["closure"].update(required=[{}]),
+        r"closure\.required\.0: \{\} is not allowed",
+    ),
+    (
+        "a p-value of 0",
+        lambda c: c["closure"].update(p_value=0),
+        r"closure\.p_value: 0 is not allowed; it must be above 0\. Smallest p-value of a histogram that closes",
+    ),
+    (
+        "a p-value of 1",
+        lambda c: c["closure"].update(p_value=1),
+        r"closure\.p_value: 1 is not allowed; it must be below 1",
+    ),
+    (
+        "one replica",
+        lambda c: c["maps"]["smoothed"].update(replicas=1),
+        r"maps\.smoothed\.replicas: 1 is not allowed; it must be at least 2\. Fits to events drawn with replacement",
+    ),
+    (
+        "half a bootstrap",
+        lambda c: c["networks"]["gnn"]["training"].update(bootstrap=0.5),
+        r"networks\.gnn\.training\.bootstrap: 0\.5 is not allowed; it must be of type boolean\. Train each network",
+    ),
+    (
+        "more repeated events than there are",
+        lambda c: c.update(repeated={"samples": 11, "events": 10_000}),
+        r"repeated: 11 samples of 10000 events are more than samples\.train\.events, 100000; make the sample longer",
+    ),
+    (
+        "one repeated sample",
+        lambda c: c.update(repeated={"samples": 1, "events": 10}),
+        r"repeated\.samples: 1 is not allowed; it must be at least 2\. Number of training samples",
+    ),
+    (
+        "repeated samples that are not there",
+        lambda c: c["figures"].update(draw=["repeated"]),
+        r"figures\.draw: repeated needs the section repeated, which is missing; give it as config/studies/repeated\.yaml",
+    ),
     ("null for what is needed", lambda c: c["samples"].update(test=None), r"samples: key 'test' is missing"),
     ("null for what is unknown", lambda c: c.update(sede=None), r"the config: unknown key 'sede'.*Did you mean 'seed'"),
 ]
@@ -208,12 +338,72 @@ def test_defaults_are_filled_in_at_every_depth(default_config: Config, schema: C
     assert "mu" not in config["networks"]["gnn"]["training"]
 
 
+def test_what_judges_efficiencies_has_defaults(default_config: Config, schema: Config) -> None:
+    config = copy.deepcopy(default_config)
+    for section in ("domain", "uncertainty"):
+        del config[section]
+    for key in ("minimum_variance", "p_value", "required"):
+        del config["closure"][key]
+    for key in ("efficiencies", "calibration_bins"):
+        del config["figures"][key]
+    del config["maps"]["map"]["replicas"]
+    del config["networks"]["gnn"]["training"]["bootstrap"]
+    filled = check_config(config, schema)
+    assert filled["domain"] == {"flagged": 0.005, "neighbours": 10, "reference": 20_000}
+    assert filled["uncertainty"] == {"sample": "validation", "regions": 32, "prior": 0.3}
+    assert filled["closure"]["minimum_variance"] == 10
+    assert filled["closure"]["p_value"] == 0.01
+    assert filled["closure"]["required"] == []
+    assert filled["figures"]["calibration_bins"] == 12
+    assert "efficiencies" not in filled["figures"]
+    assert filled["maps"]["map"]["replicas"] == 20
+    assert filled["networks"]["gnn"]["training"]["bootstrap"] is False
+    assert "repeated" not in filled
+
+
+def test_the_ends_of_what_is_allowed_are_allowed(default_config: Config, schema: Config) -> None:
+    config = copy.deepcopy(default_config)
+    config["uncertainty"]["sample"] = "boson"
+    config["domain"].update(neighbours=7, reference=7)
+    config["figures"].update(efficiencies=["mlp", "map"], draw=["repeated", "coverage", "calibration"])
+    required = [{"efficiency": "true"}, {"sample": "test", "figure": "fig7", "panel": "b-b", "events": "in_domain"}]
+    config["closure"].update(p_value=0.5, required=required)
+    config["repeated"] = {"samples": 2, "events": 50_000}
+    config["maps"]["map"]["replicas"] = 2
+    filled = check_config(config, schema)
+    assert filled["closure"]["required"] == required
+    assert filled["repeated"] == {"samples": 2, "events": 50_000}
+
+
+def test_faults_of_what_judges_efficiencies_are_told_together(default_config: Config, schema: Config) -> None:
+    config = copy.deepcopy(default_config)
+    config["uncertainty"]["sample"] = "train"
+    config["domain"]["reference"] = 3
+    config["closure"]["required"] = [{"sample": "x", "efficiency": "y"}]
+    with pytest.raises(ConfigError) as refused:
+        check_config(config, schema)
+    known = "true, map, smoothed, delta_r, mlp, gnn, gnn_geometric, gnn_factorised"
+    assert str(refused.value).splitlines() == [
+        "the config has 4 fault(s); nothing was started:",
+        f"  closure.required.0.efficiency: 'y' is unknown. Allowed: {known}",
+        "  closure.required.0.sample: 'x' is unknown. Allowed: train, validation, test, boson",
+        "  domain.reference: 3 is less than domain.neighbours, 10; raise it",
+        "  uncertainty.sample: 'train' is not allowed; it must be one of validation, test, boson",
+    ]
+
+
 def test_null_removes_an_entry(default_config: Config, schema: Config) -> None:
     config = copy.deepcopy(default_config)
     config["networks"]["gnn"] = config["maps"]["map"] = config["networks"]["gnn_geometric"]["training"]["mu"] = None
+    with pytest.raises(
+        ConfigError, match=r"figures\.efficiencies\.0: 'map' is not an efficiency\. Allowed: smoothed, "
+    ):
+        check_config(config, schema)
+    config["figures"]["efficiencies"] = None
     filled = check_config(config, schema)
-    assert list(filled["networks"]) == ["gnn_geometric", "gnn_factorised"]
-    assert filled["maps"] == {}
+    assert list(filled["networks"]) == ["mlp", "gnn_geometric", "gnn_factorised"]
+    assert list(filled["maps"]) == ["smoothed", "delta_r"]
+    assert "efficiencies" not in filled["figures"]
     assert filled["networks"]["gnn_geometric"]["training"]["mu"] == 1.0
     assert config["networks"]["gnn"] is None
     assert filled["samples"] == default_config["samples"]
@@ -222,8 +412,9 @@ def test_null_removes_an_entry(default_config: Config, schema: Config) -> None:
 def test_null_lets_an_entry_become_of_another_kind(default_config: Config, schema: Config) -> None:
     options = dict.fromkeys(default_config["maps"]["map"]) | {"kind": "delta_r"}
     options |= {axis: {"bins": 2, "low": 0, "high": 600} for axis in ("pt", "eta", "delta_r")}
-    filled = check_config({**default_config, "maps": {"map": options}}, schema)
-    assert set(filled["maps"]["map"]) == {"kind", "pt", "eta", "delta_r", "outside", "coverage"}
+    figures = {key: value for key, value in default_config["figures"].items() if key != "efficiencies"}
+    filled = check_config({**default_config, "maps": {"map": options}, "figures": figures}, schema)
+    assert set(filled["maps"]["map"]) == {"kind", "pt", "eta", "delta_r", "outside", "coverage", "replicas"}
     assert filled["maps"]["map"]["outside"] == "clamp"
 
 
@@ -240,8 +431,10 @@ def test_validation_scales_with_the_training_sample(default_config: Config) -> N
 
 
 def test_the_standard_figures_are_those_that_can_be_drawn(default_config: Config) -> None:
-    assert standard_figures(default_config) == [*PAPER_FIGURES, "fig3_gnn_factorised", "training"]
-    assert standard_figures({"networks": {}}) == list(PAPER_FIGURES)
+    always = [*PAPER_FIGURES, *TRUST_FIGURES]
+    assert always[-2:] == ["calibration", "coverage"]
+    assert standard_figures(default_config) == [*always, "fig3_gnn_factorised", "training"]
+    assert standard_figures({"networks": {}}) == always
 
 
 def test_every_key_is_described(schema: Config) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,6 +19,7 @@ from scipy.stats import chi2
 from conftest import make_jets
 from truthtag.accuracy import excess_loss, tag_loss
 from truthtag.config import check_config
+from truthtag.efficiency import Replicated, predict
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
 from truthtag.maps import (
@@ -25,13 +27,20 @@ from truthtag.maps import (
     BinnedMap,
     CorrectedMap,
     FittedProduct,
+    Map,
+    ReplicatedMap,
     SmoothedMap,
     fit_map,
+    fit_replicas,
     parametric,
     read_map,
+    read_replica_maps,
     write_map,
+    write_replica_maps,
 )
 from truthtag.maps.parametric import _from_free, _information, _loss, _prepare, _start, _to_free
+from truthtag.seeds import seed_words
+from truthtag.tables import read_metadata, write_frame
 from truthtag.toy import Process, generate
 from truthtag.truth import NearbyDip, NeighbourProduct, tag
 
@@ -45,6 +54,7 @@ OPTIONS: dict[str, Options] = {
     "delta_r": {"kind": "delta_r", **AXES, "delta_r": {"bins": 15, "low": 0.0, "high": 3.0}, **POLICY},
     "neighbour_product": {"kind": "neighbour_product"},
 }
+SEED = (1, "replicas")
 every_kind = pytest.mark.parametrize("kind", OPTIONS)
 kinds_with_axes = pytest.mark.parametrize("kind", [kind for kind in OPTIONS if "pt" in OPTIONS[kind]])
 
@@ -121,6 +131,122 @@ def test_an_unknown_flavour_is_refused(kind: str, few: Jets) -> None:
 def test_an_untagged_sample_is_refused(kind: str, few: Jets) -> None:
     with pytest.raises(DataError, match="no column 'is_tagged': a map is fitted to tags"):
         fit_map(few.with_columns(is_tagged=None), OPTIONS[kind])
+
+
+# ---- replicas of all kinds
+
+
+@pytest.fixture(scope="module")
+def replicas_of(sample: Jets) -> dict[str, list[Map]]:
+    """Three replicas of every kind, fitted to the first 300 events of the sample."""
+    return {kind: fit_replicas(sample.first(300), options, 3, SEED) for kind, options in OPTIONS.items()}
+
+
+@every_kind
+def test_replicas_repeat_and_each_has_a_stream_of_its_own(
+    kind: str, few: Jets, replicas_of: dict[str, list[Map]]
+) -> None:
+    first = [replica.efficiency(few) for replica in replicas_of[kind]]
+    assert len(first) == 3
+    # The first of more are the same.
+    again = fit_replicas(few, OPTIONS[kind], 2, SEED)
+    assert all(np.array_equal(eff, replica.efficiency(few)) for eff, replica in zip(first, again, strict=False))
+    nominal = fit_map(few, OPTIONS[kind]).efficiency(few)
+    (other,) = fit_replicas(few, OPTIONS[kind], 1, (1, "other"))
+    different = [*first, nominal, other.efficiency(few)]
+    for i, a in enumerate(different):
+        assert not any(np.array_equal(a, b) for b in different[:i])
+
+
+@every_kind
+def test_replicas_are_fitted_to_as_many_events_drawn_with_replacement(kind: str, few: Jets) -> None:
+    (replica,) = fit_replicas(few, OPTIONS[kind], 1, SEED)
+    drawn = np.random.default_rng(seed_words((*SEED, 0))).integers(0, few.n_events, few.n_events)
+    assert 0.5 < len(np.unique(drawn)) / few.n_events < 0.75
+    expected = fit_map(few.take(drawn), OPTIONS[kind])
+    assert np.array_equal(replica.efficiency(few), expected.efficiency(few))
+
+
+@every_kind
+def test_writing_and_reading_replicas_is_the_identity(
+    kind: str, few: Jets, replicas_of: dict[str, list[Map]], tmp_path: Path
+) -> None:
+    written, path = replicas_of[kind], tmp_path / "map.replicas.parquet"
+    write_replica_maps(written, path, {"seed": list(SEED)})
+    again = read_replica_maps(path)
+    assert len(again) == len(written)
+    for before, after in zip(written, again, strict=True):
+        assert type(after) is type(before)
+        assert after.policy == before.policy
+        assert after.to_frame().equals(before.to_frame())
+        assert np.array_equal(after.efficiency(few), before.efficiency(few))
+    assert read_metadata(path)["seed"] == list(SEED)
+
+
+def test_more_than_ten_replicas_keep_their_order(few: Jets, tmp_path: Path) -> None:
+    written = fit_replicas(few, OPTIONS["binned"], 12, SEED)
+    write_replica_maps(written, tmp_path / "r.parquet", {})
+    for before, after in zip(written, read_replica_maps(tmp_path / "r.parquet"), strict=True):
+        assert np.array_equal(after.efficiency(few), before.efficiency(few))
+
+
+@every_kind
+def test_one_map_is_no_replicas_and_replicas_are_no_map(
+    kind: str, few: Jets, replicas_of: dict[str, list[Map]], tmp_path: Path
+) -> None:
+    path = tmp_path / "map.parquet"
+    write_replica_maps(replicas_of[kind], path, {})
+    with pytest.raises(DataError, match=r"map\.parquet: holds the replicas of a map, not the map itself; give that"):
+        read_map(path)
+    write_map(fit_map(few, OPTIONS[kind]), path, {})
+    with pytest.raises(DataError, match=r"map\.parquet: column 'replica' is missing; the file has .*flavour"):
+        read_replica_maps(path)
+    write_frame(pd.read_parquet(path).assign(replica=0), path, {})
+    with pytest.raises(DataError, match="does not say which of the kinds binned, smoothed"):
+        read_replica_maps(path)
+    with pytest.raises(DataError, match=r"none\.parquet: no such file"):
+        read_replica_maps(tmp_path / "none.parquet")
+
+
+@every_kind
+def test_a_map_with_replicas_predicts_its_own_efficiency_and_theirs(
+    kind: str, few: Jets, replicas_of: dict[str, list[Map]]
+) -> None:
+    nominal = fit_map(few, OPTIONS[kind])
+    with_replicas = ReplicatedMap(nominal, replicas_of[kind])
+    assert isinstance(with_replicas, Replicated)
+    assert not isinstance(nominal, Replicated)
+    prediction = predict(with_replicas, few)
+    assert prediction.replicas is not None
+    assert prediction.replicas.shape == (3, few.n_jets)
+    # The map itself, not the mean of its replicas.
+    assert np.array_equal(prediction.values, nominal.efficiency(few))
+    assert np.array_equal(with_replicas.efficiency(few), nominal.efficiency(few))
+    assert np.array_equal(prediction.replicas[1], replicas_of[kind][1].efficiency(few))
+
+
+@pytest.mark.parametrize("jets_per_event", [1, 2])
+def test_the_spread_of_replicas_is_the_error_of_a_fraction(jets_per_event: int) -> None:
+    """sqrt(e (1 - e) / n) with n events: jets of one event that are tagged together are as good as one."""
+    events, tagged, count = 400, 120, 500
+    jets = b_jets([jets_per_event] * events, is_tagged=np.repeat(np.arange(events) < tagged, jets_per_event).tolist())
+    options = {"kind": "binned", "pt": [20.0, 100.0], "eta": [-1.0, 1.0], **POLICY}
+    one = jets.take(slice(0, 1))
+    values = np.array([replica.efficiency(one)[0] for replica in fit_replicas(jets, options, count, SEED)])
+    eff = tagged / events
+    error = math.sqrt(eff * (1 - eff) / events)
+    assert fit_map(jets, options).efficiency(one)[0] == eff
+    assert values.mean() == pytest.approx(eff, abs=4 * error / math.sqrt(count))
+    assert values.std(ddof=1) == pytest.approx(error, rel=4 / math.sqrt(2 * count - 2))
+
+
+def test_replicas_know_every_flavour_of_the_sample() -> None:
+    """One jet of a flavour in the sample: of ten draws with replacement, some lack it."""
+    jets = make_jets([2] * 50, flavour=np.r_[15, np.repeat([0, 4, 5], 33)])
+    predict(ReplicatedMap(fit_map(jets, OPTIONS["binned"]), fit_replicas(jets, OPTIONS["binned"], 10, SEED)), jets)
+
+
+# ---- axes and words
 
 
 @kinds_with_axes
@@ -379,13 +505,15 @@ def test_a_fit_that_does_not_converge_is_refused(few: Jets, monkeypatch: pytest.
 
 
 def with_maps(config: Options, **maps: Any) -> Options:
-    return {**copy.deepcopy(config), "maps": maps}
+    return {**copy.deepcopy(config), "maps": {**config["maps"], **maps}}
 
 
 @every_kind
 def test_the_config_knows_every_kind(kind: str, default_config: Options, schema: Options, few: Jets) -> None:
-    filled = check_config(with_maps(default_config, mine=OPTIONS[kind]), schema)
-    assert fit_map(few, filled["maps"]["mine"]).efficiency(few).shape == (few.n_jets,)
+    options = check_config(with_maps(default_config, mine=OPTIONS[kind]), schema)["maps"]["mine"]
+    assert options["replicas"] == 20
+    # The number of replicas is not the map's business.
+    assert np.array_equal(fit_map(few, options).efficiency(few), fit_map(few, OPTIONS[kind]).efficiency(few))
 
 
 @pytest.mark.parametrize(
@@ -407,6 +535,7 @@ def test_the_config_knows_every_kind(kind: str, default_config: Options, schema:
             r"maps\.mine\.delta_r: edge 2 is 0\.4, not above the edge before it, 0\.5",
         ),
         ({**OPTIONS["binned"], "delta_r": [0, 1]}, r"maps\.mine: unknown key 'delta_r'"),
+        ({**OPTIONS["binned"], "replicas": 1}, r"maps\.mine\.replicas: 1 is not allowed; it must be at least 2"),
     ],
 )
 def test_bad_maps_are_refused_by_path(options: Options, message: str, default_config: Options, schema: Options) -> None:
@@ -418,5 +547,5 @@ def test_bad_maps_are_refused_by_path(options: Options, message: str, default_co
 def test_policies_have_defaults(kind: str, default_config: Options, schema: Options) -> None:
     options = {key: value for key, value in OPTIONS[kind].items() if key not in POLICY}
     filled = check_config(with_maps(default_config, mine=options), schema)["maps"]["mine"]
-    assert filled.keys() == OPTIONS[kind].keys()
+    assert filled.keys() == {*OPTIONS[kind], "replicas"}
     assert filled["outside"] == "clamp"

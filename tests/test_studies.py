@@ -1,4 +1,4 @@
-"""The numbers of the learning curve and of the study of work, and their figures."""
+"""The numbers of the learning curve, of the study of work and of repeated training samples, and their figures."""
 
 from __future__ import annotations
 
@@ -18,7 +18,15 @@ from truthtag.errors import DataError
 from truthtag.jets import Jets
 from truthtag.plots import DRAWINGS
 from truthtag.plots.style import look_of
-from truthtag.studies import Point, learning_table, true_loss, work
+from truthtag.studies import (
+    Point,
+    learning_table,
+    repeated_covariance,
+    repeated_coverage,
+    repeated_errors,
+    true_loss,
+    work,
+)
 from truthtag.training import batch_loss
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
@@ -127,6 +135,164 @@ def test_work_is_time_added_up_and_loss_above_the_truth() -> None:
     assert table["excess_std"].to_numpy()[:2] == pytest.approx(0.1 / np.sqrt(2))
     assert np.isnan(table["excess_std"].to_numpy()[2])
     assert table["seeds"].tolist() == [2, 2, 1]
+
+
+def bins(network: str, sample: int, yields: list[float], replicas: list[list[float]], **more: Any) -> pd.DataFrame:
+    """Return the rows of one closure histogram, filled by an ensemble; its replicas give a list of yields each."""
+    low = np.arange(len(yields)) * 10.0
+    return pd.DataFrame(
+        {
+            "network": network,
+            "panel": "b-b",
+            "sample": sample,
+            "low": low,
+            "high": low + 10,
+            "yield": yields,
+            "efficiency_error": np.std(replicas, axis=0, ddof=1) if len(replicas) > 1 else np.nan,
+            **{f"replica_{number}": replica for number, replica in enumerate(replicas)},
+            **more,
+        }
+    )
+
+
+def two_samples() -> pd.DataFrame:
+    """Two training samples, whose yields differ by (2, 4); two replicas of each, by (2, 0) and by (4, 4)."""
+    return pd.concat(
+        [
+            bins("gnn", 0, [10.0, 20.0], [[9.0, 20.0], [11.0, 20.0]]),
+            bins("gnn", 1, [12.0, 24.0], [[10.0, 22.0], [14.0, 26.0]]),
+        ],
+        ignore_index=True,
+    )
+
+
+def test_repeated_errors_by_hand() -> None:
+    table = repeated_errors(two_samples())
+    assert table["network"].tolist() == ["gnn"] * 2
+    assert table["panel"].tolist() == ["b-b"] * 2
+    assert table["low"].tolist() == [0, 10]
+    assert table["high"].tolist() == [10, 20]
+    assert table["yield"].tolist() == [11, 22]
+    # Two numbers that differ by d have the standard deviation d / sqrt(2).
+    assert table["replicas"].tolist() == pytest.approx([np.sqrt((2 + 8) / 2), np.sqrt((0 + 8) / 2)])
+    assert table["replicas_std"].tolist() == pytest.approx([1, 2])
+    assert table["repeated"].tolist() == pytest.approx([np.sqrt(2), np.sqrt(8)])
+    assert table["repeated_error"].tolist() == pytest.approx([1, 2])
+
+
+def test_repeated_covariance_by_hand() -> None:
+    (row,) = repeated_covariance(two_samples()).itertuples()
+    # Of replicas, the mean of [[2, 0], [0, 0]] and [[8, 8], [8, 8]]; of samples, [[2, 4], [4, 8]].
+    assert (row.network, row.panel, row.samples) == ("gnn", "b-b", 2)
+    assert row.bins == pytest.approx(np.sqrt(9 / 10))
+    assert row.sum == pytest.approx(np.sqrt(17 / 18))
+    value, vector = np.linalg.eigh(np.array([[5.0, 4.0], [4.0, 4.0]]))
+    seen = vector[:, 1] @ np.array([[2.0, 4.0], [4.0, 8.0]]) @ vector[:, 1]
+    assert row.leading == pytest.approx(np.sqrt(value[1] / seen))
+    assert row.relative_error == pytest.approx(1 / np.sqrt(2))
+    assert row.correlation_replicas == pytest.approx(4 / np.sqrt(20))
+    assert row.correlation_repeated == pytest.approx(1)
+
+
+def test_histograms_are_compared_one_by_one_in_any_order_of_their_rows() -> None:
+    """Other networks have other numbers of replicas: the columns that they lack are empty."""
+    one, other = two_samples(), two_samples().assign(network="mlp", panel="delta_r")
+    other = other.assign(replica_2=other["replica_0"] + [3.0, 1.0, 0.0, 2.0])
+    both = pd.concat([one, other], ignore_index=True)
+    order = np.random.default_rng(1).permutation(len(both))
+    for measure in (repeated_errors, repeated_covariance):
+        alone = pd.concat([measure(one), measure(other)], ignore_index=True)
+        pd.testing.assert_frame_equal(measure(both), alone)
+        shuffled = measure(both.iloc[order]).sort_values("network", kind="stable", ignore_index=True)
+        pd.testing.assert_frame_equal(shuffled, alone)
+
+
+def test_one_replica_claims_nothing() -> None:
+    frame = pd.concat([bins("gnn", s, [1.0 + s, 2.0], [[1.0, 2.0]]) for s in range(3)])
+    table = repeated_errors(frame)
+    assert table["replicas"].isna().all()
+    assert table["repeated"].tolist() == pytest.approx([1, 0])
+    with pytest.raises(DataError, match=r"one replica tells of no spread\. Use at least two"):
+        repeated_covariance(frame)
+
+
+def test_a_histogram_that_is_there_twice_is_refused() -> None:
+    """Filled by two efficiencies, say: the mean of the two would mean nothing."""
+    with pytest.raises(ValueError, match="duplicate entries"):
+        repeated_errors(pd.concat([two_samples(), two_samples()]))
+
+
+@pytest.fixture(scope="module")
+def repeated_toys() -> pd.DataFrame:
+    """Forty times, 16 training samples of 10 replicas: Gaussian yields of three bins, and replicas as they scatter."""
+    rng = np.random.default_rng(5)
+    roots = rng.multivariate_normal(np.zeros(3), [[4, 3, 1], [3, 9, 2], [1, 2, 1]], (40, 16, 11))
+    yields = 1000 + roots[:, :, 0]
+    replicas = yields[:, :, None] + roots[:, :, 1:]
+    return pd.concat(
+        [
+            bins("gnn", s, yields[n, s].tolist(), replicas[n, s].tolist(), panel=f"{n}")
+            for n in range(40)
+            for s in range(16)
+        ],
+        ignore_index=True,
+    )
+
+
+def test_replicas_that_scatter_as_samples_do_have_a_ratio_of_one(repeated_toys: pd.DataFrame) -> None:
+    """Logarithms of variances with f degrees of freedom have the mean -1 / f and the variance 2 / f, nearly."""
+    table = repeated_covariance(repeated_toys)
+    assert len(table) == 40
+    # Of ratios of roots, half of that: 15 degrees of freedom of the samples, 16 times 9 of the replicas.
+    shift, error = (1 / 15 - 1 / 144) / 2, np.sqrt((2 / 15 + 2 / 144) / 4)
+    assert table["relative_error"].to_numpy() == pytest.approx(np.sqrt(1 / 30))
+    assert table["relative_error"].to_numpy() == pytest.approx(error, rel=0.06)
+    for name in ("sum", "leading"):
+        ratio = np.log(table[name])
+        assert ratio.mean() == pytest.approx(shift, abs=4 * error / np.sqrt(40))
+        assert ratio.std() == pytest.approx(error, rel=4 / np.sqrt(78) + 0.05)
+    # The sum of several variances is known no worse than one of them.
+    assert np.log(table["bins"]).mean() == pytest.approx(shift, abs=4 * error / np.sqrt(40))
+    assert np.log(table["bins"]).std() < error * (1 + 4 / np.sqrt(78))
+    # Neighbours: 3 of sqrt(4 * 9), 2 of sqrt(9 * 1).
+    expected = (3 + 2) / (6 + 3)
+    for name in ("correlation_replicas", "correlation_repeated"):
+        # That of one pair is known to (1 - r^2) / sqrt(f), here of 15 in each of 40 toys.
+        assert table[name].mean() == pytest.approx(expected, abs=4 / np.sqrt(15 * 40))
+
+
+def test_replicas_that_scatter_as_samples_do_have_their_errors(repeated_toys: pd.DataFrame) -> None:
+    table = repeated_errors(repeated_toys)
+    true = np.tile([2.0, 3.0, 1.0], 40)
+    assert len(table) == 120
+    assert table["repeated_error"].to_numpy() == pytest.approx(table["repeated"].to_numpy() / np.sqrt(30))
+    for name, freedom in (("repeated", 15), ("replicas", 144)):
+        variance = table[name].to_numpy() ** 2 / true**2
+        # Bins of one toy are correlated: 40 are independent at least.
+        assert variance.mean() == pytest.approx(1, abs=4 * np.sqrt(2 / freedom / 40))
+    # That of one training sample scatters as its nine degrees of freedom say.
+    assert (table["replicas_std"] / true).mean() == pytest.approx(1 / np.sqrt(18), rel=0.2)
+
+
+def test_repeated_coverage_by_hand() -> None:
+    rows = [
+        {"network": network, "flavour": flavour, "sample": s, "within_1": 0.6 + 0.2 * s, "within_2": 0.9, "pull_rms": r}
+        for network, r in (("gnn", 1.0), ("mlp", 2.0))
+        for s in range(2)
+        for flavour in ("light", "b")
+    ]
+    table = repeated_coverage(pd.DataFrame(rows).assign(count=7, pull_mean=0.1))
+    assert table["network"].tolist() == ["gnn", "gnn", "mlp", "mlp"]
+    assert table["flavour"].tolist() == ["light", "b"] * 2
+    assert table["samples"].tolist() == [2] * 4
+    assert table["within_1"].tolist() == pytest.approx([0.7] * 4)
+    assert table["within_1_std"].tolist() == pytest.approx([0.2 / np.sqrt(2)] * 4)
+    assert table["within_2"].tolist() == pytest.approx([0.9] * 4)
+    assert table["within_2_std"].tolist() == pytest.approx([0] * 4)
+    assert table["pull_rms"].tolist() == pytest.approx([1, 1, 2, 2])
+    assert set(table) == {"network", "flavour", "samples"} | {
+        f"{name}{end}" for name in ("within_1", "within_2", "pull_rms") for end in ("", "_std")
+    }
 
 
 def curve() -> pd.DataFrame:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from hypothesis import strategies as st
 
 from conftest import make_jets
 from truthtag.accuracy import excess_loss
+from truthtag.efficiency import spread
 from truthtag.ensemble import Ensemble
 from truthtag.errors import ConfigError, DataError
 from truthtag.jets import Jets
@@ -27,6 +30,7 @@ from truthtag.training import (
     Options,
     Training,
     batch_loss,
+    evaluate,
     train,
     transform,
     uses_bfloat16,
@@ -44,6 +48,7 @@ OPTIONS = Options(
     average=0.0,
     patience=0,
     mu=1.0,
+    bootstrap=False,
     rotate_phi=True,
     reflect_phi=True,
     reflect_eta=True,
@@ -119,6 +124,69 @@ def test_epochs_shuffle_and_seeds_differ(few: Jets) -> None:
     assert not torch.equal(first[0], first[2])
 
 
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(0, 9))
+def test_resamples_keep_the_number_of_events_of_each_multiplicity(counts: list[int], seed: int) -> None:
+    events = Events(make_jets(counts))
+    drawn = events.resample(generator(seed))
+    assert [len(d) for d in drawn] == [len(tags) for _, tags in events.groups]
+    assert all(0 <= int(d.min()) <= int(d.max()) < len(d) for d in drawn)
+    again, other = (events.resample(generator(s)) for s in (seed, seed + 1))
+    assert all(map(torch.equal, drawn, again))
+    assert len(counts) < 20 or not all(map(torch.equal, drawn, other))
+
+
+def test_a_resample_draws_every_event_as_often_as_any_other(sample: Jets) -> None:
+    events = Events(sample)
+    for drawn in events.resample(generator(3)):
+        times = torch.bincount(drawn, minlength=len(drawn)).numpy()
+        n = len(drawn)
+        # Events never drawn: their number and its variance by counting, of one and of two given events.
+        one, two = (1 - 1 / n) ** n, (1 - 2 / n) ** n
+        variance = n * one + n * (n - 1) * two - (n * one) ** 2
+        assert abs((times == 0).sum() - n * one) < 4 * math.sqrt(variance)
+        assert one == pytest.approx(1 - 0.632, abs=1e-3)
+        # Their numbers are nearly those of Poisson with a mean of 1, whose fourth central moment is 4.
+        assert abs(times.var() - 1) < 4 * math.sqrt(3 / n)
+        # No part of the sample is drawn more often than another.
+        first = times[: n // 2].sum()
+        assert abs(first - n / 2) < 4 * math.sqrt(n / 4)
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(1, 30), st.integers(0, 9))
+def test_batches_in_order_hold_every_event_as_often_as_it_was_drawn(counts: list[int], size: int, seed: int) -> None:
+    jets = make_jets(counts)
+    events = Events(jets)
+    drawn = events.resample(generator(seed))
+    rows = Counter(collect(events.batches(size, resamples=[drawn])))
+    # The same sample, taken from the jets: events of one multiplicity are in their order.
+    order = [bucket.events[d.numpy()] for bucket, d in zip(jets.buckets(), drawn, strict=True)]
+    assert rows == Counter(collect(Events(jets.take(np.concatenate(order))).batches(10**9)))
+
+
+@given(st.lists(st.integers(1, 6), min_size=1, max_size=300), st.integers(1, 60), st.integers(0, 9))
+def test_shuffled_batches_hold_the_drawn_events_but_those_left_out(counts: list[int], size: int, seed: int) -> None:
+    events = Events(make_jets(counts))
+    drawn = events.resample(generator(seed))
+    plain, drawn_batches = (
+        list(events.batches(size, [generator(seed)], resamples=resamples)) for resamples in ((), [drawn])
+    )
+    # What is left out is as many of each multiplicity as without: the shapes are the same.
+    assert [batch.shape for batch, _ in drawn_batches] == [batch.shape for batch, _ in plain]
+    every = Counter(collect(events.batches(10**9, resamples=[drawn])))
+    assert Counter(collect(iter(drawn_batches))) <= every
+
+
+def test_each_network_has_batches_of_its_own_resample(few: Jets) -> None:
+    events = Events(few)
+    resamples = [events.resample(generator(s)) for s in (1, 2)]
+    together = list(events.batches(50, [generator(3), generator(4)], parts=2, resamples=resamples))
+    for which, seed in enumerate((3, 4)):
+        alone = events.batches(50, [generator(seed)], parts=2, resamples=[resamples[which]])
+        for (batch, tags), (own_batch, own_tags) in zip(together, alone, strict=True):
+            assert torch.equal(batch.features[which], own_batch.features[0])
+            assert torch.equal(tags[which], own_tags[0])
+
+
 def test_transformations_keep_what_the_truth_sees(few: Jets) -> None:
     batch, _ = next(Events(few).batches(10**9))
     moved = transform(batch, OPTIONS, [generator(0)])
@@ -167,7 +235,38 @@ def test_same_seed_same_weights_other_seed_other_weights(few: Jets) -> None:
     assert not torch.equal(weights(run(few))[head], weights(run(few, seed=(1, "gnn", 1)))[head])
 
 
-@pytest.mark.parametrize("change", [{}, {"schedule": "constant"}, {"average": 1.5}])
+def test_bootstrapped_networks_repeat_and_differ_from_those_trained_on_every_event(few: Jets) -> None:
+    options = replace(OPTIONS, bootstrap=True)
+    first = run(few, options)
+    # Whatever else is drawn meanwhile.
+    torch.rand(3)
+    assert_same_weights(first, run(few, options))
+    head = "body.head.0.weight"
+    plain, other = run(few), run(few, options, (1, "gnn", 1))
+    assert plain.resamples == []
+    assert not torch.equal(weights(first)[head], weights(plain)[head])
+    # Every network has a sample of its own.
+    assert any(not torch.equal(a, b) for a, b in zip(first.resamples[0], other.resamples[0], strict=True))
+
+
+def test_a_bootstrapped_network_learns_from_the_drawn_events_only(few: Jets) -> None:
+    """The loss of an epoch in which weights hardly move is that of the drawn events, as a sample of their own has it."""
+    jets, validation = few.take(slice(0, 250)), Events(few.take(slice(250, 300)))
+    still = replace(OPTIONS, epochs=1, batch_events=250, learning_rate=1e-12, schedule="constant", bootstrap=True)
+    options = replace(still, rotate_phi=False, reflect_phi=False, reflect_eta=False)
+    training = Training(SMALL, options, Events(jets), [SEED, (1, "gnn", 1)])
+    fixed = copy.deepcopy(training.networks)
+    (losses,) = train(training, Events(jets), validation)
+    for which, drawn in enumerate(training.resamples):
+        chosen = np.concatenate([bucket.events[d.numpy()] for bucket, d in zip(jets.buckets(), drawn, strict=True)])
+        expected = evaluate(fixed, Events(jets.take(chosen)), 1.0)[which]
+        assert losses[which].train_loss == pytest.approx(expected, rel=1e-5)
+        assert losses[which].train_loss != pytest.approx(evaluate(fixed, Events(jets), 1.0)[which], rel=1e-3)
+        # The validation events are not drawn.
+        assert losses[which].validation_loss == pytest.approx(evaluate(fixed, validation, 1.0)[which], rel=1e-5)
+
+
+@pytest.mark.parametrize("change", [{}, {"schedule": "constant"}, {"average": 1.5}, {"bootstrap": True}])
 @pytest.mark.parametrize("killed_after", [1, 3])
 def test_a_killed_run_resumes_to_the_same_weights(
     few: Jets, tmp_path: Path, change: dict[str, Any], killed_after: int
@@ -221,10 +320,13 @@ def test_patience_stops_early(few: Jets) -> None:
     assert losses.index(min(losses)) == len(losses) - 4
 
 
-def test_networks_trained_together_are_those_trained_alone(few: Jets, tmp_path: Path) -> None:
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_networks_trained_together_are_those_trained_alone(few: Jets, tmp_path: Path, bootstrap: bool) -> None:
     """Float32 sums of batched products differ in the last digits, and Adam makes a little more of them."""
     # A learning rate this large makes some stop by patience before the others do.
-    options = replace(OPTIONS, epochs=6, learning_rate=0.03, schedule="constant", patience=2, average=0.5)
+    options = replace(
+        OPTIONS, epochs=6, learning_rate=0.03, schedule="constant", patience=2, average=0.5, bootstrap=bootstrap
+    )
     events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
     seeds = [(1, "gnn", i) for i in range(3)]
     together, path = Training(SMALL, options, events, seeds), tmp_path / "seeds.checkpoint.pt"
@@ -294,12 +396,13 @@ def test_a_missing_gpu_is_reported() -> None:
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_a_gpu_gives_the_same_networks(few: Jets) -> None:
+@pytest.mark.parametrize("bootstrap", [False, True])
+def test_a_gpu_gives_the_same_networks(few: Jets, bootstrap: bool) -> None:
     seeds = [(1, "gnn", i) for i in range(3)]
     losses = []
     for device in ("cpu", "cuda"):
         events, validation = (Events(few.take(part), device) for part in (slice(0, 250), slice(250, 300)))
-        training = Training(SMALL, OPTIONS, events, seeds, device)
+        training = Training(SMALL, replace(OPTIONS, bootstrap=bootstrap), events, seeds, device)
         list(train(training, events, validation))
         losses.append([record.best_loss for record in training.records])
         assert training.best_network(2).efficiency(few).shape == (few.n_jets,)
@@ -401,10 +504,11 @@ def test_ensembles_average() -> None:
 
     jets = make_jets([2, 1])
     ensemble = Ensemble([Constant(0.1), Constant(0.3), Constant(0.8)])
-    mean, std = ensemble.mean_and_std(jets)
+    mean, replicas = ensemble.with_replicas(jets)
     assert mean.tolist() == pytest.approx([0.4] * 3)
-    assert std.tolist() == pytest.approx([math.sqrt((0.09 + 0.01 + 0.16) / 2)] * 3)
+    assert replicas.tolist() == [[0.1] * 3, [0.3] * 3, [0.8] * 3]
     assert np.array_equal(ensemble.efficiency(jets), mean)
-    assert np.all(np.isnan(Ensemble([Constant(0.5)]).mean_and_std(jets)[1]))
+    assert spread(replicas).tolist() == pytest.approx([math.sqrt((0.09 + 0.01 + 0.16) / 2)] * 3)
+    assert np.isnan(spread(Ensemble([Constant(0.5)]).with_replicas(jets)[1])).all()
     with pytest.raises(DataError, match="at least one member"):
         Ensemble([])

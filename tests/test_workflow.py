@@ -20,13 +20,17 @@ import yaml
 
 from conftest import ROOT
 from truthtag.accuracy import excess_loss
+from truthtag.efficiency import read_prediction
 from truthtag.ensemble import Ensemble
 from truthtag.jets import read_jets
-from truthtag.maps import COLUMNS, read_map
+from truthtag.maps import COLUMNS, read_map, read_replica_maps
 from truthtag.tables import read_metadata
 
-FIGURES = ("fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "training")
-NETWORKS = ("gnn", "gnn_geometric", "gnn_factorised")
+FIGURES = (
+    "fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "calibration", "coverage", "training",
+)  # fmt: skip
+NETWORKS = ("mlp", "gnn", "gnn_geometric", "gnn_factorised")
+EFFICIENCIES = ("map", "delta_r", *NETWORKS)
 TIMES = ["seconds", "events_per_second"]
 
 
@@ -104,9 +108,9 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
     ]  # fmt: skip
     summary = pd.read_csv(results / "tables/summary.csv")
     assert not summary.duplicated(["sample", "efficiency", "flavour"]).any()
-    assert len(summary) == 4 * 4 * 4
+    assert len(summary) == 4 * len(EFFICIENCIES) * 4
     likelihood = pd.read_csv(results / "tables/likelihood.csv")
-    assert len(likelihood) == 4 * 4
+    assert len(likelihood) == 4 * len(EFFICIENCIES)
     assert (likelihood.groupby("sample")["difference"].min() == 0).all()
     assert set(summary["flavour"]) == {"all", "b", "c", "light"}
     assert {"jets", "regret", "residual_mean", "residual_rms", "log_loss"} <= set(summary)
@@ -121,19 +125,29 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
         jets = read_jets(results / "samples" / sample)
         by_map = pd.read_parquet(results / "predictions" / sample / "map.parquet")
         by_gnn = pd.read_parquet(results / "predictions" / sample / "gnn.parquet")
-        assert list(by_map) == ["event", "efficiency"]
-        assert list(by_gnn) == ["event", "efficiency", "efficiency_std"]
+        assert list(by_map) == list(by_gnn) == ["event", "efficiency", "efficiency_std"]
         assert np.array_equal(by_map["event"], jets.per_jet("event"))
         assert np.array_equal(by_map["efficiency"], read_map(results / "maps/map.parquet").efficiency(jets))
         ensemble = Ensemble.load(sorted((results / "networks/gnn").glob("seed_*.pt")))
-        mean, std = ensemble.mean_and_std(jets)
+        mean, members = ensemble.with_replicas(jets)
         np.testing.assert_allclose(by_gnn["efficiency"], mean, rtol=1e-6)
-        np.testing.assert_allclose(by_gnn["efficiency_std"], std, rtol=1e-3, atol=1e-7)
+        np.testing.assert_allclose(by_gnn["efficiency_std"], members.std(axis=0, ddof=1), rtol=1e-3, atol=1e-7)
+        gnn, maps = (
+            read_prediction(path, path.with_suffix(".replicas.parquet")).of(jets)
+            for path in (results / "predictions" / sample / f"{name}.parquet" for name in ("gnn", "map"))
+        )
+        # Differences are stored in half precision.
+        np.testing.assert_allclose(gnn.replicas, members, rtol=0, atol=1e-3 * np.abs(members - mean).max())
+        fitted = read_replica_maps(results / "maps/map.replicas.parquet")
+        assert len(fitted) == len(maps.replicas) == 20
+        np.testing.assert_allclose(maps.replicas[7], fitted[7].efficiency(jets), atol=1e-3)
 
 
 def test_pandas_opens_every_artefact(finished: Workplace) -> None:
     files = list((finished.folder / "results").rglob("*.parquet"))
-    assert len(files) == 6 + 1 + 6 + 16 + 16
+    histories, by_efficiency = 7, 4 * len(EFFICIENCIES)
+    # Samples, maps and their replicas, predictions and their replicas, weights, flags and what they are made from.
+    assert len(files) == 6 + 2 * 2 + histories + 2 * by_efficiency + by_efficiency + 5
     for path in files:
         assert len(pd.read_parquet(path)) > 0, path
 
@@ -169,19 +183,19 @@ def edit(copy: Workplace, module: str) -> None:
 
 def test_an_edit_runs_what_uses_it_and_nothing_else(copy: Workplace) -> None:
     edit(copy, "plots/style.py")
-    assert copy.plan() == {"draw_figure": 8}
+    assert copy.plan() == {"draw_figure": len(FIGURES)}
     edit(copy, "tagging.py")
-    steps = {"event_weights", "summary", "figure_numbers", "closure", "render_tables", "draw_figure"}
+    steps = {"event_weights", "figure_numbers", "closure", "coverage_table", "render_tables", "draw_figure"}
     assert set(copy.plan()) == steps
     edit(copy, "training.py")
-    assert copy.plan()["train_network"] == 6
+    assert copy.plan()["train_network"] == 7
     assert "generate_sample" not in copy.plan()
 
 
 def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
     config = copy.overlay("axis.yaml", maps={"map": {"outside": "error"}})
     plan = copy.plan(config=config)
-    assert plan["fit_map"] == 1
+    assert plan["fit_map"] == plan["replicate_map"] == 1
     assert "train_network" not in plan
     assert "generate_sample" not in plan
 
@@ -224,7 +238,7 @@ def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -
     assert "0001.parquet: cannot be read as Parquet" in outcome.stdout
     assert "Delete it" in outcome.stdout or "delete it and make it again" in outcome.stdout
     assert not (copy.folder / "results/tiny/maps/map.parquet").exists()
-    assert not list(copy.folder.glob("results/tiny/maps/*"))
+    assert not list(copy.folder.glob("results/tiny/maps/*map.*part*"))
     shard.unlink()
     assert copy.run("results/tiny/maps/map.parquet").returncode == 0
 
@@ -259,7 +273,7 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
 
 def test_the_paper_config_plans_the_paper(tmp_path: Path) -> None:
     plan = Workplace(tmp_path).plan(config="config/paper.yaml")
-    assert plan["train_network"] == 3 * 20
+    assert plan["train_network"] == 4 * 20
     assert plan["generate_sample"] == 10 + 1 + 10 + 10
 
 
@@ -280,7 +294,7 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
 def test_weights_are_those_of_the_predictions(finished: Workplace) -> None:
     results = finished.folder / "results/tiny"
     jets = read_jets(results / "samples/boson")
-    for efficiency in ("map", *NETWORKS):
+    for efficiency in EFFICIENCIES:
         path = results / f"weights/boson/{efficiency}.parquet"
         frame, eff = pd.read_parquet(path), pd.read_parquet(results / f"predictions/boson/{efficiency}.parquet")
         assert list(frame) == [
@@ -343,11 +357,13 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
         events_per_shard=400,
         networks={
             "gnn": {"seeds": 1, "architecture": {"width": 8, "blocks": 1, "head": [8]}, "training": {"epochs": 1}},
+            "mlp": None,
             "gnn_geometric": None,
             "gnn_factorised": None,
         },
+        maps={"delta_r": None},
         learning_curve={"points": [{"events": 200, "training": {"epochs": 2, "batch_events": 50}}, {"events": 500}]},
-        figures={"draw": ["learning_curve", "work"]},
+        figures={"efficiencies": None, "draw": ["learning_curve", "work"]},
     )
     outcome = place.run(config=config)
     assert outcome.returncode == 0, outcome.stdout
@@ -391,6 +407,78 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     assert place.plan(config=config) == {}
 
 
+def test_every_jet_knows_whether_it_is_in_the_domain(finished: Workplace) -> None:
+    results = finished.folder / "results/tiny"
+    summary = pd.read_csv(results / "tables/summary.csv")
+    inside = pd.read_csv(results / "tables/summary_in_domain.csv").set_index(["sample", "efficiency", "flavour"])
+    for sample in ("train", "validation", "test", "boson"):
+        jets, flags = read_jets(results / "samples" / sample), pd.read_parquet(results / f"domain/{sample}.parquet")
+        assert list(flags) == ["event", "in_domain", "distance"]
+        assert np.array_equal(flags["event"], jets.per_jet("event"))
+        assert np.array_equal(flags["in_domain"], flags["distance"] <= 1)
+        of_sample = summary[(summary["sample"] == sample) & (summary["flavour"] == "all")]
+        assert of_sample["in_domain"].to_numpy() == pytest.approx(flags["in_domain"].mean())
+        assert inside.loc[(sample, "gnn", "all"), "jets"] == flags["in_domain"].sum()
+        assert inside.loc[(sample, "gnn", "all"), "in_domain"] == 1
+    hard = read_jets(results / "samples/boson").pt > 600
+    assert hard.any()
+    assert not pd.read_parquet(results / "domain/boson.parquet")["in_domain"][hard].any()
+
+
+def test_a_required_closure_that_fails_stops_the_workflow(copy: Workplace) -> None:
+    """Three epochs are too few for anything: the networks do not close without a wide error; the truth does."""
+    table = pd.read_csv(copy.folder / "results/tiny/tables/closure.csv")
+    failing = table[table["verdict"] == "does not close"].iloc[0]
+    wanted = {key: str(failing[key]) for key in ("sample", "figure", "panel", "events", "efficiency")}
+    good = copy.overlay("good.yaml", closure={"required": [{"efficiency": "true"}]})
+    assert copy.run(config=good).returncode == 0
+    checked = pd.read_csv(copy.folder / "results/tiny/tables/required_closure.csv")
+    assert set(checked["efficiency"]) == {"true"}
+    bad = copy.overlay("bad.yaml", closure={"required": [{"efficiency": "true"}, wanted]})
+    outcome = copy.run(config=bad)
+    assert outcome.returncode != 0
+    assert "1 of " in outcome.stdout
+    assert "required closures fail" in outcome.stdout
+    assert f"{wanted['efficiency']}, sample {wanted['sample']}, {failing['distribution']}" in outcome.stdout
+    assert not (copy.folder / "results/tiny/tables/required_closure.csv").exists()
+    assert (copy.folder / "results/tiny/tables/closure.csv").exists()
+
+
+def test_repeated_training_samples(tmp_path: Path) -> None:
+    place = Workplace(tmp_path)
+    config = place.overlay(
+        "repeated.yaml",
+        results="results/repeated",
+        samples={"train": {"events": 1000}, "validation": {"events": 300}, "test": {"events": 500}},
+        events_per_shard=400,
+        networks={
+            "gnn": {"seeds": 2, "architecture": {"width": 8, "blocks": 1, "head": [8]}, "training": {"epochs": 1}},
+            "mlp": None,
+            "gnn_geometric": None,
+            "gnn_factorised": None,
+        },
+        repeated={"samples": 3, "events": 300},
+        figures={"efficiencies": None, "draw": ["repeated"]},
+    )
+    outcome = place.run(config=config)
+    assert outcome.returncode == 0, outcome.stdout
+    results = tmp_path / "results/repeated"
+    files = [results / f"repeated/{part}/networks/gnn/seed_{seed}.pt" for part in range(3) for seed in range(2)]
+    contents = [torch.load(path, weights_only=True) for path in files]
+    assert [content["provenance"]["train_events"] for content in contents] == [300] * 6
+    # Each sample and each seed has weights of its own, and inputs scaled to its own events.
+    first, *others = (content["state"]["standardise.mean"] for content in contents[::2])
+    assert not any(torch.equal(first, other) for other in others)
+    train = read_jets(results / "samples/train")
+    second = train.take(slice(300, 600))
+    assert contents[2]["state"]["standardise.mean"][0] == pytest.approx(second.pt.mean(), rel=1e-4)
+    assert (results / "figures/repeated.png").stat().st_size > 500
+    covariance = pd.read_csv(results / "tables/repeated_covariance.csv")
+    assert set(covariance["samples"]) == {3}
+    coverage = pd.read_csv(results / "tables/repeated_coverage.csv")
+    assert list(coverage["flavour"]) == ["b", "c", "light"]
+
+
 def test_the_studies_plan_what_they_show(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     plan = place.plan(config="config/studies/learning_curve.yaml")
@@ -428,6 +516,11 @@ def test_the_report_holds_figures_captions_and_tables(copy: Workplace) -> None:
     outcome = copy.run("--report", "results/tiny/report.html")
     assert outcome.returncode == 0, outcome.stdout
     page = (copy.folder / "results/tiny/report.html").read_text()
-    for text in ("what weighting buys", "What weighting buys (the paper", "bends away from 1", "summary and closure"):
+    for text in (
+        "what weighting buys",
+        "What weighting buys (the paper",
+        "bends away from 1",
+        "does weighting by each efficiency",
+    ):
         assert text in page, text
     assert not re.search(r"<(script|link)[^>]+(src|href)=.https?:", page), "the page needs the network"

@@ -17,6 +17,12 @@ from truthtag.neighbours import nearest_jet
 
 __all__ = ["bin_coverage", "calibration", "coverage_table", "jet_coverage"]
 
+COLUMNS = [
+    *("efficiency", "flavour", "variable", "low", "high", "count"),
+    *("within_1", "within_2", "pull_mean", "pull_rms"),
+]
+"""Columns of coverage, which are there even where no efficiency has a spread."""
+
 
 def jet_coverage(
     jets: Jets,
@@ -62,7 +68,7 @@ def jet_coverage(
                 for b, (low, high) in enumerate(pairwise(edges)):
                     part = inside & (which == b)
                     rows.append(_row(name, flavour, variable, low, high, difference[part], std[part]))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def bin_coverage(histograms: pd.DataFrame, minimum_variance: float) -> pd.DataFrame:
@@ -90,7 +96,7 @@ def bin_coverage(histograms: pd.DataFrame, minimum_variance: float) -> pd.DataFr
         full = full.set_index(keys)
         difference, std = (true.reindex(full.index) - full["yield"]).to_numpy(), full["efficiency_error"].to_numpy()
         rows.append(_row(str(name), "all", "histogram bins", np.nan, np.nan, difference, std))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COLUMNS)
 
 
 def calibration(

@@ -230,8 +230,9 @@ def coverage(inputs: Inputs) -> pd.DataFrame:
         by_jet = jet_coverage(jets, given.predicted["test"], inputs.in_domain["test"], inputs.flavours, axes)
         histograms = pd.concat([jets_closure(given), events_closure(given)])
         by_bin = bin_coverage(histograms[histograms["events"] == "all"], inputs.options["minimum_variance"])
-        parts.append(pd.concat([by_jet, by_bin]).assign(spread=spread))
-    return pd.concat(parts, ignore_index=True)
+        parts += [by_jet.assign(spread=spread), by_bin.assign(spread=spread)]
+    # Empty tables would turn the numbers of the others into objects.
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
 
 
 NUMBERS: dict[str, Callable[[Inputs], pd.DataFrame]] = {

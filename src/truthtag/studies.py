@@ -237,7 +237,7 @@ def repeated_coverage(coverage: pd.DataFrame) -> pd.DataFrame:
 
 def _by_sample(rows: pd.DataFrame, *columns: str) -> tuple[FloatArray, ...]:
     """Return the low edges of bins, and columns as arrays of shape (n_samples, n_bins)."""
-    tables = [rows.pivot_table(index="sample", columns="low", values=column) for column in columns]
+    tables = [rows.pivot(index="sample", columns="low", values=column) for column in columns]
     return tables[0].columns.to_numpy(), *(table.to_numpy() for table in tables)
 
 

@@ -168,8 +168,7 @@ class Events:
             rngs: A generator for each of the networks that are trained together; each shuffles the events anew. Without
                 any the events keep their order, and none is left out.
             parts: Number of parts of a batch.
-            resamples: For each network, the events to go through as :meth:`resample` draws them; by default each one.
-            resamples: What to go through in place of each event once, for each network, as :meth:`resample` draws it.
+            resamples: For each network, the events to go through as :meth:`resample` draws them; by default each once.
 
         Yields:
             A part of a batch, features of shape (n_networks, n_jets, 4), and the tags of its jets, (n_networks, n_jets).

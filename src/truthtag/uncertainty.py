@@ -151,8 +151,8 @@ class Scale:
     Attributes:
         scale: The factor.
         error: Its statistical error.
-        regions: Number of regions in which tagged and predicted jets were compared.
-        chi2: Sum over regions of (tagged - predicted) squared over the variance with the spread as it is.
+        regions: Number of regions in which tagged and predicted jets were compared: those where either has a variance.
+        chi2: Of tagged minus predicted jets in the regions, with the covariance of the spread as it is.
         chi2_scaled: The same with the spread stretched.
     """
 
@@ -196,10 +196,12 @@ def spread_scale(
 ) -> Scale:
     r"""Measure by tags alone how much larger or smaller the error of an efficiency is than the spread of its replicas.
 
-    In region r, tagged minus predicted jets has two sources of variance: the tags, and the efficiency,
+    In region r, tagged minus predicted jets has two sources of variance: the tags, which are independent, and the
+    efficiency, whose error regions share,
 
-    .. math:: d_r = \sum_{i \in r} (t_i - \epsilon_i), \quad \langle d_r^2 \rangle = S_r + s^2 V_r, \quad
-        S_r = \sum_{i \in r} \epsilon_i (1 - \epsilon_i), \quad V_r = \mathrm{Var}_k \sum_{i \in r} \epsilon^k_i
+    .. math:: d_r = \sum_{i \in r} (t_i - \epsilon_i), \quad \langle d_r d_q \rangle = \delta_{rq} S_r + s^2 C_{rq}, \quad
+        S_r = \sum_{i \in r} \epsilon_i (1 - \epsilon_i), \quad
+        C_{rq} = \mathrm{Cov}_k \Big(\sum_{i \in r} \epsilon^k_i, \sum_{i \in q} \epsilon^k_i\Big)
 
     s maximises the Gaussian likelihood of all :math:`d_r` times a prior, :math:`\ln s` Gaussian about 0. The prior
     matters: the tags of a sample smaller than the training sample tell little about errors that the training sample made.
@@ -221,23 +223,48 @@ def spread_scale(
     def summed(weights: FloatArray) -> FloatArray:
         return np.asarray(np.bincount(region, weights.astype(np.float64), count), dtype=np.float64)
 
-    difference = summed(is_tagged - values)
-    tags = summed(values * (1 - values))
-    spread = np.var([summed(replica) for replica in replicas], axis=0, ddof=1)
+    difference, tags = summed(is_tagged - values), summed(values * (1 - values))
+    # Where no tag can scatter, efficiencies of 0 say, no scale explains one.
+    some = tags > np.finfo(float).tiny
+    root = np.sqrt(tags[some])
+    shared = _shrunk(np.stack([summed(replica)[some] / root for replica in replicas]))
+    # Along the eigenvectors of C in units of the scatter of tags, all is independent.
+    spread, directions = np.linalg.eigh(shared)
+    spread, pulls = np.clip(spread, 0, None), (directions.T @ (difference[some] / root)) ** 2
 
     def total(log_scale: float) -> FloatArray:
-        return np.asarray(np.maximum(tags + np.exp(2 * log_scale) * spread, np.finfo(float).tiny))
+        return np.asarray(1 + np.exp(2 * log_scale) * spread)
 
     def cost(log_scale: float) -> float:
         variance = total(log_scale)
-        return float(0.5 * np.sum(np.log(variance) + difference**2 / variance) + 0.5 * (log_scale / prior) ** 2)
+        return float(0.5 * np.sum(np.log(variance) + pulls / variance) + 0.5 * (log_scale / prior) ** 2)
 
     best = float(minimize_scalar(cost, bounds=(-WIDEST, WIDEST), method="bounded").x)
     scale = float(np.exp(best))
     # Fisher's information on ln s, and that of the prior.
-    information = float(np.sum(2 * (scale**2 * spread / total(best)) ** 2)) + prior**-2
-    chi2, chi2_scaled = (float(np.sum(difference**2 / total(x))) for x in (0.0, best))
-    return Scale(scale, scale / float(np.sqrt(information)), count, chi2, chi2_scaled)
+    information = float(np.sum(2 * (1 - 1 / total(best)) ** 2)) + prior**-2
+    chi2, chi2_scaled = (float(np.sum(pulls / total(x))) for x in (0.0, best))
+    return Scale(scale, scale / float(np.sqrt(information)), len(root), chi2, chi2_scaled)
+
+
+def _shrunk(replicas: FloatArray) -> FloatArray:
+    r"""Return the covariance over few replicas, its correlations shrunk by as much as they are noise.
+
+    .. math:: C_{ij} \to (1 - \lambda) C_{ij}, \quad
+        \lambda = \sum_{i \ne j} \mathrm{Var}(C_{ij}) \Big/ \sum_{i \ne j} C_{ij}^2 \le 1
+
+    K replicas span K - 1 directions; where there are more, the covariance as it is leaves directions without any error.
+
+    Source: Schäfer and Strimmer, doi 10.2202/1544-6115.1175.
+    """
+    plain, count = covariance(replicas), len(replicas)
+    difference = replicas - replicas.mean(axis=0)
+    products = difference[:, :, None] * difference[:, None, :]
+    noise = count / (count - 1) ** 3 * ((products - products.mean(axis=0)) ** 2).sum(axis=0)
+    apart = ~np.eye(len(plain), dtype=bool)
+    squares = float((plain[apart] ** 2).sum())
+    share = min(1.0, float(noise[apart].sum()) / squares) if squares > 0 else 1.0
+    return np.where(apart, (1 - share) * plain, plain)
 
 
 def measure_scales(

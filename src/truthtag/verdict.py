@@ -168,7 +168,7 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
             msg = f"closure.required: no histogram has {dict(entry)}; see the columns of tables/closure.csv"
             raise DataError(msg)
         chosen.append(rows)
-    table = pd.concat(chosen).drop_duplicates()
+    table = pd.concat([closure.iloc[:0], *chosen]).drop_duplicates()
     failed = table[~table["verdict"].isin([CLOSES, WITHIN])]
     if not failed.empty:
         lines = "\n".join(

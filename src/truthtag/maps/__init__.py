@@ -86,12 +86,12 @@ KINDS: dict[str, type[Map]] = {
 
 
 def fit_map(jets: Jets, options: Mapping[str, Any]) -> Map:
-    """Fit the kind of map that an entry of the config's ``maps`` describes.
+    """Fit the kind of map that an entry of the config's ``maps`` describes; its ``replicas`` are :func:`fit_replicas`'s.
 
     Raises:
         ConfigError: The kind is unknown.
     """
-    rest = {key: value for key, value in options.items() if key != "kind"}
+    rest = {key: value for key, value in options.items() if key not in ("kind", "replicas")}
     return choose(KINDS, options["kind"], "maps: kind").fit(jets, **rest)
 
 
@@ -107,8 +107,17 @@ def fit_replicas(jets: Jets, options: Mapping[str, Any], count: int, seed: Seed)
     replicas = []
     for number in range(count):
         rng = np.random.default_rng(seed_words((*seed, number)))
-        replicas.append(fit_map(jets.take(rng.integers(0, jets.n_events, jets.n_events)), options))
+        replicas.append(fit_map(_drawn(jets, rng), options))
     return replicas
+
+
+def _drawn(jets: Jets, rng: np.random.Generator) -> Jets:
+    """Draw as many events, with replacement; again where a rare flavour is lost, which a map must know."""
+    flavours = set(np.unique(jets.flavour))
+    while True:
+        drawn = jets.take(rng.integers(0, jets.n_events, jets.n_events))
+        if flavours == set(np.unique(drawn.flavour)):
+            return drawn
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,9 +156,12 @@ def read_map(path: str | Path) -> Map:
     """Read a map that :func:`write_map` wrote.
 
     Raises:
-        DataError: The file is missing, truncated or foreign, or lacks a column.
+        DataError: The file is missing, truncated or foreign, lacks a column, or holds replicas.
     """
     frame, kind, policy = _read(path)
+    if "replica" in frame:
+        msg = f"{path}: holds the replicas of a map, not the map itself; give that one's file, or use read_replica_maps"
+        raise DataError(msg)
     return kind.from_frame(frame, **policy)
 
 

@@ -77,8 +77,8 @@ def draw_repeated(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
         grid = figure.subplots(len(by_network), len(labels), squeeze=False)
         for panels, (network, of_network) in zip(grid, by_network.items(), strict=True):
             for axes, (panel, label) in zip(panels, labels.items(), strict=True):
-                rows = of_network[(of_network["panel"] == panel) & (of_network["yield"] > 0)]
-                percent, edges = 100 / rows["yield"].to_numpy(), bin_edges(rows)
+                rows = of_network[of_network["panel"] == panel]
+                percent, edges = 100 / rows["yield"].where(rows["yield"] > 0).to_numpy(), bin_edges(rows)
                 claimed, spread = (percent * rows[name].to_numpy() for name in ("replicas", "replicas_std"))
                 axes.stairs(claimed + spread, edges, baseline=claimed - spread, fill=True, color="#0072B2", alpha=0.25)
                 axes.stairs(
@@ -87,7 +87,8 @@ def draw_repeated(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
                 seen, error = (percent * rows[name].to_numpy() for name in ("repeated", "repeated_error"))
                 centres = (edges[1:] + edges[:-1]) / 2
                 axes.errorbar(centres, seen, error, fmt="o", color="black", markersize=4, label="repeated samples")
-                axes.set(xlabel=label, ylim=(0, 1.6 * float(np.nanmax(claimed + spread))), xlim=(edges[0], edges[-1]))
+                highest = float(np.nan_to_num(np.append(claimed + spread, seen + error)).max()) or 1.0
+                axes.set(xlabel=label, ylim=(0, 1.6 * highest), xlim=(edges[0], edges[-1]))
                 axes.legend(loc="upper right", title=network, title_fontsize=12)
                 stamp(axes)
             panels[0].set_ylabel("error of the yield [%]")

@@ -27,6 +27,8 @@ def draw_calibration(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
     """Draw the tagged fraction of jets against the efficiency predicted for them, and their ratio, a column per flavour."""
     with style():
         figure = new_figure(17, 8)
+        # Logarithmic axes have no place for efficiencies of 0; the table has them.
+        frame = frame[frame["predicted"] > 0]
         present = [flavour for flavour in flavours if flavour in set(frame["flavour"])]
         grid = figure.subplots(2, len(present), sharex="col", squeeze=False, height_ratios=[1.6, 1])
         looks = look_of(list(frame["efficiency"].unique()))
@@ -57,7 +59,8 @@ def draw_coverage(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:
     with style():
         figure = new_figure(17, 11)
         of_jets = frame[frame["variable"].isin(VARIABLES)]
-        present = [flavour for flavour in flavours if flavour in set(of_jets["flavour"])]
+        # Where nothing has a spread, the panels are empty.
+        present = [flavour for flavour in flavours if flavour in set(of_jets["flavour"])] or list(flavours)
         grid = figure.subplots(len(VARIABLES), len(present), sharey=True, squeeze=False)
         looks = look_of(list(of_jets["efficiency"].unique()))
         for panels, (variable, label) in zip(grid, VARIABLES.items(), strict=True):

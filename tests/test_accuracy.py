@@ -1,0 +1,98 @@
+"""How far efficiencies are from the truth: by hand, and where the truth must win."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conftest import make_jets
+from truthtag.accuracy import compare_likelihoods, excess_loss, relative_residual, summarise, tag_loss
+from truthtag.errors import DataError
+from truthtag.jets import Jets
+
+FLAVOURS = {"b": 5, "c": 4, "light": 0}
+
+
+@given(st.floats(0, 1), st.floats(0, 1))
+def test_excess_loss_is_never_negative_and_is_finite(true: float, predicted: float) -> None:
+    excess = float(excess_loss(np.array([true]), np.array([predicted]))[0])
+    assert np.isfinite(excess)
+    # Clipping to [1e-6, 1 - 1e-6] can hide what is nearer than that to 0 or 1.
+    assert excess >= -1.1e-6
+
+
+def test_excess_loss_is_the_expected_difference_of_log_losses() -> None:
+    true, predicted = np.array([0.3]), np.array([0.6])
+
+    def expected(q: np.ndarray) -> float:
+        tagged, not_tagged = (tag_loss(np.array([t]), q)[0] for t in (True, False))
+        return float(0.3 * tagged + 0.7 * not_tagged)
+
+    assert excess_loss(true, predicted)[0] == pytest.approx(expected(predicted) - expected(true))
+
+
+@pytest.fixture
+def three() -> Jets:
+    """Three jets: two b and a light one."""
+    return make_jets(
+        [2, 1],
+        flavour=np.array([5, 5, 0]),
+        efficiency_true=np.array([0.5, 0.8, 0.02]),
+        is_tagged=np.array([True, False, False]),
+    )
+
+
+def test_summary_by_hand(three: Jets) -> None:
+    predicted = np.array([0.25, 1.0, 0.02])
+    table = summarise(three, {"q": predicted}, FLAVOURS, np.ones(3, dtype=bool)).set_index("flavour")
+    assert table["jets"].to_dict() == {"all": 3, "b": 2, "c": 0, "light": 1}
+    assert table.loc["b", "residual_mean"] == pytest.approx((0.5 - 0.25) / 2)
+    assert table.loc["b", "residual_rms"] == pytest.approx((0.5 + 0.25) / 2)
+    assert table.loc["light", "regret"] == pytest.approx(0, abs=1e-15)
+    assert table.loc["b", "log_loss"] == pytest.approx((-np.log(0.25) - np.log(1e-6)) / 2)
+    assert np.isnan(table.loc["c", "regret"])
+    with pytest.raises(DataError, match="needs the columns 'efficiency_true' and 'is_tagged'"):
+        summarise(make_jets([2], efficiency_true=None), {}, FLAVOURS, np.ones(2, dtype=bool))
+
+
+def test_summary_counts_only_chosen_jets_and_the_share_of_them_in_the_domain(three: Jets) -> None:
+    predicted, chosen = np.array([0.25, 1.0, 0.02]), np.array([True, False, True])
+    without = summarise(three, {"q": predicted}, FLAVOURS, chosen)
+    assert "in_domain" not in without
+    assert without.set_index("flavour")["jets"].to_dict() == {"all": 2, "b": 1, "c": 0, "light": 1}
+    # The jet that does not count is inside, and must not count here either.
+    inside = np.array([False, True, True])
+    table = summarise(three, {"q": predicted, "r": predicted}, FLAVOURS, chosen, inside)
+    assert list(table) == [*without, "in_domain"]
+    for _, rows in table.groupby("efficiency"):
+        share = rows.set_index("flavour")["in_domain"]
+        assert share[["all", "b", "light"]].tolist() == [0.5, 0, 1]
+        assert np.isnan(share["c"])
+    one = table[table["efficiency"] == "r"].drop(columns=["in_domain"]).reset_index(drop=True)
+    assert one.drop(columns="efficiency").equals(without.drop(columns="efficiency"))
+
+
+def test_summary_of_no_jets_is_defined(three: Jets) -> None:
+    nothing = np.zeros(3, dtype=bool)
+    table = summarise(three, {"q": np.full(3, 0.5)}, FLAVOURS, nothing, nothing)
+    assert (table["jets"] == 0).all()
+    assert table[["regret", "residual_mean", "residual_rms", "log_loss", "in_domain"]].isna().all(axis=None)
+
+
+def test_likelihoods_prefer_the_truth(sample: Jets) -> None:
+    true = sample.efficiency_true
+    table = compare_likelihoods(sample.is_tagged, {"true": true, "less": true * 0.8, "same": true.copy()})
+    table = table.set_index("efficiency")
+    assert table.loc["true", "difference"] == table.loc["same", "significance"] == 0
+    assert table.loc["less", "significance"] > 5
+    expected = excess_loss(true, true * 0.8).mean()
+    assert table.loc["less", "difference"] == pytest.approx(expected, abs=4 * table.loc["less", "error"])
+
+
+def test_the_truth_has_no_regret(sample: Jets) -> None:
+    table = summarise(sample, {"true": sample.efficiency_true}, FLAVOURS, np.ones(sample.n_jets, dtype=bool))
+    assert table["regret"].abs().max() < 1e-15
+    assert table["residual_rms"].max() == 0
+    assert relative_residual(np.array([0.5]), np.array([0.25]))[0] == 0.5
