@@ -58,9 +58,10 @@ def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tupl
     default = f"`{inner['default']}`" if "default" in inner else ""
     if inner.get("description") or leaf:
         yield path, kind, default, inner.get("description", "") + limits(inner)
-    if "$ref" in inner.get("items", {}):
-        # One level: what lies deeper has the keys of another section.
-        for name, option in resolve(inner["items"], root)["properties"].items():
+    # One level: what lies deeper has the keys of another section.
+    items = resolve(inner["items"], root) if "items" in inner and "array" in inner["type"] and not leaf else {}
+    if "properties" in items:
+        for name, option in items["properties"].items():
             yield f"{path}.<n>.{name}", option["type"], "", option["description"] + limits(option)
     if not leaf:
         yield from keys(inner, root, f"{path}.")

@@ -173,12 +173,17 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
     (
         "spread measured on no sample",
         lambda c: c["uncertainty"].update(sample="valdation"),
-        r"uncertainty\.sample: 'valdation' is not allowed; it must be one of validation, test, boson$",
+        r"uncertainty\.sample: 'valdation' is not allowed; it must be one of validation$",
     ),
     (
         "spread measured where it was learned",
         lambda c: c["uncertainty"].update(sample="train"),
-        r"uncertainty\.sample: 'train' is not allowed; it must be one of validation, test, boson$",
+        r"uncertainty\.sample: 'train' is not allowed; it must be one of validation$",
+    ),
+    (
+        "spread measured where closure is tested",
+        lambda c: c["uncertainty"].update(sample="boson"),
+        r"uncertainty\.sample: 'boson' is not allowed; it must be one of validation$",
     ),
     (
         "spread measured on too many samples",
@@ -363,7 +368,8 @@ def test_what_judges_efficiencies_has_defaults(default_config: Config, schema: C
 
 def test_the_ends_of_what_is_allowed_are_allowed(default_config: Config, schema: Config) -> None:
     config = copy.deepcopy(default_config)
-    config["uncertainty"]["sample"] = "boson"
+    config["samples"]["further"] = {"generator": "multijet", "events": 1000}
+    config["uncertainty"]["sample"] = "further"
     config["domain"].update(neighbours=7, reference=7)
     config["figures"].update(efficiencies=["mlp", "map"], draw=["repeated", "coverage", "calibration"])
     required = [{"efficiency": "true"}, {"sample": "test", "figure": "fig7", "panel": "b-b", "events": "in_domain"}]
@@ -388,7 +394,7 @@ def test_faults_of_what_judges_efficiencies_are_told_together(default_config: Co
         f"  closure.required.0.efficiency: 'y' is unknown. Allowed: {known}",
         "  closure.required.0.sample: 'x' is unknown. Allowed: train, validation, test, boson",
         "  domain.reference: 3 is less than domain.neighbours, 10; raise it",
-        "  uncertainty.sample: 'train' is not allowed; it must be one of validation, test, boson",
+        "  uncertainty.sample: 'train' is not allowed; it must be one of validation",
     ]
 
 

@@ -31,6 +31,8 @@ Value = TypeVar("Value")
 RESERVED = ("true", "direct", "generated", "all")
 PAPER_FIGURES = ("fig1", "fig2", "fig3", "fig6", "fig7", "fig8")
 """Figures of the paper that every run draws."""
+JUDGED = ("test", "boson")
+"""Samples that closure is tested on, so that nothing may be learned from their tags."""
 TRUST_FIGURES = ("calibration", "coverage")
 """Figures that tell whether efficiencies and their errors are right, which every run draws, too."""
 STUDY_FIGURES = ("learning_curve", "work", "repeated")
@@ -226,8 +228,8 @@ def _trust_faults(config: Mapping[str, Any]) -> Iterator[str]:
     """What judges efficiencies must exist, and must not have been used to make them."""
     samples, known = config["samples"], [*config["maps"], *config["networks"]]
     sample = config["uncertainty"]["sample"]
-    if sample not in samples or sample == "train":
-        allowed = [name for name in samples if name != "train"]
+    allowed = [name for name in samples if name not in ("train", *JUDGED)]
+    if sample not in allowed:
         yield f"uncertainty.sample: {sample!r} is not allowed; it must be one of {', '.join(allowed)}"
     if config["domain"]["reference"] < config["domain"]["neighbours"]:
         yield (

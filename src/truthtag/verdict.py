@@ -107,7 +107,7 @@ def gains(direct: pd.DataFrame, weighted: pd.DataFrame, uncertainty: FloatArray 
     )
     variances = {
         "": weighted_squares,
-        "_total": np.nan if uncertainty is None else weighted_squares + uncertainty.sum(),
+        "_total": np.nan if uncertainty is None else max(weighted_squares + uncertainty.sum(), 0.0),
     }
     relative = divide(np.sqrt(squares), abs(passing))
     return {
@@ -178,7 +178,8 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
         )
         msg = (
             f"{len(failed)} of {len(table)} required closures fail:\n{lines}\n"
-            "Do not use these weights there; improve the efficiency, or take the entry out of closure.required."
+            "Do not use these weights there; improve the efficiency (or give the sample more events, where there are too few), "
+            "or take the entry out of closure.required."
         )
         raise DataError(msg)
     return table
