@@ -322,7 +322,8 @@ def test_what_must_close_and_does_not_is_named(table: pd.DataFrame) -> None:
         "1 of 5 required closures fail:\n"
         f"  low, sample test, Delta R, leading jet tagged, events all: does not close, "
         f"chi2 {row['chi2']:.1f} for {row['ndf']} bins\n"
-        "Do not use these weights there; improve the efficiency, or take the entry out of closure.required."
+        "Do not use these weights there; improve the efficiency (or give the sample more events, where there are too few), "
+        "or take the entry out of closure.required."
     )
 
 
