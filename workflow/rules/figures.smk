@@ -30,6 +30,12 @@ HISTORIES = {
 }
 
 
+def memory(wildcards):
+    """A kilobyte for each event and efficiency, most of it replicas, beside what every job takes."""
+    events = sum(config["samples"][sample]["events"] for sample in FIGURE_SAMPLES[wildcards.figure])
+    return 4000 + events * len(EFFICIENCIES) // 1000
+
+
 wildcard_constraints:
     figure="|".join({*standard_figures(config), *FIGURES}),
 
@@ -54,8 +60,8 @@ rule figure_numbers:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=30,
+        mem_mb=memory,
+        runtime=60,
     params:
         samples=lambda wildcards: {sample: shards(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
         predictions=lambda wildcards: {sample: with_replicas(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
