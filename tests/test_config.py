@@ -355,7 +355,7 @@ def test_what_judges_efficiencies_has_defaults(default_config: Config, schema: C
     del config["networks"]["gnn"]["training"]["bootstrap"]
     filled = check_config(config, schema)
     assert filled["domain"] == {"flagged": 0.005, "neighbours": 10, "reference": 20_000}
-    assert filled["uncertainty"] == {"sample": "validation", "regions": 32, "prior": 0.3}
+    assert filled["uncertainty"] == {"sample": "validation", "regions": 32, "prior": 0.3, "largest": 2.0}
     assert filled["closure"]["minimum_variance"] == 10
     assert filled["closure"]["p_value"] == 0.01
     assert filled["closure"]["required"] == []

@@ -378,6 +378,18 @@ def test_a_scale_is_as_sure_as_it_says_where_one_error_is_common_to_all_regions(
     assert np.std(pulls) < 1 + 4 / math.sqrt(2 * len(pulls))
 
 
+def test_a_scale_is_not_larger_than_allowed() -> None:
+    """An efficiency of one half where every jet is tagged is wrong, not uncertain."""
+    region = np.repeat(np.arange(20), 100)
+    values, replicas = np.full(2000, 0.5), np.array([[0.49], [0.51]]) * np.ones((2, 2000))
+    free, bound = (
+        spread_scale(np.ones(2000, dtype=bool), values, replicas, region, 0.3, most) for most in (np.inf, 2.0)
+    )
+    assert free.scale > 2
+    assert bound.scale == pytest.approx(2, rel=1e-3)
+    assert bound.chi2_scaled > free.chi2_scaled > free.regions
+
+
 def one_region(tags: list[bool]) -> tuple[BoolArray, FloatArray, FloatArray, IntArray]:
     """Four jets with an efficiency of one half in one region, S = 1; by two replicas 1 and 3 tags, V = 2."""
     replicas = np.repeat([[0.25], [0.75]], 4, axis=1)

@@ -17,8 +17,8 @@ from truthtag.neighbours import nearest_jet
 
 __all__ = ["Histogram", "Scale", "Variation", "correct", "covariance", "measure_scales", "regions", "spread_scale"]
 
-WIDEST = 3.0
-"""Scales are sought between exp(-3) and exp(3)."""
+SMALLEST = float(np.exp(-3))
+"""Scales are sought from here on."""
 
 
 def covariance(replicas: FloatArray) -> FloatArray:
@@ -192,7 +192,12 @@ def regions(jets: Jets, chosen: BoolArray, count: int) -> IntArray:
 
 
 def spread_scale(
-    is_tagged: BoolArray, values: FloatArray, replicas: FloatArray, region: IntArray, prior: float
+    is_tagged: BoolArray,
+    values: FloatArray,
+    replicas: FloatArray,
+    region: IntArray,
+    prior: float,
+    largest: float = np.inf,
 ) -> Scale:
     r"""Measure by tags alone how much larger or smaller the error of an efficiency is than the spread of its replicas.
 
@@ -212,6 +217,8 @@ def spread_scale(
         replicas: The same by each replica, shape (n_replicas, n_jets).
         region: The region of each jet, numbered from 0, shape (n_jets,).
         prior: Standard deviation of ln s before the tags have spoken.
+        largest: Largest scale. Where tags ask for more, the efficiency is wrong in a way that no replica knows of: closure
+            should say so, and not a stretched error hide it.
 
     Returns:
         The scale; 1 with an infinite error where there is one replica only, and so no spread to stretch.
@@ -239,7 +246,9 @@ def spread_scale(
         variance = total(log_scale)
         return float(0.5 * np.sum(np.log(variance) + pulls / variance) + 0.5 * (log_scale / prior) ** 2)
 
-    best = float(minimize_scalar(cost, bounds=(-WIDEST, WIDEST), method="bounded").x)
+    best = float(
+        minimize_scalar(cost, bounds=(np.log(SMALLEST), np.log(min(largest, 1 / SMALLEST))), method="bounded").x
+    )
     scale = float(np.exp(best))
     # Fisher's information on ln s, and that of the prior.
     information = float(np.sum(2 * (1 - 1 / total(best)) ** 2)) + prior**-2
@@ -268,7 +277,12 @@ def _shrunk(replicas: FloatArray) -> FloatArray:
 
 
 def measure_scales(
-    jets: Jets, prediction: Prediction, flavours: Mapping[str, int], count: int, prior: float
+    jets: Jets,
+    prediction: Prediction,
+    flavours: Mapping[str, int],
+    count: int,
+    prior: float,
+    largest: float = np.inf,
 ) -> pd.DataFrame:
     """Measure the scale of every flavour.
 
@@ -278,6 +292,7 @@ def measure_scales(
         flavours: Numbers of the hadron flavours, by name.
         count: Regions per flavour.
         prior: As in :func:`spread_scale`.
+        largest: As in :func:`spread_scale`.
 
     Returns:
         A row per flavour: ``flavour, number, jets, scale, error, regions, chi2, chi2_scaled``.
@@ -293,7 +308,7 @@ def measure_scales(
         chosen = jets.flavour == number
         region = regions(jets, chosen, count)
         of_flavour = jets.is_tagged[chosen], prediction.values[chosen], prediction.replicas[:, chosen]
-        scale = spread_scale(*of_flavour, region, prior)
+        scale = spread_scale(*of_flavour, region, prior, largest)
         rows.append({"flavour": name, "number": number, "jets": int(chosen.sum()), **asdict(scale)})
     return pd.DataFrame(rows)
 

@@ -14,9 +14,8 @@ if __name__ == "__main__":
         jets = read_jets(snakemake.input.sample)
         for name, files in params.predictions.items():
             prediction = read_prediction(*files).of(jets)
-            table = measure_scales(
-                jets, prediction, params.flavours, params.options["regions"], params.options["prior"]
-            )
+            regions, prior, largest = (params.options[name] for name in ("regions", "prior", "largest"))
+            table = measure_scales(jets, prediction, params.flavours, regions, prior, largest)
             table.insert(0, "efficiency", name)
             tables.append(table)
             for row in table.itertuples():

@@ -127,7 +127,7 @@ def with_ratio(
     top.set_ylim(0, room * float(max(f["yield"].max() for f in [direct, *by_name.values()])))
     top.text(0.05, 0.95, text, transform=top.transAxes, va="top", fontsize=13)
     if legend:
-        top.legend(loc="upper right")
+        top.legend(loc="upper right", borderaxespad=1.0)
     bottom.axhline(1, color="0.3", linewidth=1)
     bottom.set(ylim=limits, ylabel="ratio to true", xlabel=label)
     stamp(top)
