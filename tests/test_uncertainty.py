@@ -22,7 +22,7 @@ from truthtag.errors import DataError
 from truthtag.jets import Jets
 from truthtag.tables import read_frame
 from truthtag.tagging import tag_counts
-from truthtag.uncertainty import Histogram, correct, covariance, measure_scales, regions, spread_scale
+from truthtag.uncertainty import Histogram, correct, covariance, few_replicas, measure_scales, regions, spread_scale
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 WIDE, STRONG = 10.0, 1e-4
@@ -457,8 +457,23 @@ def about(jets: Jets, width: float, count: int = 20) -> Prediction:
 def test_the_scale_of_every_flavour(sample: Jets) -> None:
     prediction = about(sample, 0.02)
     table = measure_scales(sample, prediction, {**FLAVOURS, "tau": 15}, 16, 0.3)
-    columns = ["flavour", "number", "jets", "scale", "error", "regions", "chi2", "chi2_scaled"]
+    columns = [
+        "flavour",
+        "number",
+        "jets",
+        "scale",
+        "error",
+        "few_replicas",
+        "from_tags",
+        "regions",
+        "chi2",
+        "chi2_scaled",
+    ]
     assert list(table) == columns
+    assert table["few_replicas"].tolist() == [few_replicas(20)] * 4
+    assert table["scale"].tolist() == pytest.approx((table["few_replicas"] * table["from_tags"]).tolist())
+    mean = prediction.replicas.mean(axis=0)
+    stretched = mean + few_replicas(20) * (prediction.replicas - mean)
     assert table["flavour"].tolist() == [*FLAVOURS, "tau"]
     assert table["number"].tolist() == [5, 4, 0, 15]
     assert table["jets"].sum() == sample.n_jets
@@ -468,13 +483,14 @@ def test_the_scale_of_every_flavour(sample: Jets) -> None:
         expected = spread_scale(
             sample.is_tagged[inside],
             prediction.values[inside],
-            prediction.replicas[:, inside],
+            stretched[:, inside],
             regions(sample, inside, 16),
             0.3,
         )
-        assert [row.scale, row.error, row.regions] == [expected.scale, expected.error, expected.regions]
+        assert [row.from_tags, row.regions] == pytest.approx([expected.scale, expected.regions])
+        assert row.error == pytest.approx(few_replicas(20) * expected.error)
     # A flavour that the sample lacks.
-    assert table["scale"].tolist()[-1] == 1
+    assert table["from_tags"].tolist()[-1] == 1
     assert table["error"].tolist()[-1] == math.inf
 
 
@@ -483,7 +499,16 @@ def test_the_truth_has_no_error_and_its_tags_scatter_as_they_should(sample: Jets
     large = measure_scales(sample, about(sample, 0.2), {"b": 5, "c": 4}, 32, WIDE)
     assert (large["scale"] < 0.2).all()
     next_to_none = measure_scales(sample, about(sample, 1e-6), FLAVOURS, 32, 0.3)
-    assert next_to_none["scale"].to_numpy() == pytest.approx(1, abs=1e-3)
+    assert next_to_none["from_tags"].to_numpy() == pytest.approx(1, abs=1e-3)
+
+
+@pytest.mark.parametrize("count", [2, 3, 6, 20])
+def test_few_replicas_cover_what_they_promise(count: int) -> None:
+    draws = np.random.default_rng(count).normal(size=(20_000, count + 1))
+    replicas, true = draws[:, 1:], draws[:, 0]
+    within = np.abs(true - replicas.mean(axis=1)) < few_replicas(count) * replicas.std(axis=1, ddof=1)
+    assert within.mean() == pytest.approx(0.6827, abs=4 * math.sqrt(0.68 * 0.32 / len(draws)))
+    assert few_replicas(1) == 1
     assert next_to_none["error"].to_numpy() == pytest.approx(0.3, rel=1e-3)
     for value in next_to_none["chi2"]:
         assert chi2.ppf(1e-3, 32) < value < chi2.isf(1e-3, 32)

@@ -8,6 +8,8 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.stats import norm as normal
+from scipy.stats import t as student
 
 from truthtag.arrays import BoolArray, FloatArray, IntArray
 from truthtag.efficiency import Prediction
@@ -15,7 +17,17 @@ from truthtag.errors import DataError
 from truthtag.jets import Jets
 from truthtag.neighbours import nearest_jet
 
-__all__ = ["Histogram", "Scale", "Variation", "correct", "covariance", "measure_scales", "regions", "spread_scale"]
+__all__ = [
+    "Histogram",
+    "Scale",
+    "Variation",
+    "correct",
+    "covariance",
+    "few_replicas",
+    "measure_scales",
+    "regions",
+    "spread_scale",
+]
 
 SMALLEST = float(np.exp(-3))
 """Scales are sought from here on."""
@@ -276,6 +288,25 @@ def _shrunk(replicas: FloatArray) -> FloatArray:
     return np.where(apart, (1 - share) * plain, plain)
 
 
+def few_replicas(count: int) -> float:
+    r"""Return what the spread of few replicas must be stretched by to be a standard deviation.
+
+    .. math:: f_K = \sqrt{1 + 1/K}\; t_{K-1}(\Phi(1))
+
+    K replicas know their own spread badly, and their mean is uncertain: a further number of the same origin lies within
+    :math:`f_K` times their standard deviation of their mean with the probability of one Gaussian standard deviation,
+    68.3%, by Student's distribution. It is 1.05 for 20 replicas, 2.25 for two.
+
+    Args:
+        count: Number of replicas; 1, for no stretch at all, where there is only one.
+
+    Example:
+        >>> round(few_replicas(20), 3)
+        1.052
+    """
+    return float(np.sqrt(1 + 1 / count) * student.ppf(normal.cdf(1), count - 1)) if count > 1 else 1.0
+
+
 def measure_scales(
     jets: Jets,
     prediction: Prediction,
@@ -295,7 +326,9 @@ def measure_scales(
         largest: As in :func:`spread_scale`.
 
     Returns:
-        A row per flavour: ``flavour, number, jets, scale, error, regions, chi2, chi2_scaled``.
+        A row per flavour: ``flavour, number, jets``; ``scale`` and its ``error``, the product of ``few_replicas``
+        (:func:`few_replicas`) and ``from_tags`` (:func:`spread_scale` of a spread that is stretched by the first);
+        ``regions, chi2, chi2_scaled``.
 
     Raises:
         DataError: The sample has no tags, or the prediction no replicas.
@@ -303,13 +336,18 @@ def measure_scales(
     if jets.is_tagged is None or prediction.replicas is None:
         msg = "the error of an efficiency is measured with tags and replicas; the sample or the prediction lacks them"
         raise DataError(msg)
-    rows = []
+    rows, few = [], few_replicas(len(prediction.replicas))
+    mean = prediction.replicas.mean(axis=0)
     for name, number in flavours.items():
         chosen = jets.flavour == number
         region = regions(jets, chosen, count)
-        of_flavour = jets.is_tagged[chosen], prediction.values[chosen], prediction.replicas[:, chosen]
-        scale = spread_scale(*of_flavour, region, prior, largest)
-        rows.append({"flavour": name, "number": number, "jets": int(chosen.sum()), **asdict(scale)})
+        stretched = mean[chosen] + few * (prediction.replicas[:, chosen] - mean[chosen])
+        found = asdict(
+            spread_scale(jets.is_tagged[chosen], prediction.values[chosen], stretched, region, prior, largest)
+        )
+        from_tags, error = found.pop("scale"), found.pop("error")
+        product = {"scale": few * from_tags, "error": few * error, "few_replicas": few, "from_tags": from_tags}
+        rows.append({"flavour": name, "number": number, "jets": int(chosen.sum()), **product, **found})
     return pd.DataFrame(rows)
 
 
