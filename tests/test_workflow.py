@@ -430,11 +430,11 @@ def test_a_required_closure_that_fails_stops_the_workflow(copy: Workplace) -> No
     table = pd.read_csv(copy.folder / "results/tiny/tables/closure.csv")
     failing = table[table["verdict"] == "does not close"].iloc[0]
     wanted = {key: str(failing[key]) for key in ("sample", "figure", "panel", "events", "efficiency")}
-    good = copy.overlay("good.yaml", closure={"required": [{"efficiency": "true"}]})
+    good = copy.overlay("good.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}]})
     assert copy.run(config=good).returncode == 0
     checked = pd.read_csv(copy.folder / "results/tiny/tables/required_closure.csv")
     assert set(checked["efficiency"]) == {"true"}
-    bad = copy.overlay("bad.yaml", closure={"required": [{"efficiency": "true"}, wanted]})
+    bad = copy.overlay("bad.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}, wanted]})
     outcome = copy.run(config=bad)
     assert outcome.returncode != 0
     assert "1 of " in outcome.stdout
@@ -504,7 +504,7 @@ def test_the_example_in_the_docs_runs(finished: Workplace, monkeypatch: pytest.M
     """The blocks of docs/inspect.md, top to bottom, as a reader would run them after a run."""
     text = (ROOT / "docs/inspect.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 9
+    assert len(blocks) == 11
     monkeypatch.chdir(finished.folder)
     code = "\n".join(blocks).replace('Path("results")', 'Path("results/tiny")')
     names: dict[str, object] = {}
