@@ -8,6 +8,6 @@ from truthtag.verdict import require_closure
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
-        table = require_closure(pd.read_csv(snakemake.input[0]), snakemake.params.required)
+        table = require_closure(pd.read_csv(snakemake.input[0], dtype={"efficiency": str}), snakemake.params.required)
         write_frame(table, snakemake.output[0])
         log.info("all %d required histograms close", len(table))
