@@ -29,7 +29,20 @@ FACTOR_FIGURES = factor_figures(config)
 # Where figures are chosen, only they are made.
 CHOSEN_FIGURES = config["figures"].get("draw", [])
 CURVE = config.get("learning_curve", {"sample": "test", "points": []})
+REPEATED = config.get("repeated", {"samples": 0, "events": 0})
 POINTS = {str(point["events"]): point for point in CURVE["points"]}
+
+# Which samples each figure is made from; their predictions by every efficiency come with them.
+FIGURE_SAMPLES = {
+    "fig1": ["test"],
+    "fig2": ["test", "boson"],
+    "fig3": [],
+    "fig6": ["test"],
+    "fig7": ["test"],
+    "fig8": ["boson"],
+    "calibration": ["test"],
+    "coverage": ["test"],
+}
 
 
 wildcard_constraints:
@@ -122,6 +135,36 @@ def fitted_on_part(wildcards):
     if name in config["maps"]:
         return [f"{folder}/maps/{name}.parquet"]
     return networks(name, folder)
+
+
+def map_options(wildcards):
+    """What a map is fitted with."""
+    return {key: value for key, value in config["maps"][wildcards.map].items() if key != "replicas"}
+
+
+def span_of(wildcards):
+    """The events of one of the repeated training samples, as (first, last) with the last one excluded."""
+    first = int(wildcards.part) * REPEATED["events"]
+    return first, first + REPEATED["events"]
+
+
+def shards_of_part(wildcards):
+    """The files that hold the events of one of the repeated training samples."""
+    first, last = span_of(wildcards)
+    return [file for file, (low, high) in zip(shards("train"), shard_events("train")) if low < last and high > first]
+
+
+def place_in_files(wildcards):
+    """Where these events are in these files."""
+    first, last = span_of(wildcards)
+    size = config["events_per_shard"]
+    return first - first // size * size, last - first // size * size
+
+
+def memory(wildcards):
+    """A kilobyte for each event and efficiency, most of it replicas, beside what every job takes."""
+    events = sum(config["samples"][sample]["events"] for sample in FIGURE_SAMPLES[wildcards.figure])
+    return 4000 + events * len(EFFICIENCIES) // 1000
 
 
 onstart:

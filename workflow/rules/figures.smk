@@ -1,14 +1,3 @@
-# Which samples each figure is made from; their predictions by every efficiency come with them.
-FIGURE_SAMPLES = {
-    "fig1": ["test"],
-    "fig2": ["test", "boson"],
-    "fig3": [],
-    "fig6": ["test"],
-    "fig7": ["test"],
-    "fig8": ["boson"],
-    "calibration": ["test"],
-    "coverage": ["test"],
-}
 FIGURE_TITLES = {
     "fig1": "what weighting buys",
     "fig2": "universality",
@@ -28,12 +17,6 @@ FIGURE_FILES = [f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for k
 HISTORIES = {
     network: [path.replace(".pt", ".history.parquet") for path in networks(network)] for network in config["networks"]
 }
-
-
-def memory(wildcards):
-    """A kilobyte for each event and efficiency, most of it replicas, beside what every job takes."""
-    events = sum(config["samples"][sample]["events"] for sample in FIGURE_SAMPLES[wildcards.figure])
-    return 4000 + events * len(EFFICIENCIES) // 1000
 
 
 wildcard_constraints:

@@ -1,11 +1,6 @@
 MAPS = [f"{RESULTS}/maps/{map}{kind}.parquet" for map in config["maps"] for kind in ("", ".replicas")]
 
 
-def map_options(wildcards):
-    """What a map is fitted with."""
-    return {key: value for key, value in config["maps"][wildcards.map].items() if key != "replicas"}
-
-
 rule fit_map:
     input:
         train=shards("train"),

@@ -1,27 +1,5 @@
-REPEATED = config.get("repeated", {"samples": 0, "events": 0})
-
-
 wildcard_constraints:
     part=r"\d+",
-
-
-def span_of(wildcards):
-    """The events of one of the repeated training samples, as (first, last) with the last one excluded."""
-    first = int(wildcards.part) * REPEATED["events"]
-    return first, first + REPEATED["events"]
-
-
-def shards_of_part(wildcards):
-    """The files that hold the events of one of the repeated training samples."""
-    first, last = span_of(wildcards)
-    return [file for file, (low, high) in zip(shards("train"), shard_events("train")) if low < last and high > first]
-
-
-def place_in_files(wildcards):
-    """Where these events are in these files."""
-    first, last = span_of(wildcards)
-    size = config["events_per_shard"]
-    return first - first // size * size, last - first // size * size
 
 
 use rule train_network as train_network_on_repeated_sample with:
