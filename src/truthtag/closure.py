@@ -17,7 +17,16 @@ from truthtag.kinematics import delta_r, invariant_mass
 from truthtag.tagging import tag_probabilities
 from truthtag.uncertainty import Histogram
 
-__all__ = ["ClosureTest", "Entries", "Pairs", "closure_histogram", "closure_test", "dijet", "merged_bins"]
+__all__ = [
+    "ClosureTest",
+    "Entries",
+    "Pairs",
+    "closure_histogram",
+    "closure_test",
+    "dijet",
+    "merged_bins",
+    "replica_yields",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,13 +137,18 @@ def closure_histogram(entries: Entries, edges: FloatArray, reference: str = "tru
     direct = divide(frames["direct"]["error"].to_numpy(), frames["direct"]["yield"].abs().to_numpy())
     for name, frame in frames.items():
         total, squares = frame["yield"].to_numpy(), frame["error"].to_numpy() ** 2
-        frame["ratio"], frame["ratio_error"] = _ratio(entries, edges, name, filled, reference)
+        frame["ratio"], frame["ratio_error"] = _ratio(entries, edges, name, filled, frames, reference)
         both = squares + frame["efficiency_error"].to_numpy() ** 2
         for column, variance in (("gain", squares), ("gain_total", both)):
             frame[column] = np.nan if name == "direct" else divide(direct * np.abs(total), np.sqrt(variance))
     table = pd.concat(frames.values(), ignore_index=True)
     by_replica = [column for column in table if str(column).startswith("replica_")]
     return table[[*(column for column in table if column not in by_replica), *by_replica]]
+
+
+def replica_yields(rows: pd.DataFrame) -> FloatArray:
+    """Return the yields by each replica in the rows of one way of filling, shape (n_replicas, n); none without replicas."""
+    return rows.filter(regex=r"^replica_\d+$").dropna(axis="columns").to_numpy().T
 
 
 def _filled(entries: Entries, edges: FloatArray, name: str, p: FloatArray) -> pd.DataFrame:
@@ -157,15 +171,20 @@ def _filled(entries: Entries, edges: FloatArray, name: str, p: FloatArray) -> pd
 
 
 def _ratio(
-    entries: Entries, edges: FloatArray, name: str, filled: Mapping[str, FloatArray], reference: str
+    entries: Entries,
+    edges: FloatArray,
+    name: str,
+    filled: Mapping[str, FloatArray],
+    frames: Mapping[str, pd.DataFrame],
+    reference: str,
 ) -> tuple[FloatArray, FloatArray]:
     """Return the ratio of one way of filling to the reference, and its error; NaN where there is no reference."""
     if reference not in filled:
         nothing = np.full(len(edges) - 1, np.nan)
         return nothing, nothing
     w, p, base = entries.weight, filled[name], filled[reference]
-    base_yield = _fill(entries.values, edges, w * base)
-    ratio = divide(_fill(entries.values, edges, w * p), base_yield)
+    total, base_yield = (frames[way]["yield"].to_numpy() for way in (name, reference))
+    ratio = divide(total, base_yield)
     if name == "direct":
         variance = _fill(entries.values, edges, w**2 * base * (1 - base))
     else:

@@ -11,6 +11,7 @@ from scipy.special import xlog1py, xlogy
 
 from truthtag.accuracy import excess_loss, summarise
 from truthtag.arrays import FloatArray
+from truthtag.closure import replica_yields
 from truthtag.efficiency import Efficiency, predict
 from truthtag.errors import DataError
 from truthtag.jets import Jets
@@ -200,10 +201,7 @@ def repeated_covariance(histograms: pd.DataFrame) -> pd.DataFrame:
     out = []
     for keys, rows in histograms.groupby(["network", "panel"], sort=False):
         _, yields = _by_sample(rows, "yield")
-        replicas = [
-            covariance(part.sort_values("low").filter(regex=r"^replica_\d+$").dropna(axis="columns").to_numpy().T)
-            for _, part in rows.groupby("sample")
-        ]
+        replicas = [covariance(replica_yields(part.sort_values("low"))) for _, part in rows.groupby("sample")]
         claimed, seen = np.mean(replicas, axis=0), covariance(yields)
         leading = Histogram(yields.mean(axis=0), claimed).leading(1)[0].change
         out.append(

@@ -163,7 +163,7 @@ class Scale:
     Attributes:
         scale: The factor.
         error: Its statistical error.
-        regions: Number of regions in which tagged and predicted jets were compared: those where either has a variance.
+        regions: Number of regions in which tagged and predicted jets were compared: those where a tag can scatter.
         chi2: Of tagged minus predicted jets in the regions, with the covariance of the spread as it is.
         chi2_scaled: The same with the spread stretched.
     """

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from truthtag.arrays import FloatArray, divide
-from truthtag.closure import closure_test
+from truthtag.closure import closure_test, replica_yields
 from truthtag.errors import DataError
 from truthtag.tables import rows_by
 from truthtag.uncertainty import covariance
@@ -189,8 +189,8 @@ def _tested(direct: pd.DataFrame, weighted: pd.DataFrame, minimum_variance: floa
     """Test one histogram; the columns of its row in the table."""
     yields, variance, ratio = (weighted[name].to_numpy() for name in ("yield", "difference_variance", "ratio"))
     passing = direct["yield"].to_numpy()
-    by_replica = weighted[[name for name in weighted if str(name).startswith("replica_")]].dropna(axis="columns")
-    uncertainty = covariance(by_replica.to_numpy().T) if by_replica.shape[1] > 1 else None
+    by_replica = replica_yields(weighted)
+    uncertainty = covariance(by_replica) if len(by_replica) > 1 else None
     alone = closure_test(passing, yields, variance, minimum_variance)
     total = closure_test(passing, yields, variance, minimum_variance, uncertainty) if uncertainty is not None else None
     full = (variance >= minimum_variance) & np.isfinite(ratio)
