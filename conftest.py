@@ -13,10 +13,10 @@ import torch
 import yaml
 from hypothesis import settings
 
-from truthtag.config import check_config
-from truthtag.jets import Jets, concatenate
-from truthtag.toy import Process, generate, make_process
-from truthtag.truth import NeighbourProduct, make_truth
+from truthtag.data.jets import Jets, concatenate
+from truthtag.toy.generation import Process, generate, make_process
+from truthtag.toy.truth import NeighbourProduct, make_truth
+from truthtag.workflow.options import check_config
 
 ROOT = Path(__file__).parent
 

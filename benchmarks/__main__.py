@@ -17,7 +17,7 @@ import torch
 from benchmarks.chain import chain_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
-from truthtag.accuracy import excess_loss
+from truthtag.statistics.accuracy import excess_loss
 
 
 def tree_rows(toy: Toy) -> list[Row]:
@@ -26,12 +26,16 @@ def tree_rows(toy: Toy) -> list[Row]:
         from benchmarks.trees import boosted_trees
     except ImportError:
         return []
-    count = {name: toy.config["samples"][name]["events"] for name in ("train", "validation", "test")}
+    count = {
+        name: toy.config["samples"][name]["events"] for name in ("train", "validation", "test")
+    }
     train, validation, test = (toy.sample(count[name], name) for name in count)
     rows = []
     for crowding, name in ((False, "neighbours"), (True, "neighbours and crowding")):
         result = []
-        time = seconds(lambda c=crowding, r=result: r.append(boosted_trees(train, validation, test, c)))
+        time = seconds(
+            lambda c=crowding, r=result: r.append(boosted_trees(train, validation, test, c))
+        )
         regret = excess_loss(test.efficiency_true, result[0]).mean()
         rows.append(Row(f"boosted trees on {name}: fit and predict", time, "s"))
         rows.append(Row(f"boosted trees on {name}: regret", 1e6 * regret, "1e-6"))
@@ -70,7 +74,9 @@ def main() -> None:
     print(f"{machine}\n{table(rows)}")
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else ROOT / "benchmarks/results/bench.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1))
+    target.write_text(
+        json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=1)
+    )
 
 
 if __name__ == "__main__":

@@ -10,11 +10,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.timing import Row, Toy, median_seconds, seconds
-from truthtag.ensemble import Ensemble
-from truthtag.jets import Jets, read_jets, write_jets
-from truthtag.maps import fit_map
-from truthtag.network import Architecture, EfficiencyNetwork
-from truthtag.toy import generate
+from truthtag.data.jets import Jets, read_jets, write_jets
+from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.maps import fit_map
+from truthtag.estimators.network.model import Architecture, EfficiencyNetwork
+from truthtag.toy.generation import generate
 
 # In a process of its own: the peak of this one holds what was measured before.
 # Linux counts it anew from the start of a program; getrusage would report that of the parent, where it is larger.
@@ -27,8 +27,8 @@ print(int(status.split("VmHWM:")[1].split()[0]) / 1024)
 """
 GENERATE = """
 import tempfile
-from truthtag.jets import write_jets
-from truthtag.toy import generate
+from truthtag.data.jets import write_jets
+from truthtag.toy.generation import generate
 toy = Toy.load()
 with tempfile.TemporaryDirectory() as folder:
     write_jets(generate(toy.process, toy.truth, range({count}), (1, "bench")), folder + "/sample.parquet")
@@ -51,19 +51,29 @@ def chain_rows(toy: Toy, sample: Jets) -> list[Row]:
                 pass
 
         time = seconds(make) if count > 100_000 else median_seconds(make, 3)
-        rows.append(Row(f"generation, efficiencies, tags: {count:,} events", count / time, "events/s"))
+        rows.append(
+            Row(f"generation, efficiencies, tags: {count:,} events", count / time, "events/s")
+        )
     for count in (10_000, 1_000_000):
         rows += table_rows(toy, toy.sample(count))
     part = sample.first(2_000)
     for name, options in toy.config["networks"].items():
-        ensemble = Ensemble([EfficiencyNetwork(Architecture(**options["architecture"])) for _ in range(20)])
+        ensemble = Ensemble(
+            [EfficiencyNetwork(Architecture(**options["architecture"])) for _ in range(20)]
+        )
         predict = median_seconds(lambda ensemble=ensemble: ensemble.efficiency(part), 3)
         rows.append(Row(f"prediction with 20 networks, {name}", part.n_jets / predict, "jets/s"))
     if not Path("/proc/self/status").exists():
         return rows
     for what, code in (("generating and writing", GENERATE), ("training on", TRAIN)):
         for count in (10_000, 1_000_000):
-            rows.append(Row(f"peak memory, {what} {count:,} events", peak_memory(code.format(count=count)), "MB"))
+            rows.append(
+                Row(
+                    f"peak memory, {what} {count:,} events",
+                    peak_memory(code.format(count=count)),
+                    "MB",
+                )
+            )
     return rows
 
 
@@ -87,5 +97,7 @@ def peak_memory(what: str) -> float:
     """Return the peak memory of a fresh process that does something [MB]."""
     code = MEMORY.format(what=what)
     root = Path(__file__).parent.parent
-    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True
+    )
     return float(done.stdout)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from truthtag.network import Batch, EfficiencyNetwork, GNBlock
+from truthtag.estimators.network.model import Batch, EfficiencyNetwork, GNBlock
 
 
 def concatenated_block(block: GNBlock, x: Tensor) -> Tensor:

@@ -12,10 +12,10 @@ from typing import Any
 import torch
 import yaml
 
-from truthtag.config import check_config
-from truthtag.jets import Jets, concatenate
-from truthtag.toy import Process, generate, make_process
-from truthtag.truth import Truth, make_truth
+from truthtag.data.jets import Jets, concatenate
+from truthtag.toy.generation import Process, generate, make_process
+from truthtag.toy.truth import Truth, make_truth
+from truthtag.workflow.options import check_config
 
 ROOT = Path(__file__).parent.parent
 

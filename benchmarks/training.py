@@ -14,9 +14,17 @@ from torch import nn
 
 from benchmarks.reference import ConcatenatedNetwork
 from benchmarks.timing import Row, Toy, alternate, median_seconds, multiply_rate, seconds
-from truthtag.jets import Jets
-from truthtag.network import Architecture, Batch, EfficiencyNetwork
-from truthtag.training import Events, Options, Training, batch_loss, train, transform, uses_bfloat16
+from truthtag.data.jets import Jets
+from truthtag.estimators.network.model import Architecture, Batch, EfficiencyNetwork
+from truthtag.estimators.network.trainer import (
+    Events,
+    Options,
+    Training,
+    batch_loss,
+    train,
+    transform,
+    uses_bfloat16,
+)
 
 BATCH_EVENTS = 500
 
@@ -24,7 +32,9 @@ BATCH_EVENTS = 500
 def training_rows(toy: Toy, sample: Jets) -> list[Row]:
     """Measure throughput by jet multiplicity, width, precision and threads, then where the time of a step goes."""
     types = [torch.float32] + [torch.bfloat16] * uses_bfloat16("auto")
-    mixtures = {f"{n} jets": sample.take(sample.multiplicity == n) for n in range(2, 7)} | {"mixture": sample}
+    mixtures = {f"{n} jets": sample.take(sample.multiplicity == n) for n in range(2, 7)} | {
+        "mixture": sample
+    }
     rows = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
@@ -32,7 +42,9 @@ def training_rows(toy: Toy, sample: Jets) -> list[Row]:
         for width in (64, 256):
             for name, jets in mixtures.items():
                 if name == "mixture" or (threads == 1 and width == 64):
-                    rows += throughput(f"{width} wide, {name}, {threads} thread(s)", width, jets, rates)
+                    rows += throughput(
+                        f"{width} wide, {name}, {threads} thread(s)", width, jets, rates
+                    )
     torch.set_num_threads(1)
     for name, options in toy.config["networks"].items():
         rows += step_parts(name, options, sample)
@@ -53,13 +65,25 @@ def throughput(what: str, width: int, jets: Jets, rates: dict[torch.dtype, float
     times = alternate([plain, *(step_of(ours, events, *way) for way in ways)])
     rows = []
     for ((dtype, parts), name), time in zip(ways.items(), times[1:], strict=True):
-        size = sum(m for batch, _ in some_batch(events, BATCH_EVENTS, parts) for m, _ in batch.shape)
+        size = sum(
+            m for batch, _ in some_batch(events, BATCH_EVENTS, parts) for m, _ in batch.shape
+        )
         limit = rates[dtype] / flops_per_event(architecture, jets.multiplicity)
-        rows.append(Row(f"training, {what}, {name}", size / time, "events/s", times[0] / time, size / time / limit))
+        rows.append(
+            Row(
+                f"training, {what}, {name}",
+                size / time,
+                "events/s",
+                times[0] / time,
+                size / time / limit,
+            )
+        )
     return rows
 
 
-def step_of(network: nn.Module, events: Events, dtype: torch.dtype, parts: int = 1) -> Callable[[], object]:
+def step_of(
+    network: nn.Module, events: Events, dtype: torch.dtype, parts: int = 1
+) -> Callable[[], object]:
     """Return a training step on one batch: forward, backward, optimiser."""
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     pieces = some_batch(events, BATCH_EVENTS, parts)
@@ -80,7 +104,10 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     events, training = Events(sample), Options(**options["training"])
     network = EfficiencyNetwork(Architecture(**options["architecture"]), events.flavours)
     network.standardise.fit(events.rows)
-    optimiser, rngs = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True), [torch.Generator().manual_seed(0)]
+    optimiser, rngs = (
+        torch.optim.Adam(network.parameters(), lr=1e-3, fused=True),
+        [torch.Generator().manual_seed(0)],
+    )
     steps = events.steps(training.batch_events)
     fast = uses_bfloat16(training.precision)
     ((batch, tags),) = some_batch(events, training.batch_events)
@@ -104,7 +131,10 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     total = sum(parts.values())
     return [
         Row(f"step of {name}, all", 1e3 * total, "ms"),
-        *(Row(f"step of {name}, {part}", 1e3 * value, "ms", share=value / total) for part, value in parts.items()),
+        *(
+            Row(f"step of {name}, {part}", 1e3 * value, "ms", share=value / total)
+            for part, value in parts.items()
+        ),
     ]
 
 
@@ -129,7 +159,10 @@ def epoch_of(
     """
     options = toy.config["networks"][name]
     parts = {
-        part: {**options[part], **{key: value for key, value in changes.items() if key in kind.__dataclass_fields__}}
+        part: {
+            **options[part],
+            **{key: value for key, value in changes.items() if key in kind.__dataclass_fields__},
+        }
         for part, kind in (("architecture", Architecture), ("training", Options))
     }
     events, check = Events(jets, device), Events(jets.first(100), device)
@@ -155,14 +188,24 @@ def growth_rows(toy: Toy, sample: Jets) -> list[Row]:
     for count in (10_000, 100_000, 1_000_000):
         epoch = epoch_of(toy, toy.sample(count), "gnn_factorised")
         time = median_seconds(epoch, 3) if count < 1_000_000 else seconds(epoch)
-        rows.append(Row(f"an epoch of gnn_factorised on {count:,} events", count / time, "events/s"))
+        rows.append(
+            Row(f"an epoch of gnn_factorised on {count:,} events", count / time, "events/s")
+        )
     part = sample.first(5_000)
     whole, micro = alternate(
-        [epoch_of(toy, part, "gnn", width=256, batch_events=5_000, micro_batch_events=m) for m in (0, 500)], 3
+        [
+            epoch_of(toy, part, "gnn", width=256, batch_events=5_000, micro_batch_events=m)
+            for m in (0, 500)
+        ],
+        3,
     )
     rows += [
         Row("training, 256 wide, batches of 5,000 at once", part.n_events / whole, "events/s"),
-        Row("training, 256 wide, batches of 5,000 in parts of 500", part.n_events / micro, "events/s"),
+        Row(
+            "training, 256 wide, batches of 5,000 in parts of 500",
+            part.n_events / micro,
+            "events/s",
+        ),
     ]
     for name in toy.config["networks"]:
         alone, together = alternate([epoch_of(toy, part, name, seeds=seeds) for seeds in (1, 4)], 3)
@@ -171,7 +214,11 @@ def growth_rows(toy: Toy, sample: Jets) -> list[Row]:
             Row(f"training, {name}, 4 networks together", 4 * part.n_events / together, "events/s"),
         ]
     one, two = (processes(toy, sample, count) for count in (1, 2))
-    return [*rows, Row("training, gnn, 1 job", one, "events/s"), Row("training, gnn, 2 jobs at once", two, "events/s")]
+    return [
+        *rows,
+        Row("training, gnn, 1 job", one, "events/s"),
+        Row("training, gnn, 2 jobs at once", two, "events/s"),
+    ]
 
 
 def processes(toy: Toy, sample: Jets, count: int) -> float:
@@ -191,14 +238,29 @@ def gpu_rows(toy: Toy, sample: Jets) -> list[Row]:
     if not torch.cuda.is_available():
         return []
     rows = []
-    paper = {"width": 256, "batch_events": 5_000, "rotate_phi": False, "reflect_phi": False, "reflect_eta": False}
+    paper = {
+        "width": 256,
+        "batch_events": 5_000,
+        "rotate_phi": False,
+        "reflect_phi": False,
+        "reflect_eta": False,
+    }
     for seeds in (1, 20):
         epoch = epoch_of(toy, sample, "gnn", "cuda", seeds, **paper)
         time = median_seconds(lambda epoch=epoch: (epoch(), torch.cuda.synchronize()), 3)
         rate = seeds * sample.n_events / time
-        rows.append(Row(f"training on {torch.cuda.get_device_name()}, 256 wide, {seeds} together", rate, "events/s"))
+        rows.append(
+            Row(
+                f"training on {torch.cuda.get_device_name()}, 256 wide, {seeds} together",
+                rate,
+                "events/s",
+            )
+        )
     whole = 20 * 42 * 1_000_000 / rows[-1].value / 60
-    return [*rows, Row("config/paper.yaml on it, 20 networks, 42 epochs, from that rate", whole, "min")]
+    return [
+        *rows,
+        Row("config/paper.yaml on it, 20 networks, 42 epochs, from that rate", whole, "min"),
+    ]
 
 
 def flops_per_event(architecture: Architecture, counts: np.ndarray) -> float:

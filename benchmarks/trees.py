@@ -6,8 +6,8 @@ import lightgbm
 import numpy as np
 
 from truthtag.arrays import FloatArray
-from truthtag.jets import Jets
-from truthtag.kinematics import delta_r
+from truthtag.data.jets import Jets
+from truthtag.data.kinematics import delta_r
 
 NEIGHBOURS = 5
 REACH = 0.6
@@ -64,8 +64,12 @@ def boosted_trees(train: Jets, validation: Jets, test: Jets, crowding: bool) -> 
         crowding: Whether the trees see the sums over neighbours, whose form is nearly that of this toy's truth.
     """
     seen = slice(None) if crowding else slice(0, -3)
-    data = lightgbm.Dataset(hand_made(train)[:, seen], train.is_tagged, categorical_feature=CATEGORIES)
+    data = lightgbm.Dataset(
+        hand_made(train)[:, seen], train.is_tagged, categorical_feature=CATEGORIES
+    )
     check = lightgbm.Dataset(hand_made(validation)[:, seen], validation.is_tagged, reference=data)
     stop = lightgbm.early_stopping(50, verbose=False)
-    model = lightgbm.train(OPTIONS, data, num_boost_round=2000, valid_sets=[check], callbacks=[stop])
+    model = lightgbm.train(
+        OPTIONS, data, num_boost_round=2000, valid_sets=[check], callbacks=[stop]
+    )
     return np.asarray(model.predict(hand_made(test)[:, seen], num_threads=2))

@@ -36,11 +36,18 @@ This page is made from `workflow/schemas/config.schema.yaml` by `make docs`.
 def page() -> str:
     """Return the whole page."""
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    rows = [f"| `{path}` | {kind} | {default} | {text} |" for path, kind, default, text in keys(schema, schema, "")]
-    return "\n".join([INTRODUCTION, "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""])
+    rows = [
+        f"| `{path}` | {kind} | {default} | {text} |"
+        for path, kind, default, text in keys(schema, schema, "")
+    ]
+    return "\n".join(
+        [INTRODUCTION, "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
+    )
 
 
-def keys(part: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
+def keys(
+    part: dict[str, Any], root: dict[str, Any], path: str
+) -> Iterator[tuple[str, str, str, str]]:
     """Go through all keys below a part of the schema: path, type, default, meaning."""
     for name, inner in part.get("properties", {}).items():
         if "const" not in inner:
@@ -49,17 +56,33 @@ def keys(part: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tupl
         yield from one(resolve(part["additionalProperties"], root), root, f"{path}<name>")
 
 
-def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tuple[str, str, str, str]]:
+def one(
+    inner: dict[str, Any], root: dict[str, Any], path: str
+) -> Iterator[tuple[str, str, str, str]]:
     """Describe a key, then those below it."""
     # Axes and Gaussians are described once, in the row of the key that uses them.
-    leaf = "properties" in inner and set(inner["properties"]) <= {"bins", "mean", "width", "low", "high"}
+    leaf = "properties" in inner and set(inner["properties"]) <= {
+        "bins",
+        "mean",
+        "width",
+        "low",
+        "high",
+    }
     kind = inner.get("type", "object")
-    kind = f"{{{', '.join(inner['properties'])}}}" + (" or list of edges" if "array" in kind else "") if leaf else kind
+    kind = (
+        f"{{{', '.join(inner['properties'])}}}" + (" or list of edges" if "array" in kind else "")
+        if leaf
+        else kind
+    )
     default = f"`{inner['default']}`" if "default" in inner else ""
     if inner.get("description") or leaf:
         yield path, kind, default, inner.get("description", "") + limits(inner)
     # One level: what lies deeper has the keys of another section.
-    items = resolve(inner["items"], root) if "items" in inner and "array" in inner["type"] and not leaf else {}
+    items = (
+        resolve(inner["items"], root)
+        if "items" in inner and "array" in inner["type"] and not leaf
+        else {}
+    )
     if "properties" in items:
         for name, option in items["properties"].items():
             yield f"{path}.<n>.{name}", option["type"], "", option["description"] + limits(option)
@@ -67,7 +90,11 @@ def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[tupl
         yield from keys(inner, root, f"{path}.")
         for branch in inner.get("allOf", []):
             (rule,) = branch["if"]["properties"].values()
-            yield from keys(resolve(branch["then"], root), root, f"{path.removesuffix('<name>')}<{rule['const']}>.")
+            yield from keys(
+                resolve(branch["then"], root),
+                root,
+                f"{path.removesuffix('<name>')}<{rule['const']}>.",
+            )
 
 
 def limits(inner: dict[str, Any]) -> str:
@@ -81,7 +108,9 @@ def limits(inner: dict[str, Any]) -> str:
         "multipleOf": "A multiple of {}.",
     }
     values = {
-        key: ", ".join(f"`{v}`" for v in inner[key]) if key == "enum" else inner[key] for key in words if key in inner
+        key: ", ".join(f"`{v}`" for v in inner[key]) if key == "enum" else inner[key]
+        for key in words
+        if key in inner
     }
     return "".join(" " + words[key].format(value) for key, value in values.items())
 
@@ -90,7 +119,10 @@ def resolve(part: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     """Follow a reference; keys beside it stay."""
     if "$ref" not in part:
         return part
-    return {**root["$defs"][part["$ref"].rsplit("/", 1)[1]], **{k: v for k, v in part.items() if k != "$ref"}}
+    return {
+        **root["$defs"][part["$ref"].rsplit("/", 1)[1]],
+        **{k: v for k, v in part.items() if k != "$ref"},
+    }
 
 
 if __name__ == "__main__":

@@ -28,5 +28,7 @@ if __name__ == "__main__":
             continue
         with Image.open(source) as picture:
             width = WIDTH.get(name, 1100)
-            small = picture.convert("RGB").resize((width, round(width * picture.height / picture.width)), Image.LANCZOS)
+            small = picture.convert("RGB").resize(
+                (width, round(width * picture.height / picture.width)), Image.LANCZOS
+            )
             small.quantize(64).save(target / f"{name}.png", optimize=True)

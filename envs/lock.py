@@ -27,7 +27,10 @@ def wanted() -> list[Requirement]:
     """Return what pyproject.toml asks for, extras included."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
-    return [Requirement(line) for line in [*project["dependencies"], *(line for extra in extras for line in extra)]]
+    return [
+        Requirement(line)
+        for line in [*project["dependencies"], *(line for extra in extras for line in extra)]
+    ]
 
 
 def installed(requirements: list[Requirement]) -> dict[str, str]:
@@ -37,7 +40,9 @@ def installed(requirements: list[Requirement]) -> dict[str, str]:
     seen = set()
     while queue:
         requirement, extras = queue.pop()
-        if requirement.marker and not any(requirement.marker.evaluate({"extra": extra}) for extra in extras):
+        if requirement.marker and not any(
+            requirement.marker.evaluate({"extra": extra}) for extra in extras
+        ):
             continue
         key = (canonicalize_name(requirement.name), frozenset(requirement.extras))
         if key in seen:

@@ -8,9 +8,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_jets
-from truthtag.accuracy import compare_likelihoods, excess_loss, relative_residual, summarise, tag_loss
+from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.jets import Jets
+from truthtag.statistics.accuracy import (
+    compare_likelihoods,
+    excess_loss,
+    relative_residual,
+    summarise,
+    tag_loss,
+)
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 
@@ -46,7 +52,9 @@ def three() -> Jets:
 
 def test_summary_by_hand(three: Jets) -> None:
     predicted = np.array([0.25, 1.0, 0.02])
-    table = summarise(three, {"q": predicted}, FLAVOURS, np.ones(3, dtype=bool)).set_index("flavour")
+    table = summarise(three, {"q": predicted}, FLAVOURS, np.ones(3, dtype=bool)).set_index(
+        "flavour"
+    )
     assert table["jets"].to_dict() == {"all": 3, "b": 2, "c": 0, "light": 1}
     assert table.loc["b", "residual_mean"] == pytest.approx((0.5 - 0.25) / 2)
     assert table.loc["b", "residual_rms"] == pytest.approx((0.5 + 0.25) / 2)
@@ -78,21 +86,31 @@ def test_summary_of_no_jets_is_defined(three: Jets) -> None:
     nothing = np.zeros(3, dtype=bool)
     table = summarise(three, {"q": np.full(3, 0.5)}, FLAVOURS, nothing, nothing)
     assert (table["jets"] == 0).all()
-    assert table[["regret", "residual_mean", "residual_rms", "log_loss", "in_domain"]].isna().all(axis=None)
+    assert (
+        table[["regret", "residual_mean", "residual_rms", "log_loss", "in_domain"]]
+        .isna()
+        .all(axis=None)
+    )
 
 
 def test_likelihoods_prefer_the_truth(sample: Jets) -> None:
     true = sample.efficiency_true
-    table = compare_likelihoods(sample.is_tagged, {"true": true, "less": true * 0.8, "same": true.copy()})
+    table = compare_likelihoods(
+        sample.is_tagged, {"true": true, "less": true * 0.8, "same": true.copy()}
+    )
     table = table.set_index("efficiency")
     assert table.loc["true", "difference"] == table.loc["same", "significance"] == 0
     assert table.loc["less", "significance"] > 5
     expected = excess_loss(true, true * 0.8).mean()
-    assert table.loc["less", "difference"] == pytest.approx(expected, abs=4 * table.loc["less", "error"])
+    assert table.loc["less", "difference"] == pytest.approx(
+        expected, abs=4 * table.loc["less", "error"]
+    )
 
 
 def test_the_truth_has_no_regret(sample: Jets) -> None:
-    table = summarise(sample, {"true": sample.efficiency_true}, FLAVOURS, np.ones(sample.n_jets, dtype=bool))
+    table = summarise(
+        sample, {"true": sample.efficiency_true}, FLAVOURS, np.ones(sample.n_jets, dtype=bool)
+    )
     assert table["regret"].abs().max() < 1e-15
     assert table["residual_rms"].max() == 0
     assert relative_residual(np.array([0.5]), np.array([0.25]))[0] == 0.5

@@ -14,11 +14,11 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 
 from conftest import make_jets
-from truthtag.closure import Entries, closure_histogram, closure_test, dijet, merged_bins
-from truthtag.efficiency import Prediction, predict, read_prediction, write_prediction
+from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.jets import Jets
-from truthtag.verdict import closure_table
+from truthtag.estimators.predictions import Prediction, predict, read_prediction, write_prediction
+from truthtag.statistics.closure import Entries, closure_histogram, closure_test, dijet, merged_bins
+from truthtag.statistics.verdict import closure_table
 
 EDGES = np.linspace(0, 3, 11)
 APART = 4.0
@@ -37,7 +37,9 @@ def test_histogram_by_hand() -> None:
     assert frame.loc["true", "yield"].tolist() == pytest.approx([-0.5, 0.2])
     assert frame.loc["q", "yield"].tolist() == pytest.approx([0, 0.4])
     assert frame.loc["q", "error"].tolist() == pytest.approx([np.sqrt(0.5), 0.4])
-    assert frame.loc["q", "difference_variance"].tolist() == pytest.approx([0.25 + 4 * 0.25 * 0.75, 0.4 * 0.6])
+    assert frame.loc["q", "difference_variance"].tolist() == pytest.approx(
+        [0.25 + 4 * 0.25 * 0.75, 0.4 * 0.6]
+    )
     assert frame.loc["q", "ratio"].tolist() == pytest.approx([0, 2])
     # A ratio of yields of the same events: the second bin has one event, its ratio is certain.
     assert frame.loc["q", "ratio_error"].tolist()[1] == pytest.approx(0, abs=1e-12)
@@ -60,12 +62,20 @@ def test_effective_events_and_the_error_of_the_efficiency_by_hand() -> None:
     assert true["effective_events"].tolist() == pytest.approx([9 / 5, 1, 0])
     assert q["effective_events"].tolist() == pytest.approx([1 / 0.68, 1, 0])
     # Yields by the replicas: 0.7 + 0.4, 0.9 + 0.8, 0.8 + 0; their mean is 1.2.
-    assert q[["replica_0", "replica_1", "replica_2"]].to_numpy()[0].tolist() == pytest.approx([1.1, 1.7, 0.8])
-    assert q["efficiency_error"].tolist() == pytest.approx([np.sqrt((0.1**2 + 0.5**2 + 0.4**2) / 2), 0, 0])
+    assert q[["replica_0", "replica_1", "replica_2"]].to_numpy()[0].tolist() == pytest.approx(
+        [1.1, 1.7, 0.8]
+    )
+    assert q["efficiency_error"].tolist() == pytest.approx(
+        [np.sqrt((0.1**2 + 0.5**2 + 0.4**2) / 2), 0, 0]
+    )
     # Relative errors: sqrt(5) / 3 by the tags; half of all is as good; sqrt(0.68), and sqrt(0.68 + 0.21) with the replicas.
     assert true["gain"].to_numpy() == pytest.approx([1, np.nan, np.nan], nan_ok=True)
-    assert q["gain"].to_numpy() == pytest.approx([np.sqrt(5 / 9 / 0.68), np.nan, np.nan], nan_ok=True)
-    assert q["gain_total"].to_numpy() == pytest.approx([np.sqrt(5 / 9 / 0.89), np.nan, np.nan], nan_ok=True)
+    assert q["gain"].to_numpy() == pytest.approx(
+        [np.sqrt(5 / 9 / 0.68), np.nan, np.nan], nan_ok=True
+    )
+    assert q["gain_total"].to_numpy() == pytest.approx(
+        [np.sqrt(5 / 9 / 0.89), np.nan, np.nan], nan_ok=True
+    )
     assert direct[["gain", "gain_total"]].isna().all(axis=None)
     for other in (direct, true):
         assert other[["efficiency_error", "gain_total"]].isna().all(axis=None)
@@ -82,8 +92,18 @@ def test_each_efficiency_has_as_many_replicas_as_it_has() -> None:
         {"one": np.array([[0.4, 0.4]]), "two": np.array([[0.4, 0.4], [0.6, 0.6]])},
     )
     frame = closure_histogram(entries, np.array([0.0, 1.0])).set_index("filled_by")
-    assert frame["replica_0"].isna().to_dict() == {"direct": True, "none": True, "one": False, "two": False}
-    assert frame["replica_1"].isna().to_dict() == {"direct": True, "none": True, "one": True, "two": False}
+    assert frame["replica_0"].isna().to_dict() == {
+        "direct": True,
+        "none": True,
+        "one": False,
+        "two": False,
+    }
+    assert frame["replica_1"].isna().to_dict() == {
+        "direct": True,
+        "none": True,
+        "one": True,
+        "two": False,
+    }
     # One replica tells of no spread.
     assert np.isnan(frame.loc["one", "efficiency_error"])
     assert frame.loc["two", "efficiency_error"] == pytest.approx(np.std([0.8, 1.2], ddof=1))
@@ -116,7 +136,9 @@ def test_histograms_of_parts_add_up_and_nothing_is_infinite(data: st.DataObject,
     )
     part = draw(st.sampled_from([0.0, 1.0])).astype(bool)
     edges = np.array([0.0, 1.0, 2.0, 4.0])
-    whole, inside, outside = (closure_histogram(e, edges) for e in (entries, entries.where(part), entries.where(~part)))
+    whole, inside, outside = (
+        closure_histogram(e, edges) for e in (entries, entries.where(part), entries.where(~part))
+    )
     assert whole["filled_by"].tolist() == ["direct"] * 3 + ["true"] * 3 + ["q"] * 3
     for name in ("yield", "difference_variance", "replica_0", "replica_1", "replica_2"):
         np.testing.assert_allclose(whole[name], inside[name] + outside[name], atol=1e-12)
@@ -146,21 +168,27 @@ def test_histograms_of_parts_add_up_and_nothing_is_infinite(data: st.DataObject,
 
 def test_nothing_selected_and_weights_of_zero_are_defined() -> None:
     p = {"true": np.array([0.5]), "q": np.array([0.25])}
-    one = Entries(np.array([0.5]), np.zeros(1), np.array([True]), p, {"q": np.array([[0.2], [0.3]])})
+    one = Entries(
+        np.array([0.5]), np.zeros(1), np.array([True]), p, {"q": np.array([[0.2], [0.3]])}
+    )
     for entries in (one, one.where(np.array([False]))):
         frame = closure_histogram(entries, np.array([0.0, 1.0, 2.0]))
         assert frame["yield"].tolist() == [0] * 6
         assert frame["effective_events"].tolist() == [0] * 6
         assert frame[["ratio", "ratio_error"]].isna().all(axis=None)
         assert frame.set_index("filled_by").loc["q", "efficiency_error"].tolist() == [0, 0]
-    single = closure_histogram(replace(one, weight=np.ones(1)), np.array([0.0, 1.0])).set_index("filled_by")
+    single = closure_histogram(replace(one, weight=np.ones(1)), np.array([0.0, 1.0])).set_index(
+        "filled_by"
+    )
     assert single["effective_events"].tolist() == [1, 1, 1]
     assert single["ratio"].tolist() == [2, 1, 0.5]
 
 
 def test_small_bins_are_merged() -> None:
     # Variances 1, 1, 3 | 4 | 1: the first three make a bin, the fourth one, and the rest joins the last.
-    outcome = closure_test(np.array([2.0, 0, 3, 5, 1]), np.array([1.0, 1, 2, 2, 0]), np.array([1.0, 1, 3, 4, 1]), 4.0)
+    outcome = closure_test(
+        np.array([2.0, 0, 3, 5, 1]), np.array([1.0, 1, 2, 2, 0]), np.array([1.0, 1, 3, 4, 1]), 4.0
+    )
     assert outcome.ndf == 2
     assert outcome.chi2 == pytest.approx(1**2 / 5 + 4**2 / 5)
     for covariance in (None, np.zeros((2, 2))):
@@ -172,7 +200,11 @@ def test_small_bins_are_merged() -> None:
 def test_merging_bins_merges_their_covariance() -> None:
     # Variances 1, 3 | 4, differences 1 + 2 and 3. Summed over what is merged, the covariance is [[4, 1], [1, 3]].
     uncertainty = np.array([[1.0, 0.5, 0.0], [0.5, 2.0, 1.0], [0.0, 1.0, 3.0]])
-    direct, weighted, variance = np.array([2.0, 4.0, 5.0]), np.array([1.0, 2.0, 2.0]), np.array([1.0, 3.0, 4.0])
+    direct, weighted, variance = (
+        np.array([2.0, 4.0, 5.0]),
+        np.array([1.0, 2.0, 2.0]),
+        np.array([1.0, 3.0, 4.0]),
+    )
     outcome = closure_test(direct, weighted, variance, 4.0, uncertainty)
     assert outcome.ndf == 2
     # The inverse of [[8, 1], [1, 7]] is [[7, -1], [-1, 8]] / 55.
@@ -181,7 +213,9 @@ def test_merging_bins_merges_their_covariance() -> None:
 
 
 @given(arrays(float, st.integers(1, 20), elements=st.floats(0, 30)), st.floats(0.1, 20))
-def test_merged_bins_hold_every_bin_once_and_enough_variance(variance: np.ndarray, minimum: float) -> None:
+def test_merged_bins_hold_every_bin_once_and_enough_variance(
+    variance: np.ndarray, minimum: float
+) -> None:
     merge = merged_bins(variance, minimum)
     assert set(np.unique(merge)) <= {0.0, 1.0}
     assert (merge @ variance >= minimum).all()
@@ -217,7 +251,10 @@ def closure_p_values(jets: Jets, wrong: float, both: bool, tries: int = 200) -> 
         frame = closure_histogram(pairs.delta_r, EDGES).set_index("filled_by")
         direct, q = frame.loc["direct"], frame.loc["q"]
         outcome = closure_test(
-            direct["yield"].to_numpy(), q["yield"].to_numpy(), q["difference_variance"].to_numpy(), 10
+            direct["yield"].to_numpy(),
+            q["yield"].to_numpy(),
+            q["difference_variance"].to_numpy(),
+            10,
         )
         p_values.append(outcome.p_value)
     return np.array(p_values)
@@ -235,7 +272,9 @@ def test_the_test_rejects_a_wrong_efficiency(sample: Jets) -> None:
 
 def test_negative_weights_are_allowed(sample: Jets) -> None:
     jets = sample.take(slice(0, 5000))
-    assert stats.kstest(closure_p_values(some_negative(jets), 1.0, both=True), "uniform").pvalue > 1e-3
+    assert (
+        stats.kstest(closure_p_values(some_negative(jets), 1.0, both=True), "uniform").pvalue > 1e-3
+    )
 
 
 def some_negative(jets: Jets) -> Jets:
@@ -243,7 +282,9 @@ def some_negative(jets: Jets) -> Jets:
     return jets.with_columns(weight=np.where(np.arange(jets.n_events) % 5 == 0, -1.0, 1.0))
 
 
-def toys(jets: Jets, both: bool, tries: int, factor: np.ndarray | float = 1.0) -> dict[str, np.ndarray]:
+def toys(
+    jets: Jets, both: bool, tries: int, factor: np.ndarray | float = 1.0
+) -> dict[str, np.ndarray]:
     """Tag the same pairs again and again, and fill them all directly and weighted by the truth times a factor.
 
     Args:
@@ -266,19 +307,26 @@ def toys(jets: Jets, both: bool, tries: int, factor: np.ndarray | float = 1.0) -
         passed.ravel(),
         {"q": np.broadcast_to(pairs.delta_r.probability["true"] * factor, shape).ravel()},
     )
-    frame = closure_histogram(entries, np.append((EDGES + shift).ravel(), APART * tries)).set_index("filled_by")
+    frame = closure_histogram(entries, np.append((EDGES + shift).ravel(), APART * tries)).set_index(
+        "filled_by"
+    )
     columns = {
         "direct": frame.loc["direct", "yield"],
         "weighted": frame.loc["q", "yield"],
         "variance": frame.loc["q", "difference_variance"],
     }
     # The last bin of each toy is the gap to the next.
-    return {name: column.to_numpy().reshape(tries, len(EDGES))[:, :-1] for name, column in columns.items()}
+    return {
+        name: column.to_numpy().reshape(tries, len(EDGES))[:, :-1]
+        for name, column in columns.items()
+    }
 
 
 @pytest.mark.parametrize("negative", [False, True])
 @pytest.mark.parametrize("both", [False, True])
-def test_pulls_of_the_truth_are_those_of_a_unit_gaussian(sample: Jets, both: bool, negative: bool) -> None:
+def test_pulls_of_the_truth_are_those_of_a_unit_gaussian(
+    sample: Jets, both: bool, negative: bool
+) -> None:
     jets, tries = sample.take(slice(0, 2000)), 2000
     filled = toys(some_negative(jets) if negative else jets, both, tries)
     enough = filled["variance"][0] > 10
@@ -300,7 +348,9 @@ def test_the_covariance_makes_the_test_fair_where_the_efficiency_errs(sample: Je
     common, tilt = np.random.default_rng(3).normal(0, [[0.12], [0.05]], (2, tries))
     filled = toys(jets, True, tries, 1 + common[:, None] + tilt[:, None] * slope)
     shapes = [
-        np.histogram(pairs.delta_r.values, EDGES, weights=pairs.delta_r.probability["true"] * shape)[0]
+        np.histogram(
+            pairs.delta_r.values, EDGES, weights=pairs.delta_r.probability["true"] * shape
+        )[0]
         for shape in (np.full(len(slope), 0.12), 0.05 * slope)
     ]
     covariance = sum(np.outer(shape, shape) for shape in shapes)
@@ -353,7 +403,11 @@ def test_pairs_of_events_with_many_jets_and_of_none() -> None:
 
 def test_entries_of_some_events_keep_what_belongs_together() -> None:
     entries = Entries(
-        np.arange(3.0), np.arange(3.0), np.array([True, False, True]), {"q": np.arange(3) / 4}, {"q": np.eye(3)[:2]}
+        np.arange(3.0),
+        np.arange(3.0),
+        np.array([True, False, True]),
+        {"q": np.arange(3) / 4},
+        {"q": np.eye(3)[:2]},
     )
     some = entries.where(np.array([False, True, True]))
     assert some.values.tolist() == some.weight.tolist() == [1, 2]
@@ -379,12 +433,20 @@ def test_closure_table_reads_every_histogram(sample: Jets) -> None:
 
 
 def test_predictions_on_disk_belong_to_their_jets(few: Jets, tmp_path: Path) -> None:
-    prediction = Prediction(few.per_jet("event"), few.efficiency_true, np.stack([few.efficiency_true] * 2))
+    prediction = Prediction(
+        few.per_jet("event"), few.efficiency_true, np.stack([few.efficiency_true] * 2)
+    )
     write_prediction(prediction, tmp_path / "p.parquet", {})
     again = read_prediction(tmp_path / "p.parquet")
     assert np.array_equal(again.efficiency(few), few.efficiency_true)
-    assert list(pd.read_parquet(tmp_path / "p.parquet")) == ["event", "efficiency", "efficiency_std"]
-    with pytest.raises(DataError, match=r"does not match the sample of .* jets: their events differ"):
+    assert list(pd.read_parquet(tmp_path / "p.parquet")) == [
+        "event",
+        "efficiency",
+        "efficiency_std",
+    ]
+    with pytest.raises(
+        DataError, match=r"does not match the sample of .* jets: their events differ"
+    ):
         again.efficiency(few.take(slice(0, 10)))
 
 
@@ -393,5 +455,7 @@ def test_an_efficiency_must_give_probabilities(few: Jets) -> None:
         def efficiency(self, jets: Jets) -> np.ndarray:
             return np.r_[np.full(jets.n_jets - 1, 0.5), np.nan]
 
-    with pytest.raises(DataError, match=rf"efficiency of jet {few.n_jets - 1} is nan \(1 such jets\)"):
+    with pytest.raises(
+        DataError, match=rf"efficiency of jet {few.n_jets - 1} is nan \(1 such jets\)"
+    ):
         predict(Wrong(), few)

@@ -11,8 +11,15 @@ import pytest
 import yaml
 
 from conftest import ROOT
-from truthtag.config import PAPER_FIGURES, TRUST_FIGURES, check_config, edges_of, first_events, standard_figures
+from truthtag.data.axes import edges_of
 from truthtag.errors import ConfigError
+from truthtag.workflow.options import (
+    PAPER_FIGURES,
+    TRUST_FIGURES,
+    check_config,
+    first_events,
+    standard_figures,
+)
 
 Config = dict[str, Any]
 
@@ -22,7 +29,11 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["networks"]["gnn"]["architecture"].update(widht=64),
         r"networks\.gnn\.architecture: unknown key 'widht'\. Allowed: .*Did you mean 'width'\?",
     ),
-    ("unknown top key", lambda c: c.update(smaples={}), r"the config: unknown key 'smaples'.*Did you mean 'samples'\?"),
+    (
+        "unknown top key",
+        lambda c: c.update(smaples={}),
+        r"the config: unknown key 'smaples'.*Did you mean 'samples'\?",
+    ),
     (
         "negative width",
         lambda c: c["networks"]["gnn"]["architecture"].update(width=-64),
@@ -48,9 +59,17 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["samples"]["test"].update(generator="mulitjet"),
         r"samples\.test\.generator: 'mulitjet' is not a generator\. Allowed: multijet, boson\. Did you mean 'multijet'",
     ),
-    ("no generator", lambda c: c["samples"]["test"].pop("generator"), r"samples\.test: key 'generator' is missing"),
+    (
+        "no generator",
+        lambda c: c["samples"]["test"].pop("generator"),
+        r"samples\.test: key 'generator' is missing",
+    ),
     ("no training sample", lambda c: c["samples"].pop("train"), r"samples: key 'train' is missing"),
-    ("text for a number", lambda c: c.update(seed="one"), r"seed: 'one' is not allowed; it must be of type integer"),
+    (
+        "text for a number",
+        lambda c: c.update(seed="one"),
+        r"seed: 'one' is not allowed; it must be of type integer",
+    ),
     (
         "unknown process",
         lambda c: c["generators"]["multijet"].update(process="trijet"),
@@ -71,7 +90,11 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["truth"].update(form="nearest_neighbour"),
         r"truth\.pt_half: nearest_neighbour needs it",
     ),
-    ("option of no form", lambda c: c["truth"].update(pt_half=100), r"truth\.pt_half: .*no other form has it"),
+    (
+        "option of no form",
+        lambda c: c["truth"].update(pt_half=100),
+        r"truth\.pt_half: .*no other form has it",
+    ),
     (
         "unknown jet to read",
         lambda c: c["figures"]["reading"].update(flavour="tau"),
@@ -82,7 +105,11 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["networks"]["gnn_geometric"]["architecture"].update(edge_features=["mass"]),
         r"edge_features\.0: 'mass' is not allowed; allowed are delta_eta, delta_phi, delta_r",
     ),
-    ("two flavours alike", lambda c: c["flavours"].update(c=5), r"flavours: two names share a number"),
+    (
+        "two flavours alike",
+        lambda c: c["flavours"].update(c=5),
+        r"flavours: two names share a number",
+    ),
     (
         "efficiency above 1",
         lambda c: c["truth"]["base"]["b"].update(amplitude=1.2),
@@ -98,7 +125,11 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["networks"].update(map=c["networks"]["gnn"]),
         r"networks\.map: a map has this name too",
     ),
-    ("reserved name", lambda c: c["maps"].update(true=c["maps"]["map"]), r"maps\.true: this name is taken"),
+    (
+        "reserved name",
+        lambda c: c["maps"].update(true=c["maps"]["map"]),
+        r"maps\.true: this name is taken",
+    ),
     (
         "unknown policy",
         lambda c: c["maps"]["map"].update(outside="wrap"),
@@ -124,7 +155,11 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["figures"].update(draw=["fig3_gnn"]),
         r"figures\.draw\.0: 'fig3_gnn' .*fig8, calibration, coverage, fig3_gnn_factorised, training, learning_curve, work, ",
     ),
-    ("no figure", lambda c: c["figures"].update(draw=[]), r"figures\.draw: \[\] is not allowed; .*Figures to draw"),
+    (
+        "no figure",
+        lambda c: c["figures"].update(draw=[]),
+        r"figures\.draw: \[\] is not allowed; .*Figures to draw",
+    ),
     (
         "a curve without points",
         lambda c: c["figures"].update(draw=["learning_curve"]),
@@ -132,7 +167,10 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
     ),
     (
         "losses of another kind",
-        lambda c: (c["figures"].update(draw=["work"]), c["networks"]["gnn"]["training"].update(mu=2)),
+        lambda c: (
+            c["figures"].update(draw=["work"]),
+            c["networks"]["gnn"]["training"].update(mu=2),
+        ),
         r"networks\.gnn\.training\.mu: 2 cannot be drawn in the figure work.*set it to 1",
     ),
     (
@@ -305,8 +343,16 @@ BAD: list[tuple[str, Callable[[Config], Any], str]] = [
         lambda c: c["figures"].update(draw=["repeated"]),
         r"figures\.draw: repeated needs the section repeated, which is missing; give it as config/studies/repeated\.yaml",
     ),
-    ("null for what is needed", lambda c: c["samples"].update(test=None), r"samples: key 'test' is missing"),
-    ("null for what is unknown", lambda c: c.update(sede=None), r"the config: unknown key 'sede'.*Did you mean 'seed'"),
+    (
+        "null for what is needed",
+        lambda c: c["samples"].update(test=None),
+        r"samples: key 'test' is missing",
+    ),
+    (
+        "null for what is unknown",
+        lambda c: c.update(sede=None),
+        r"the config: unknown key 'sede'.*Did you mean 'seed'",
+    ),
 ]
 
 
@@ -327,7 +373,9 @@ def test_bad_configs_are_refused_by_path(
 def test_all_faults_are_told_at_once(default_config: Config, schema: Config) -> None:
     config = copy.deepcopy(default_config)
     config["seed"], config["events_per_shard"] = -1, 0
-    with pytest.raises(ConfigError, match=r"(?s)2 fault\(s\); nothing was started.*events_per_shard: 0.*seed: -1"):
+    with pytest.raises(
+        ConfigError, match=r"(?s)2 fault\(s\); nothing was started.*events_per_shard: 0.*seed: -1"
+    ):
         check_config(config, schema)
 
 
@@ -355,7 +403,12 @@ def test_what_judges_efficiencies_has_defaults(default_config: Config, schema: C
     del config["networks"]["gnn"]["training"]["bootstrap"]
     filled = check_config(config, schema)
     assert filled["domain"] == {"flagged": 0.005, "neighbours": 10, "reference": 20_000}
-    assert filled["uncertainty"] == {"sample": "validation", "regions": 32, "prior": 0.3, "largest": 2.0}
+    assert filled["uncertainty"] == {
+        "sample": "validation",
+        "regions": 32,
+        "prior": 0.3,
+        "largest": 2.0,
+    }
     assert filled["closure"]["minimum_variance"] == 10
     assert filled["closure"]["p_value"] == 0.01
     assert filled["closure"]["required"] == []
@@ -371,8 +424,13 @@ def test_the_ends_of_what_is_allowed_are_allowed(default_config: Config, schema:
     config["samples"]["further"] = {"generator": "multijet", "events": 1000}
     config["uncertainty"]["sample"] = "further"
     config["domain"].update(neighbours=7, reference=7)
-    config["figures"].update(efficiencies=["mlp", "map"], draw=["repeated", "coverage", "calibration"])
-    required = [{"efficiency": "true"}, {"sample": "test", "figure": "fig7", "panel": "b-b", "events": "in_domain"}]
+    config["figures"].update(
+        efficiencies=["mlp", "map"], draw=["repeated", "coverage", "calibration"]
+    )
+    required = [
+        {"efficiency": "true"},
+        {"sample": "test", "figure": "fig7", "panel": "b-b", "events": "in_domain"},
+    ]
     config["closure"].update(p_value=0.5, required=required)
     config["repeated"] = {"samples": 2, "events": 50_000}
     config["maps"]["map"]["replicas"] = 2
@@ -381,7 +439,9 @@ def test_the_ends_of_what_is_allowed_are_allowed(default_config: Config, schema:
     assert filled["repeated"] == {"samples": 2, "events": 50_000}
 
 
-def test_faults_of_what_judges_efficiencies_are_told_together(default_config: Config, schema: Config) -> None:
+def test_faults_of_what_judges_efficiencies_are_told_together(
+    default_config: Config, schema: Config
+) -> None:
     config = copy.deepcopy(default_config)
     config["uncertainty"]["sample"] = "train"
     config["domain"]["reference"] = 3
@@ -400,9 +460,12 @@ def test_faults_of_what_judges_efficiencies_are_told_together(default_config: Co
 
 def test_null_removes_an_entry(default_config: Config, schema: Config) -> None:
     config = copy.deepcopy(default_config)
-    config["networks"]["gnn"] = config["maps"]["map"] = config["networks"]["gnn_geometric"]["training"]["mu"] = None
+    config["networks"]["gnn"] = config["maps"]["map"] = config["networks"]["gnn_geometric"][
+        "training"
+    ]["mu"] = None
     with pytest.raises(
-        ConfigError, match=r"figures\.efficiencies\.0: 'map' is not an efficiency\. Allowed: smoothed, "
+        ConfigError,
+        match=r"figures\.efficiencies\.0: 'map' is not an efficiency\. Allowed: smoothed, ",
     ):
         check_config(config, schema)
     config["figures"]["efficiencies"] = None
@@ -418,13 +481,25 @@ def test_null_removes_an_entry(default_config: Config, schema: Config) -> None:
 def test_null_lets_an_entry_become_of_another_kind(default_config: Config, schema: Config) -> None:
     options = dict.fromkeys(default_config["maps"]["map"]) | {"kind": "delta_r"}
     options |= {axis: {"bins": 2, "low": 0, "high": 600} for axis in ("pt", "eta", "delta_r")}
-    figures = {key: value for key, value in default_config["figures"].items() if key != "efficiencies"}
+    figures = {
+        key: value for key, value in default_config["figures"].items() if key != "efficiencies"
+    }
     filled = check_config({**default_config, "maps": {"map": options}, "figures": figures}, schema)
-    assert set(filled["maps"]["map"]) == {"kind", "pt", "eta", "delta_r", "outside", "coverage", "replicas"}
+    assert set(filled["maps"]["map"]) == {
+        "kind",
+        "pt",
+        "eta",
+        "delta_r",
+        "outside",
+        "coverage",
+        "replicas",
+    }
     assert filled["maps"]["map"]["outside"] == "clamp"
 
 
-def test_points_of_the_learning_curve_override_only_what_they_state(default_config: Config, schema: Config) -> None:
+def test_points_of_the_learning_curve_override_only_what_they_state(
+    default_config: Config, schema: Config
+) -> None:
     points = [{"events": 1000, "training": {"epochs": 7}}, {"events": 3000}]
     filled = check_config({**default_config, "learning_curve": {"points": points}}, schema)
     assert filled["learning_curve"] == {"sample": "test", "points": points}
@@ -446,9 +521,12 @@ def test_the_standard_figures_are_those_that_can_be_drawn(default_config: Config
 def test_every_key_is_described(schema: Config) -> None:
     def described(part: Config, path: str) -> None:
         for key, inner in part.get("properties", {}).items():
-            assert "description" in inner or "$ref" in inner or "const" in inner or inner["type"] == "object", (
-                path + key
-            )
+            assert (
+                "description" in inner
+                or "$ref" in inner
+                or "const" in inner
+                or inner["type"] == "object"
+            ), path + key
             described(inner, f"{path}{key}.")
         if isinstance(part.get("additionalProperties"), dict):
             described(part["additionalProperties"], path)
@@ -463,7 +541,11 @@ def test_configs_of_the_project_state_only_what_differs_and_are_valid(
     path: Path, default_config: Config, schema: Config
 ) -> None:
     def merged(base: Config, over: Config) -> Config:
-        nested = {key for key, value in over.items() if isinstance(value, dict) and isinstance(base.get(key), dict)}
+        nested = {
+            key
+            for key, value in over.items()
+            if isinstance(value, dict) and isinstance(base.get(key), dict)
+        }
         return {**base, **over, **{key: merged(base[key], over[key]) for key in nested}}
 
     config = yaml.safe_load(path.read_text())
@@ -472,7 +554,9 @@ def test_configs_of_the_project_state_only_what_differs_and_are_valid(
 
 
 def test_results_folders_differ() -> None:
-    folders = [yaml.safe_load(p.read_text())["results"] for p in (ROOT / "config").glob("**/*.yaml")]
+    folders = [
+        yaml.safe_load(p.read_text())["results"] for p in (ROOT / "config").glob("**/*.yaml")
+    ]
     assert len(set(folders)) == len(folders)
 
 

@@ -9,11 +9,11 @@ from hist.intervals import clopper_pearson_interval
 from scipy import stats
 
 from conftest import make_jets
-from truthtag.coverage import bin_coverage, calibration, coverage_table, jet_coverage
-from truthtag.efficiency import Prediction
+from truthtag.data.jets import Jets
+from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import DataError
-from truthtag.jets import Jets
-from truthtag.neighbours import nearest_jet
+from truthtag.estimators.predictions import Prediction
+from truthtag.statistics.coverage import bin_coverage, calibration, coverage_table, jet_coverage
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 AXES = {"pt": np.array([20.0, 150.0, 300.0, 450.0]), "delta_r": np.array([0.0, 0.5, 1.0, 2.0])}
@@ -43,7 +43,9 @@ def test_gaussian_errors_cover_as_a_gaussian_does(gaussian: tuple[Jets, Predicti
     assert list(table) == JET_COLUMNS
     whole = table[table["variable"] == "all"]
     assert whole["flavour"].tolist() == list(FLAVOURS)
-    assert whole["count"].tolist() == [(jets.flavour == number).sum() for number in FLAVOURS.values()]
+    assert whole["count"].tolist() == [
+        (jets.flavour == number).sum() for number in FLAVOURS.values()
+    ]
     # 50 replicas tell the spread to a tenth: Student's distribution with 49 degrees of freedom, not yet a Gaussian.
     student = stats.t(49)
     for within in (1, 2):
@@ -58,9 +60,13 @@ def test_gaussian_errors_cover_as_a_gaussian_does(gaussian: tuple[Jets, Predicti
 def test_a_spread_that_is_too_small_covers_too_little(gaussian: tuple[Jets, Prediction]) -> None:
     jets, predicted = gaussian
     everything = np.ones(jets.n_jets, dtype=bool)
-    half = prediction(predicted.values, predicted.values + (predicted.replicas - predicted.values) / 2)
+    half = prediction(
+        predicted.values, predicted.values + (predicted.replicas - predicted.values) / 2
+    )
     table = jet_coverage(jets, {"right": predicted, "half": half}, everything, FLAVOURS, {})
-    right, half_as_large = (table[table["efficiency"] == name].reset_index() for name in ("right", "half"))
+    right, half_as_large = (
+        table[table["efficiency"] == name].reset_index() for name in ("right", "half")
+    )
     assert half_as_large["within_2"].tolist() == right["within_1"].tolist()
     assert (half_as_large["pull_rms"] / right["pull_rms"]).to_numpy() == pytest.approx(2)
 
@@ -77,7 +83,13 @@ def test_jet_coverage_by_hand() -> None:
     replicas = np.array([[0.4], [0.5], [0.6]]) * np.ones(5)
     replicas[:, 3] = 0.5
     chosen = np.array([True, True, False, True, True])
-    table = jet_coverage(jets, {"q": prediction(values, replicas)}, chosen, FLAVOURS, {"pt": [40.0, 60.0, 90.0, 110.0]})
+    table = jet_coverage(
+        jets,
+        {"q": prediction(values, replicas)},
+        chosen,
+        FLAVOURS,
+        {"pt": [40.0, 60.0, 90.0, 110.0]},
+    )
     b = table[table["flavour"] == "b"]
     assert b["variable"].tolist() == ["all", "pt", "pt", "pt"]
     assert b[["low", "high"]].to_numpy()[1:].tolist() == [[40, 60], [60, 90], [90, 110]]
@@ -96,7 +108,11 @@ def test_replicas_that_agree_leave_no_room() -> None:
     jets = make_jets([2], flavour=np.array([5, 5]), efficiency_true=np.array([0.5, 0.25]))
     values = np.array([0.5, 0.5])
     row = jet_coverage(
-        jets, {"q": prediction(values, np.stack([values, values]))}, np.ones(2, dtype=bool), {"b": 5}, {}
+        jets,
+        {"q": prediction(values, np.stack([values, values]))},
+        np.ones(2, dtype=bool),
+        {"b": 5},
+        {},
     )
     assert row[["within_1", "within_2"]].to_numpy().tolist() == [[0.5, 0.5]]
     assert row[["pull_mean", "pull_rms"]].isna().all(axis=None)
@@ -132,15 +148,27 @@ def test_efficiencies_without_a_spread_are_left_out() -> None:
 
 
 def test_coverage_needs_the_truth() -> None:
-    with pytest.raises(DataError, match="coverage compares with the truth; the sample has no column 'efficiency_true'"):
+    with pytest.raises(
+        DataError,
+        match="coverage compares with the truth; the sample has no column 'efficiency_true'",
+    ):
         jet_coverage(make_jets([2], efficiency_true=None), {}, np.ones(2, dtype=bool), FLAVOURS, {})
 
 
 def histograms() -> pd.DataFrame:
-    def rows(name: str, yields: list[float], errors: list[float], variance: list[float]) -> pd.DataFrame:
+    def rows(
+        name: str, yields: list[float], errors: list[float], variance: list[float]
+    ) -> pd.DataFrame:
         panels = ["delta_r", "delta_r", "b-b", "b-b"]
-        columns = {"filled_by": name, "panel": panels, "low": [0.0, 1.0, 0.0, 100.0], "yield": yields}
-        return pd.DataFrame({**columns, "efficiency_error": errors, "difference_variance": variance})
+        columns = {
+            "filled_by": name,
+            "panel": panels,
+            "low": [0.0, 1.0, 0.0, 100.0],
+            "yield": yields,
+        }
+        return pd.DataFrame(
+            {**columns, "efficiency_error": errors, "difference_variance": variance}
+        )
 
     nothing = [np.nan] * 4
     parts = [
@@ -166,7 +194,9 @@ def test_bin_coverage_by_hand() -> None:
     assert table["within_1"].to_dict() == pytest.approx({"gnn": 1 / 3, "map": 1 / 2})
     assert table["within_2"].to_dict() == {"gnn": 1, "map": 1}
     assert table["pull_mean"].to_dict() == pytest.approx({"gnn": -2.5 / 3, "map": -0.75})
-    assert table["pull_rms"].to_dict() == pytest.approx({"gnn": np.sqrt(4.75 / 3), "map": np.sqrt(4.25 / 2)})
+    assert table["pull_rms"].to_dict() == pytest.approx(
+        {"gnn": np.sqrt(4.75 / 3), "map": np.sqrt(4.25 / 2)}
+    )
 
 
 def test_bin_coverage_of_too_few_events_is_empty() -> None:
@@ -176,9 +206,22 @@ def test_bin_coverage_of_too_few_events_is_empty() -> None:
 
 
 def test_coverage_table_by_hand() -> None:
-    def row(name: str, flavour: str, variable: str, count: int, within: float, spread: str) -> dict[str, object]:
-        numbers = {"within_1": within, "within_2": within + 0.2, "pull_mean": within - 1, "pull_rms": within + 1}
-        where = {"flavour": flavour, "variable": variable, "low": np.nan, "high": np.nan, "count": count}
+    def row(
+        name: str, flavour: str, variable: str, count: int, within: float, spread: str
+    ) -> dict[str, object]:
+        numbers = {
+            "within_1": within,
+            "within_2": within + 0.2,
+            "pull_mean": within - 1,
+            "pull_rms": within + 1,
+        }
+        where = {
+            "flavour": flavour,
+            "variable": variable,
+            "low": np.nan,
+            "high": np.nan,
+            "count": count,
+        }
         return {"efficiency": name, **where, **numbers, "spread": spread}
 
     numbers = pd.DataFrame(
@@ -191,7 +234,9 @@ def test_coverage_table_by_hand() -> None:
             row("map", "all", "histogram bins", 3, 0.6, "corrected"),
         ]
     )
-    scales = pd.DataFrame({"efficiency": ["gnn", "map"], "flavour": "b", "scale": [3.0, 2.0], "error": [0.3, 0.2]})
+    scales = pd.DataFrame(
+        {"efficiency": ["gnn", "map"], "flavour": "b", "scale": [3.0, 2.0], "error": [0.3, 0.2]}
+    )
     table = coverage_table(numbers, scales)
     assert list(table) == [
         "efficiency", "flavour", "of", "count", "scale", "scale_error",
@@ -199,11 +244,29 @@ def test_coverage_table_by_hand() -> None:
     ]  # fmt: skip
     assert len(table) == 2
     jets, bins = table.to_dict("records")
-    assert [jets[name] for name in ("efficiency", "flavour", "of", "count")] == ["map", "b", "jets", 10]
-    assert [bins[name] for name in ("efficiency", "flavour", "of", "count")] == ["map", "all", "histogram bins", 3]
-    expected = {"scale": 2, "scale_error": 0.2, "raw_within_1": 0.4, "raw_within_2": 0.6, "within_1": 0.7}
+    assert [jets[name] for name in ("efficiency", "flavour", "of", "count")] == [
+        "map",
+        "b",
+        "jets",
+        10,
+    ]
+    assert [bins[name] for name in ("efficiency", "flavour", "of", "count")] == [
+        "map",
+        "all",
+        "histogram bins",
+        3,
+    ]
+    expected = {
+        "scale": 2,
+        "scale_error": 0.2,
+        "raw_within_1": 0.4,
+        "raw_within_2": 0.6,
+        "within_1": 0.7,
+    }
     assert {name: jets[name] for name in expected} == pytest.approx(expected)
-    assert [jets[name] for name in ("within_2", "pull_mean", "pull_rms")] == pytest.approx([0.9, -0.3, 1.7])
+    assert [jets[name] for name in ("within_2", "pull_mean", "pull_rms")] == pytest.approx(
+        [0.9, -0.3, 1.7]
+    )
     # A histogram mixes flavours, each with a scale of its own.
     assert np.isnan([bins["scale"], bins["scale_error"]]).all()
     assert [bins[name] for name in ("raw_within_1", "within_1")] == [0.3, 0.6]
@@ -242,13 +305,15 @@ def test_calibration_by_hand() -> None:
     assert b["tagged_high"].iloc[1] == 1
     # Both c jets have the same efficiency, and no tag; there is no light jet.
     c = table[(table["efficiency"] == "q") & (table["flavour"] == "c")]
-    assert c[["low", "high", "jets", "predicted", "tagged_fraction", "tagged_low"]].to_numpy().tolist() == [
-        pytest.approx([0.2, 0.2, 2, 0.2, 0, 0])
-    ]
+    assert c[
+        ["low", "high", "jets", "predicted", "tagged_fraction", "tagged_low"]
+    ].to_numpy().tolist() == [pytest.approx([0.2, 0.2, 2, 0.2, 0, 0])]
     assert 0 < c["tagged_high"].iloc[0] < 1
     unknown = calibration(jets.with_columns(efficiency_true=None), {"q": eff}, FLAVOURS, 2)
     assert "true" not in unknown
-    with pytest.raises(DataError, match="calibration compares with the tags; the sample has no column 'is_tagged'"):
+    with pytest.raises(
+        DataError, match="calibration compares with the tags; the sample has no column 'is_tagged'"
+    ):
         calibration(jets.with_columns(is_tagged=None), {"q": eff}, FLAVOURS, 2)
 
 
@@ -286,7 +351,9 @@ def test_few_values_share_bins_and_no_jet_is_lost() -> None:
     assert table[["tagged_fraction", "tagged_low"]].to_numpy().tolist() == [[0, 0]] * len(table)
     assert np.isfinite(table.select_dtypes("number")).all(axis=None)
     # More bins than jets: each jet has its own.
-    each = calibration(make_jets([3], flavour=np.full(3, 5)), {"q": np.array([0.3, 0.1, 0.2])}, FLAVOURS, 50)
+    each = calibration(
+        make_jets([3], flavour=np.full(3, 5)), {"q": np.array([0.3, 0.1, 0.2])}, FLAVOURS, 50
+    )
     assert each["jets"].sum() == 3
     assert each["predicted"].min() == pytest.approx(0.1)
 
@@ -298,7 +365,9 @@ def test_a_right_efficiency_lies_in_the_intervals_as_often_as_they_say(sample: J
     for _ in range(8):
         tagged = sample.with_columns(is_tagged=rng.random(sample.n_jets) < sample.efficiency_true)
         table = calibration(tagged, efficiencies, FLAVOURS, 12)
-        covered = (table["tagged_low"] <= table["predicted"]) & (table["predicted"] <= table["tagged_high"])
+        covered = (table["tagged_low"] <= table["predicted"]) & (
+            table["predicted"] <= table["tagged_high"]
+        )
         inside += covered[table["efficiency"] == "true"].tolist()
         low_is_wrong += covered[(table["efficiency"] == "low") & (table["flavour"] == "b")].tolist()
     scatter = np.sqrt(0.68 * 0.32 / len(inside))

@@ -10,7 +10,14 @@ import pytest
 
 from conftest import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("config/*.md"), *ROOT.glob("results/*.md")])
+PAGES = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob("config/*.md"),
+        *ROOT.glob("results/*.md"),
+    ]
+)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -28,7 +35,9 @@ def test_every_make_target_named_in_the_readme_exists() -> None:
 
 
 def test_make_help_lists_every_target() -> None:
-    text = subprocess.run(["make", "help"], cwd=ROOT, text=True, capture_output=True, check=True).stdout
+    text = subprocess.run(
+        ["make", "help"], cwd=ROOT, text=True, capture_output=True, check=True
+    ).stdout
     for target in ("run", "report", "test", "lint", "format", "bench", "lock", "clean", "help"):
         assert re.search(rf"^  make {target} ", text, re.MULTILINE), target
 

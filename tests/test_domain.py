@@ -14,13 +14,20 @@ from hypothesis import strategies as st
 
 from conftest import make_jets
 from truthtag.arrays import BoolArray, FloatArray
-from truthtag.domain import COLUMNS, VARIABLES, Domain, read_domain, variables_of, write_domain
+from truthtag.data.files import read_metadata, write_frame
+from truthtag.data.jets import Jets
+from truthtag.data.kinematics import delta_r, store_phi
 from truthtag.errors import ConfigError, DataError
-from truthtag.jets import Jets
-from truthtag.kinematics import delta_r, store_phi
-from truthtag.tables import read_metadata, write_frame
-from truthtag.toy import Process, generate
-from truthtag.truth import NeighbourProduct
+from truthtag.statistics.domain import (
+    COLUMNS,
+    VARIABLES,
+    Domain,
+    read_domain,
+    variables_of,
+    write_domain,
+)
+from truthtag.toy.generation import Process, generate
+from truthtag.toy.truth import NeighbourProduct
 
 OPTIONS: dict[str, Any] = {"flagged": 0.005, "neighbours": 10, "reference": 20_000}
 
@@ -71,7 +78,10 @@ def slow_variables(jets: Jets) -> list[list[float]]:
     for first, last in zip(jets.offsets[:-1], jets.offsets[1:], strict=True):
         for i in range(first, last):
             apart = [
-                (float(delta_r(jets.eta[i], jets.phi[i], jets.eta[j], jets.phi[j])), float(jets.pt[j]))
+                (
+                    float(delta_r(jets.eta[i], jets.phi[i], jets.eta[j], jets.phi[j])),
+                    float(jets.pt[j]),
+                )
                 for j in range(first, last)
                 if j != i
             ]
@@ -127,14 +137,18 @@ def slow_distance(train: Jets, validation: Jets, jets: Jets, flagged: float, k: 
             out.append(np.inf)
             continue
         tried = variables_of(validation)[validation.flavour == flavour].astype(float)
-        out.append(spacing(row, flavour) / np.quantile([spacing(v, flavour) for v in tried], 1 - flagged))
+        out.append(
+            spacing(row, flavour) / np.quantile([spacing(v, flavour) for v in tried], 1 - flagged)
+        )
     return np.array(out)
 
 
 @settings(max_examples=10)
 @given(st.integers(0, 1000), st.integers(1, 30), st.floats(0.01, 0.9))
 def test_equals_the_slow_version(seed: int, k: int, flagged: float) -> None:
-    train, validation, jets = (make_jets(counts * 8, seed + i) for i, counts in enumerate(([1, 2, 3], [4], [2, 5])))
+    train, validation, jets = (
+        make_jets(counts * 8, seed + i) for i, counts in enumerate(([1, 2, 3], [4], [2, 5]))
+    )
     fitted = fit(train, validation, flagged=flagged, neighbours=k)
     expected = slow_distance(train, validation, jets, flagged, k)
     np.testing.assert_allclose(fitted.distance(jets), expected, rtol=1e-9)
@@ -167,7 +181,9 @@ def test_no_jets_give_an_empty_array(domain: Domain, few: Jets) -> None:
 # ---- what does not matter
 
 
-def test_the_order_of_events_does_not_matter(domain: Domain, parts: tuple[Jets, Jets, Jets]) -> None:
+def test_the_order_of_events_does_not_matter(
+    domain: Domain, parts: tuple[Jets, Jets, Jets]
+) -> None:
     train, validation, jets = parts
     order = np.random.default_rng(3).permutation(jets.n_events)
     rows = np.concatenate([np.arange(*jets.offsets[event : event + 2]) for event in order])
@@ -180,7 +196,9 @@ def test_the_order_of_events_does_not_matter(domain: Domain, parts: tuple[Jets, 
 
 def test_weights_and_tags_do_not_matter(parts: tuple[Jets, Jets, Jets]) -> None:
     train, validation, jets = parts
-    bare = [part.with_columns(weight=-3 * part.weight, is_tagged=None, score=None) for part in parts]
+    bare = [
+        part.with_columns(weight=-3 * part.weight, is_tagged=None, score=None) for part in parts
+    ]
     assert np.array_equal(fit(*bare[:2]).distance(bare[2]), fit(train, validation).distance(jets))
 
 
@@ -198,9 +216,13 @@ def mirrored(jets: Jets) -> Jets:
     return jets.with_columns(eta=-jets.eta)
 
 
-def test_a_mirrored_sample_has_a_mirrored_domain(domain: Domain, parts: tuple[Jets, Jets, Jets]) -> None:
+def test_a_mirrored_sample_has_a_mirrored_domain(
+    domain: Domain, parts: tuple[Jets, Jets, Jets]
+) -> None:
     train, validation, jets = (mirrored(part) for part in parts)
-    np.testing.assert_allclose(fit(train, validation).distance(jets), domain.distance(parts[2]), rtol=1e-9)
+    np.testing.assert_allclose(
+        fit(train, validation).distance(jets), domain.distance(parts[2]), rtol=1e-9
+    )
 
 
 # ---- what is flagged
@@ -229,7 +251,9 @@ def test_the_asked_share_of_a_fresh_sample_is_outside(
         assert -4 * spread < outside[chosen].mean() - flagged < 4 * spread + ends
 
 
-def test_the_asked_share_of_the_validation_jets_is_beyond_the_threshold(parts: tuple[Jets, Jets, Jets]) -> None:
+def test_the_asked_share_of_the_validation_jets_is_beyond_the_threshold(
+    parts: tuple[Jets, Jets, Jets],
+) -> None:
     train, validation, _ = parts
     # Without ranges, so that the threshold alone decides.
     fitted = fit(train, validation, flagged=0.02)
@@ -277,7 +301,9 @@ def test_unknown_flavours_are_outside(domain: Domain, few: Jets) -> None:
 
 def test_flavours_of_the_validation_sample_only_stay_unknown() -> None:
     train, other = alone([10, 20, 30]), alone([15, 25])
-    validation = make_jets([1] * 4, pt=np.tile(other.pt, 2), eta=np.zeros(4), flavour=np.array([5, 5, 4, 4]))
+    validation = make_jets(
+        [1] * 4, pt=np.tile(other.pt, 2), eta=np.zeros(4), flavour=np.array([5, 5, 4, 4])
+    )
     fitted = fit(train, validation)
     assert fitted.flavours == (5,)
     assert fitted.contains(validation).tolist() == [True, True, False, False]
@@ -300,12 +326,16 @@ def test_reference_jets_are_drawn_from_the_training_jets(parts: tuple[Jets, Jets
 
 def test_the_draw_is_that_of_the_generator(parts: tuple[Jets, Jets, Jets]) -> None:
     train, validation, jets = parts
-    one, again, other = (fit(train, validation, seed, reference=500).distance(jets) for seed in (1, 1, 2))
+    one, again, other = (
+        fit(train, validation, seed, reference=500).distance(jets) for seed in (1, 1, 2)
+    )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
 
 
-def test_a_longer_sample_fills_more(multijet: Process, truth: NeighbourProduct, parts: tuple[Jets, Jets, Jets]) -> None:
+def test_a_longer_sample_fills_more(
+    multijet: Process, truth: NeighbourProduct, parts: tuple[Jets, Jets, Jets]
+) -> None:
     (extra,) = generate(multijet, truth, range(2000), (8, "tests"))
     _, validation, jets = parts
     short, long = fit(extra.first(200), validation), fit(extra, validation)
@@ -318,7 +348,9 @@ def test_a_longer_sample_fills_more(multijet: Process, truth: NeighbourProduct, 
 # ---- on disk
 
 
-def test_write_and_read_is_the_identity(domain: Domain, parts: tuple[Jets, Jets, Jets], tmp_path: Path) -> None:
+def test_write_and_read_is_the_identity(
+    domain: Domain, parts: tuple[Jets, Jets, Jets], tmp_path: Path
+) -> None:
     path = tmp_path / "domain.parquet"
     write_domain(domain, path, {"seed": 7})
     again = read_domain(path)
@@ -335,22 +367,28 @@ def test_write_and_read_is_the_identity(domain: Domain, parts: tuple[Jets, Jets,
 
 def test_files_that_hold_no_domain_are_refused(tmp_path: Path) -> None:
     path, fitted = tmp_path / "domain.parquet", fit(alone([10, 20, 30]), alone([15, 25]))
-    with pytest.raises(DataError, match=r"domain\.parquet: no such file. Check the path, or run the workflow"):
+    with pytest.raises(
+        DataError, match=r"domain\.parquet: no such file. Check the path, or run the workflow"
+    ):
         read_domain(path)
     write_domain(fitted, path, {})
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(DataError, match=r"domain\.parquet: cannot be read as Parquet .* is truncated or of another"):
+    with pytest.raises(
+        DataError, match=r"domain\.parquet: cannot be read as Parquet .* is truncated or of another"
+    ):
         read_domain(path)
     fitted.to_frame().to_parquet(path)
     with pytest.raises(
-        DataError, match=r"its metadata hold no ranges and thresholds of a domain; fit the domain again"
+        DataError,
+        match=r"its metadata hold no ranges and thresholds of a domain; fit the domain again",
     ):
         read_domain(path)
     frame = fitted.to_frame().rename(columns={"closeness": "closeness_r"})
     write_frame(frame, path, {"domain": fitted.criterion})
     with pytest.raises(
-        DataError, match=r"column 'closeness' is missing; .*Is it called 'closeness_r' here\? Rename it"
+        DataError,
+        match=r"column 'closeness' is missing; .*Is it called 'closeness_r' here\? Rename it",
     ):
         read_domain(path)
 
@@ -361,11 +399,17 @@ def test_files_that_hold_no_domain_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"flagged": 0.0}, r"domain: flagged is 0\.0; it must be above 0 and below 1\. Take 0\.005, say"),
+        (
+            {"flagged": 0.0},
+            r"domain: flagged is 0\.0; it must be above 0 and below 1\. Take 0\.005, say",
+        ),
         ({"flagged": 1}, r"domain: flagged is 1; it must be above 0 and below 1"),
         ({"flagged": float("nan")}, r"domain: flagged is nan; it must be above 0 and below 1"),
         ({"neighbours": 0}, r"domain: neighbours is 0; it must be at least 1\. Take 10, say"),
-        ({"reference": 9}, r"domain: reference is 9; it must be at least neighbours, 10\. Raise it, or lower neigh"),
+        (
+            {"reference": 9},
+            r"domain: reference is 9; it must be at least neighbours, 10\. Raise it, or lower neigh",
+        ),
     ],
 )
 def test_bad_options_are_refused(changes: dict[str, Any], message: str, few: Jets) -> None:
@@ -375,7 +419,9 @@ def test_bad_options_are_refused(changes: dict[str, Any], message: str, few: Jet
 
 def test_empty_samples_are_refused(few: Jets) -> None:
     none = few.take(slice(0, 0))
-    with pytest.raises(DataError, match=r"the training sample has no jets; a domain needs some\. Give it a sample"):
+    with pytest.raises(
+        DataError, match=r"the training sample has no jets; a domain needs some\. Give it a sample"
+    ):
         fit(none, few)
     with pytest.raises(DataError, match="the validation sample has no jets; a domain needs some"):
         fit(few, none)

@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truthtag.kinematics import delta_phi, delta_r, invariant_mass, store_phi, wrap_phi
+from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass, store_phi, wrap_phi
 
 angles = st.floats(-1e4, 1e4)
-near_pi = st.integers(-4, 4).flatmap(lambda k: st.floats(-1e-15, 1e-15).map(lambda x: (2 * k + 1) * math.pi + x))
+near_pi = st.integers(-4, 4).flatmap(
+    lambda k: st.floats(-1e-15, 1e-15).map(lambda x: (2 * k + 1) * math.pi + x)
+)
 
 
 @given(st.one_of(angles, near_pi))
@@ -34,7 +36,9 @@ def test_stored_angle_lies_in_the_interval_after_rounding(phi: float) -> None:
 def test_delta_phi_is_antisymmetric_and_blind_to_full_turns(a: float, b: float, turns: int) -> None:
     d = float(delta_phi(a, b))
     assert abs(float(delta_phi(b, a))) == pytest.approx(abs(d), abs=1e-8)
-    assert math.cos(float(delta_phi(a + turns * 2 * math.pi, b))) == pytest.approx(math.cos(d), abs=1e-8)
+    assert math.cos(float(delta_phi(a + turns * 2 * math.pi, b))) == pytest.approx(
+        math.cos(d), abs=1e-8
+    )
 
 
 def test_delta_r_across_the_seam() -> None:
@@ -43,7 +47,12 @@ def test_delta_r_across_the_seam() -> None:
 
 @given(st.floats(-math.pi, math.pi), st.floats(0, 3))
 def test_mass_is_blind_to_rotations_and_boosts_along_the_beam(turn: float, shift: float) -> None:
-    pt, eta, phi, mass = np.array([120.0, 60.0]), np.array([0.3, -1.0]), np.array([0.2, 1.4]), np.array([2.0, 2.0])
+    pt, eta, phi, mass = (
+        np.array([120.0, 60.0]),
+        np.array([0.3, -1.0]),
+        np.array([0.2, 1.4]),
+        np.array([2.0, 2.0]),
+    )
     still = float(invariant_mass(pt, eta, phi, mass))
     assert float(invariant_mass(pt, eta, phi + turn, mass)) == pytest.approx(still, rel=1e-9)
     massless = np.zeros(2)
@@ -58,4 +67,6 @@ def test_mass_of_one_jet_is_its_own() -> None:
 def test_mass_of_two_massless_jets_by_hand() -> None:
     # m^2 = 2 pt1 pt2 (cosh(d_eta) - cos(d_phi))
     expected = math.sqrt(2 * 50 * 40 * (math.cosh(1.0) - math.cos(2.0)))
-    assert float(invariant_mass([50, 40], [0.5, -0.5], [1.0, -1.0], [0, 0])) == pytest.approx(expected)
+    assert float(invariant_mass([50, 40], [0.5, -0.5], [1.0, -1.0], [0, 0])) == pytest.approx(
+        expected
+    )

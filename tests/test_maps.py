@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from conftest import make_jets
-from truthtag.config import check_edges
+from truthtag.data.axes import check_edges
+from truthtag.data.files import write_frame
+from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
-from truthtag.jets import Jets
-from truthtag.maps import COLUMNS, BinnedMap, fit_map, read_map, write_map
-from truthtag.maps.bins import Bins
-from truthtag.tables import write_frame
+from truthtag.estimators.bins import Bins
+from truthtag.estimators.maps import COLUMNS, BinnedMap, fit_map, read_map, write_map
 
 PT, ETA = [20.0, 100.0, 600.0], [-2.5, 0.0, 2.5]
 
@@ -54,11 +54,16 @@ def test_an_empty_row_takes_the_efficiency_of_its_flavour() -> None:
 
 
 @given(st.integers(0, 60), st.integers(0, 60), st.floats(0.5, 0.95))
-def test_intervals_cover_the_estimate_and_at_least_the_coverage(tagged: int, others: int, coverage: float) -> None:
+def test_intervals_cover_the_estimate_and_at_least_the_coverage(
+    tagged: int, others: int, coverage: float
+) -> None:
     total = tagged + others
     one = np.array([[[total]]])
     fitted = BinnedMap(
-        Bins((5,), np.array([0.0, 1.0]), np.array([0.0, 1.0]), "clamp"), np.array([[[tagged]]]), one, coverage
+        Bins((5,), np.array([0.0, 1.0]), np.array([0.0, 1.0]), "clamp"),
+        np.array([[[tagged]]]),
+        one,
+        coverage,
     )
     low, high = (float(end[0, 0, 0]) for end in fitted.interval())
     assert 0 <= low <= fitted.values[0, 0, 0] <= high or total == 0
@@ -69,7 +74,9 @@ def test_intervals_cover_the_estimate_and_at_least_the_coverage(tagged: int, oth
 
 def test_a_jet_below_the_first_edge_gets_the_first_bin_not_the_last() -> None:
     fitted = BinnedMap.fit(by_hand(), PT, ETA, "clamp", 0.68)
-    outside = by_hand(pt=np.array([5.0, 5.0, 5.0, 5.0, 9000.0]), eta=np.array([-9.0, -3.0, -2.6, -2.5, 9.0]))
+    outside = by_hand(
+        pt=np.array([5.0, 5.0, 5.0, 5.0, 9000.0]), eta=np.array([-9.0, -3.0, -2.6, -2.5, 9.0])
+    )
     assert fitted.efficiency(outside).tolist() == [0.5, 0.5, 0.5, 0.5, 1.0]
 
 
@@ -82,7 +89,9 @@ def test_out_of_range_can_be_refused() -> None:
 
 def test_an_unknown_flavour_is_refused() -> None:
     fitted = BinnedMap.fit(by_hand(), PT, ETA, "clamp", 0.68)
-    with pytest.raises(DataError, match=r"fitted to the flavours \[5\], a jet has 4 \(1 such jets\)"):
+    with pytest.raises(
+        DataError, match=r"fitted to the flavours \[5\], a jet has 4 \(1 such jets\)"
+    ):
         fitted.efficiency(by_hand(flavour=np.array([5, 4, 5, 5, 5])))
 
 
@@ -91,7 +100,9 @@ def test_an_untagged_sample_is_refused() -> None:
         BinnedMap.fit(by_hand(is_tagged=None), PT, ETA, "clamp", 0.68)
 
 
-def test_write_and_read_is_the_identity(few: Jets, default_config: dict[str, Any], tmp_path: Path) -> None:
+def test_write_and_read_is_the_identity(
+    few: Jets, default_config: dict[str, Any], tmp_path: Path
+) -> None:
     fitted = fit_map(few, default_config["maps"]["map"])
     write_map(fitted, tmp_path / "map.parquet", {})
     again = read_map(tmp_path / "map.parquet")
@@ -113,7 +124,9 @@ def test_write_and_read_is_the_identity(few: Jets, default_config: dict[str, Any
     assert row["efficiency"].tolist() == [fitted.efficiency(few)[jet]]
 
 
-def test_foreign_files_are_refused(few: Jets, default_config: dict[str, Any], tmp_path: Path) -> None:
+def test_foreign_files_are_refused(
+    few: Jets, default_config: dict[str, Any], tmp_path: Path
+) -> None:
     fitted = fit_map(few, default_config["maps"]["map"])
     path = tmp_path / "map.parquet"
     metadata = {"map": {"kind": "binned", **fitted.policy}}
@@ -122,22 +135,31 @@ def test_foreign_files_are_refused(few: Jets, default_config: dict[str, Any], tm
         read_map(path)
     fitted.to_frame().to_parquet(path)
     with pytest.raises(
-        DataError, match=r"does not say which of the kinds binned, smoothed, .* it is; fit the map again"
+        DataError,
+        match=r"does not say which of the kinds binned, smoothed, .* it is; fit the map again",
     ):
         read_map(path)
 
 
 def test_bad_axes_and_policies_are_refused() -> None:
-    with pytest.raises(ConfigError, match=r"pt: edge 2 is 50, not above the edge before it, 100; put them in rising"):
+    with pytest.raises(
+        ConfigError,
+        match=r"pt: edge 2 is 50, not above the edge before it, 100; put them in rising",
+    ):
         check_edges([20, 100, 50, 600], "pt")
     with pytest.raises(ConfigError, match=r"pt: \[20\] makes no bin; give at least two edges"):
         check_edges([20], "pt")
     with pytest.raises(ConfigError, match="outside is 'wrap'; allowed are clamp, error"):
         BinnedMap.fit(by_hand(), PT, ETA, "wrap", 0.68)
-    with pytest.raises(ConfigError, match="kind is 'spline'; allowed are binned, smoothed, delta_r, neighbour_product"):
+    with pytest.raises(
+        ConfigError,
+        match="kind is 'spline'; allowed are binned, smoothed, delta_r, neighbour_product",
+    ):
         fit_map(by_hand(), {"kind": "spline"})
 
 
-def test_closes_on_the_events_it_was_fitted_to(sample: Jets, default_config: dict[str, Any]) -> None:
+def test_closes_on_the_events_it_was_fitted_to(
+    sample: Jets, default_config: dict[str, Any]
+) -> None:
     fitted = fit_map(sample, default_config["maps"]["map"])
     assert fitted.efficiency(sample).sum() == pytest.approx(sample.is_tagged.sum())

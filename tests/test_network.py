@@ -15,11 +15,10 @@ from textbook import textbook_block, textbook_network
 
 from benchmarks.reference import ConcatenatedNetwork
 from conftest import make_jets
-from truthtag.efficiency import Efficiency
+from truthtag.data.jets import Jets, concatenate
+from truthtag.data.kinematics import delta_phi, store_phi
 from truthtag.errors import ConfigError, DataError
-from truthtag.jets import Jets, concatenate
-from truthtag.kinematics import delta_phi, store_phi
-from truthtag.network import (
+from truthtag.estimators.network.model import (
     Architecture,
     Batch,
     EfficiencyNetwork,
@@ -28,13 +27,18 @@ from truthtag.network import (
     load_network,
     save_network,
 )
+from truthtag.estimators.predictions import Efficiency
 
 EDGES = ("delta_eta", "delta_phi", "delta_r")
 SEEN = ("pt", "eta", "flavour")
 KINDS = {
     "gnn": Architecture(width=16, blocks=2, head=(8,)),
-    "gnn_geometric": Architecture(width=16, blocks=2, head=(8,), inputs=SEEN, edge_features=EDGES, hidden=12),
-    "gnn_factorised": Architecture(kind="factorised", width=16, head=(8,), inputs=SEEN, edge_features=EDGES),
+    "gnn_geometric": Architecture(
+        width=16, blocks=2, head=(8,), inputs=SEEN, edge_features=EDGES, hidden=12
+    ),
+    "gnn_factorised": Architecture(
+        kind="factorised", width=16, head=(8,), inputs=SEEN, edge_features=EDGES
+    ),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -48,7 +52,9 @@ def small_network(kind: str = "gnn", **changes: Any) -> EfficiencyNetwork:
 
 
 def test_parameters_of_appendix_b() -> None:
-    assert sum(p.numel() for p in EfficiencyNetwork(Architecture(width=256)).parameters()) == 1_435_245
+    assert (
+        sum(p.numel() for p in EfficiencyNetwork(Architecture(width=256)).parameters()) == 1_435_245
+    )
 
 
 def test_layer_sizes_of_appendix_b() -> None:
@@ -63,15 +69,26 @@ def test_layer_sizes_of_appendix_b() -> None:
 
 
 def sizes(layers: torch.nn.Sequential) -> list[tuple[int, int]]:
-    return [(one.in_features, one.out_features) for one in layers if isinstance(one, torch.nn.Linear)]
+    return [
+        (one.in_features, one.out_features) for one in layers if isinstance(one, torch.nn.Linear)
+    ]
 
 
-@given(st.sampled_from(list(KINDS)), st.lists(st.integers(1, 7), min_size=1, max_size=8), st.integers(0, 1000))
+@given(
+    st.sampled_from(list(KINDS)),
+    st.lists(st.integers(1, 7), min_size=1, max_size=8),
+    st.integers(0, 1000),
+)
 def test_equals_the_textbook(kind: str, counts: list[int], seed: int) -> None:
     jets, network = make_jets(counts, seed), small_network(kind, mu=2.0)
     rows = features(jets)
-    expected = [textbook_network(network, rows[a:b]) for a, b in zip(jets.offsets[:-1], jets.offsets[1:], strict=True)]
-    np.testing.assert_allclose(network.efficiency(jets), torch.cat(expected).detach().numpy(), atol=1e-5)
+    expected = [
+        textbook_network(network, rows[a:b])
+        for a, b in zip(jets.offsets[:-1], jets.offsets[1:], strict=True)
+    ]
+    np.testing.assert_allclose(
+        network.efficiency(jets), torch.cat(expected).detach().numpy(), atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("width", [64, 256])
@@ -86,7 +103,8 @@ def test_block_and_its_gradients_equal_the_textbook(width: int) -> None:
     torch.testing.assert_close(fast, slow, atol=1e-5, rtol=0)
     weight = torch.randn_like(fast)
     gradients = [
-        torch.autograd.grad((out * weight).sum(), [x, *block.parameters()], retain_graph=True) for out in (fast, slow)
+        torch.autograd.grad((out * weight).sum(), [x, *block.parameters()], retain_graph=True)
+        for out in (fast, slow)
     ]
     for a, b in zip(*gradients, strict=True):
         torch.testing.assert_close(a, b, atol=1e-4, rtol=1e-3)
@@ -95,7 +113,9 @@ def test_block_and_its_gradients_equal_the_textbook(width: int) -> None:
 def test_the_reference_of_the_benchmarks_is_the_same_function() -> None:
     network, jets = small_network(), make_jets([2, 2, 3, 5, 5])
     batch = Batch(features(jets), [(2, 2), (1, 3), (2, 5)])
-    torch.testing.assert_close(ConcatenatedNetwork(network)(batch), network(batch), atol=1e-5, rtol=0)
+    torch.testing.assert_close(
+        ConcatenatedNetwork(network)(batch), network(batch), atol=1e-5, rtol=0
+    )
 
 
 @given(st.sampled_from(list(KINDS)), st.integers(1, 7), st.randoms(use_true_random=False))
@@ -110,8 +130,12 @@ def test_jets_may_be_permuted(kind: str, n: int, random: Any) -> None:
     torch.testing.assert_close(permuted, straight[order], atol=1e-5, rtol=1e-4)
 
 
-@given(st.sampled_from(["gnn_geometric", "gnn_factorised"]), st.floats(-10, 10), st.integers(0, 100))
-def test_rotations_change_nothing_where_the_network_sees_differences(kind: str, angle: float, seed: int) -> None:
+@given(
+    st.sampled_from(["gnn_geometric", "gnn_factorised"]), st.floats(-10, 10), st.integers(0, 100)
+)
+def test_rotations_change_nothing_where_the_network_sees_differences(
+    kind: str, angle: float, seed: int
+) -> None:
     jets, network = make_jets([1, 2, 4], seed), small_network(kind)
     turned = jets.with_columns(phi=store_phi(jets.phi.astype(np.float64) + angle))
     # phi is stored in float32: that rounding is all that is left, and close to Delta phi = pi it can flip the sign.
@@ -136,14 +160,18 @@ def test_other_events_change_nothing(kind: str) -> None:
 @every_kind
 def test_other_jets_of_the_event_do_change_it(kind: str) -> None:
     network, jets = small_network(kind), make_jets([3])
-    lonely = jets.take(slice(0, 1)).with_columns(offsets=np.array([0, 1, 2, 3]), event=np.arange(3), weight=np.ones(3))
+    lonely = jets.take(slice(0, 1)).with_columns(
+        offsets=np.array([0, 1, 2, 3]), event=np.arange(3), weight=np.ones(3)
+    )
     assert np.all(np.abs(network.efficiency(jets) - network.efficiency(lonely)) > 1e-6)
 
 
 def test_without_blocks_a_jet_is_alone() -> None:
     network = EfficiencyNetwork(Architecture(width=16, blocks=0, head=(8,))).eval()
     jets = make_jets([3])
-    lonely = jets.with_columns(offsets=np.array([0, 1, 2, 3]), event=np.arange(3), weight=np.ones(3))
+    lonely = jets.with_columns(
+        offsets=np.array([0, 1, 2, 3]), event=np.arange(3), weight=np.ones(3)
+    )
     np.testing.assert_allclose(network.efficiency(jets), network.efficiency(lonely), rtol=1e-6)
 
 
@@ -174,7 +202,9 @@ def test_a_lone_jet_of_a_factorised_network_has_its_own_efficiency() -> None:
 def test_efficiency_is_corrected_for_mu(mu: float) -> None:
     jets = make_jets([2, 3])
     score = small_network().efficiency(jets)
-    np.testing.assert_allclose(small_network(mu=mu).efficiency(jets), mu * score / (1 - score + mu * score), rtol=1e-6)
+    np.testing.assert_allclose(
+        small_network(mu=mu).efficiency(jets), mu * score / (1 - score + mu * score), rtol=1e-6
+    )
     # The product of a factorised network is the efficiency itself, whatever mu.
     factorised = [small_network("gnn_factorised", mu=m).efficiency(jets) for m in (mu, 1.0)]
     np.testing.assert_allclose(*factorised, rtol=1e-5)
@@ -184,7 +214,9 @@ def test_efficiency_is_corrected_for_mu(mu: float) -> None:
 def test_a_file_is_enough_to_predict(kind: str, few: Jets, tmp_path: Path) -> None:
     network = small_network(kind, mu=2.0)
     save_network(network, tmp_path / "seed_0.pt", {"seed": 1})
-    assert np.array_equal(load_network(tmp_path / "seed_0.pt").efficiency(few), network.efficiency(few))
+    assert np.array_equal(
+        load_network(tmp_path / "seed_0.pt").efficiency(few), network.efficiency(few)
+    )
     content = torch.load(tmp_path / "seed_0.pt", weights_only=True)
     assert Architecture(**content["architecture"]) == KINDS[kind]
     assert content["provenance"] == {"seed": 1}
@@ -196,7 +228,9 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
         load_network(path)
     save_network(small_network(), path, {})
     path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(DataError, match=r"seed_0\.pt: cannot be read as a network.*train the network again"):
+    with pytest.raises(
+        DataError, match=r"seed_0\.pt: cannot be read as a network.*train the network again"
+    ):
         load_network(path)
     torch.save({"weights": 1}, path)
     with pytest.raises(DataError, match="is not a network file of this version"):
@@ -205,14 +239,17 @@ def test_bad_files_are_refused(tmp_path: Path) -> None:
 
 def test_an_untrained_flavour_is_refused() -> None:
     jets = make_jets([2], flavour=np.array([5, 15]))
-    with pytest.raises(DataError, match=r"trained on the flavours \[0, 4, 5\], a jet has 15 \(1 such jets\)"):
+    with pytest.raises(
+        DataError, match=r"trained on the flavours \[0, 4, 5\], a jet has 15 \(1 such jets\)"
+    ):
         small_network().efficiency(jets)
 
 
 def test_inputs_that_cannot_be_scaled_are_refused() -> None:
     jets = make_jets([2, 2], eta=np.zeros(4))
     with pytest.raises(
-        DataError, match=r"input 'eta' has mean 0.0 and standard deviation 0.0.*must be finite and vary"
+        DataError,
+        match=r"input 'eta' has mean 0.0 and standard deviation 0.0.*must be finite and vary",
     ):
         small_network().standardise.fit(features(jets))
     jets = make_jets([2, 2], pt=np.array([50, np.nan, 40, 30]))
@@ -229,7 +266,10 @@ def test_inputs_that_cannot_be_scaled_are_refused() -> None:
         ({"head": (0,)}, r"layers of no size"),
         ({"kind": "tree"}, "kind is 'tree'; allowed are graph, factorised"),
         ({"inputs": ["pt", "charge"]}, "inputs has 'charge'; allowed are pt, eta, phi, flavour"),
-        ({"edge_features": ["mass"]}, "edge_features has 'mass'; allowed are delta_eta, delta_phi, delta_r"),
+        (
+            {"edge_features": ["mass"]},
+            "edge_features has 'mass'; allowed are delta_eta, delta_phi, delta_r",
+        ),
     ],
 )
 def test_bad_architectures_are_refused(bad: dict[str, Any], message: str) -> None:
@@ -245,4 +285,6 @@ def test_a_network_is_an_efficiency(truth: Any) -> None:
 def test_prediction_does_not_depend_on_what_else_is_predicted(sample: Jets) -> None:
     network, part = small_network(), sample.take(slice(0, 1500))
     twice = concatenate([part, part.with_columns(event=part.event + 10**9)])
-    np.testing.assert_allclose(network.efficiency(twice), np.tile(network.efficiency(part), 2), rtol=1e-5)
+    np.testing.assert_allclose(
+        network.efficiency(twice), np.tile(network.efficiency(part), 2), rtol=1e-5
+    )

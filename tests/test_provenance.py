@@ -15,10 +15,14 @@ from packaging.utils import canonicalize_name
 from conftest import ROOT
 from truthtag import __version__
 from truthtag.errors import DataError
-from truthtag.logs import Progress, clock, job_log
-from truthtag.provenance import code_digest, digest, modules_used, versions
+from truthtag.workflow.digests import code_digest, digest, modules_used, versions
+from truthtag.workflow.logs import Progress, clock, job_log
 
-PINS = [line for line in (ROOT / "envs/requirements.txt").read_text().splitlines() if not line.startswith("#")]
+PINS = [
+    line
+    for line in (ROOT / "envs/requirements.txt").read_text().splitlines()
+    if not line.startswith("#")
+]
 
 
 @pytest.fixture
@@ -49,7 +53,9 @@ def test_modules_are_found_through_others(library: Path) -> None:
         ("../script.py", "from truthtag.a import x\nimport numpy\nprint(x)\n", True),
     ],
 )
-def test_the_digest_changes_with_what_the_code_does(library: Path, file: str, text: str, changes: bool) -> None:
+def test_the_digest_changes_with_what_the_code_does(
+    library: Path, file: str, text: str, changes: bool
+) -> None:
     script = library.parent / "script.py"
     before = code_digest(script, library)
     (library / file).write_text(text)
@@ -72,9 +78,9 @@ def test_the_library_knows_neither_snakemake_nor_matplotlib_outside_plots() -> N
     for path in (ROOT / "src").rglob("*.py"):
         text = path.read_text()
         assert not re.search(r"^\s*(from|import) snakemake", text, re.MULTILINE), path
-        assert "plots" in path.parts or not re.search(r"^\s*(from|import) (matplotlib|mplhep)", text, re.MULTILINE), (
-            path
-        )
+        assert "plots" in path.parts or not re.search(
+            r"^\s*(from|import) (matplotlib|mplhep)", text, re.MULTILINE
+        ), path
 
 
 def test_digests_of_settings() -> None:
@@ -103,7 +109,9 @@ def test_faults_of_the_program_are_told_with_one(tmp_path: Path) -> None:
 
 def test_progress_counts_only_what_this_run_did(caplog: pytest.LogCaptureFixture) -> None:
     ticks = iter([0.0, 5.0, 10.0, 20.0])
-    progress = Progress(logging.getLogger("truthtag"), 1000, "events", done=500, every=8, now=lambda: next(ticks))
+    progress = Progress(
+        logging.getLogger("truthtag"), 1000, "events", done=500, every=8, now=lambda: next(ticks)
+    )
     with caplog.at_level(logging.INFO, "truthtag"):
         for _ in range(3):
             progress.add(100)
@@ -126,7 +134,9 @@ def test_the_locks_and_pyproject_agree() -> None:
     for requirement in map(Requirement, wanted):
         version = locked.get(canonicalize_name(requirement.name))
         assert version is not None, f"{requirement.name} is not locked: run 'make lock'"
-        assert requirement.specifier.contains(version), f"{requirement} does not allow the locked {version}"
+        assert requirement.specifier.contains(version), (
+            f"{requirement} does not allow the locked {version}"
+        )
     assert locked["torch"] == "2.13.0"
     minimum = project["requires-python"].removeprefix(">=")
     assert f"python={minimum}" in conda["dependencies"]

@@ -12,13 +12,14 @@ import torch
 from test_figures import check_figure
 
 from conftest import make_jets
-from truthtag.accuracy import summarise
 from truthtag.arrays import FloatArray
+from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.jets import Jets
-from truthtag.plots import DRAWINGS
-from truthtag.plots.style import look_of
-from truthtag.studies import (
+from truthtag.estimators.network.trainer import batch_loss
+from truthtag.figures.plots import DRAWINGS
+from truthtag.figures.plots.style import look_of
+from truthtag.statistics.accuracy import summarise
+from truthtag.studies.studies import (
     Point,
     learning_table,
     repeated_covariance,
@@ -27,7 +28,6 @@ from truthtag.studies import (
     true_loss,
     work,
 )
-from truthtag.training import batch_loss
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 EIGHT = ("map", "smoothed", "delta_r", "fit", "mlp", "gnn", "gnn_geometric", "gnn_factorised")
@@ -51,7 +51,9 @@ def halves() -> Jets:
 
 
 def test_a_point_measures_the_mean_of_the_members(halves: Jets) -> None:
-    table = Point("gnn", 100, 390, seeds=2).measure([Constant(0.3), Constant(0.7)], halves, FLAVOURS)
+    table = Point("gnn", 100, 390, seeds=2).measure(
+        [Constant(0.3), Constant(0.7)], halves, FLAVOURS
+    )
     assert list(table["flavour"]) == ["all", "b", "c", "light"]
     assert set(table["events"]) == {100}
     assert set(table["train_jets"]) == {390}
@@ -86,8 +88,12 @@ def test_the_regret_of_a_fit_is_its_floor() -> None:
 
 
 def test_the_table_shows_one_number_each(halves: Jets) -> None:
-    points = [Point(name, events, 4 * events) for name in ("map", "delta_r") for events in (300, 100)]
-    numbers = pd.concat([p.measure([Constant(0.1 + p.events / 1000)], halves, FLAVOURS) for p in points])
+    points = [
+        Point(name, events, 4 * events) for name in ("map", "delta_r") for events in (300, 100)
+    ]
+    numbers = pd.concat(
+        [p.measure([Constant(0.1 + p.events / 1000)], halves, FLAVOURS) for p in points]
+    )
     table = learning_table(numbers)
     assert list(table) == ["events", "map", "delta_r"]
     assert table["events"].tolist() == [100, 300]
@@ -118,7 +124,9 @@ def test_an_efficiency_of_one_or_zero_that_is_right_costs_nothing() -> None:
 
 def history(*rows: tuple[float, float]) -> pd.DataFrame:
     seconds, loss = zip(*rows, strict=True)
-    return pd.DataFrame({"epoch": range(1, len(rows) + 1), "seconds": seconds, "validation_loss": loss})
+    return pd.DataFrame(
+        {"epoch": range(1, len(rows) + 1), "seconds": seconds, "validation_loss": loss}
+    )
 
 
 def test_work_is_time_added_up_and_loss_above_the_truth() -> None:
@@ -137,7 +145,9 @@ def test_work_is_time_added_up_and_loss_above_the_truth() -> None:
     assert table["seeds"].tolist() == [2, 2, 1]
 
 
-def bins(network: str, sample: int, yields: list[float], replicas: list[list[float]], **more: Any) -> pd.DataFrame:
+def bins(
+    network: str, sample: int, yields: list[float], replicas: list[list[float]], **more: Any
+) -> pd.DataFrame:
     """Return the rows of one closure histogram, filled by an ensemble; its replicas give a list of yields each."""
     low = np.arange(len(yields)) * 10.0
     return pd.DataFrame(
@@ -203,7 +213,9 @@ def test_histograms_are_compared_one_by_one_in_any_order_of_their_rows() -> None
     for measure in (repeated_errors, repeated_covariance):
         alone = pd.concat([measure(one), measure(other)], ignore_index=True)
         pd.testing.assert_frame_equal(measure(both), alone)
-        shuffled = measure(both.iloc[order]).sort_values("network", kind="stable", ignore_index=True)
+        shuffled = measure(both.iloc[order]).sort_values(
+            "network", kind="stable", ignore_index=True
+        )
         pd.testing.assert_frame_equal(shuffled, alone)
 
 
@@ -239,7 +251,9 @@ def repeated_toys() -> pd.DataFrame:
     )
 
 
-def test_replicas_that_scatter_as_samples_do_have_a_ratio_of_one(repeated_toys: pd.DataFrame) -> None:
+def test_replicas_that_scatter_as_samples_do_have_a_ratio_of_one(
+    repeated_toys: pd.DataFrame,
+) -> None:
     """Logarithms of variances with f degrees of freedom have the mean -1 / f and the variance 2 / f, nearly."""
     table = repeated_covariance(repeated_toys)
     assert len(table) == 40
@@ -265,7 +279,9 @@ def test_replicas_that_scatter_as_samples_do_have_their_errors(repeated_toys: pd
     table = repeated_errors(repeated_toys)
     true = np.tile([2.0, 3.0, 1.0], 40)
     assert len(table) == 120
-    assert table["repeated_error"].to_numpy() == pytest.approx(table["repeated"].to_numpy() / np.sqrt(30))
+    assert table["repeated_error"].to_numpy() == pytest.approx(
+        table["repeated"].to_numpy() / np.sqrt(30)
+    )
     for name, freedom in (("repeated", 15), ("replicas", 144)):
         variance = table[name].to_numpy() ** 2 / true**2
         # Bins of one toy are correlated: 40 are independent at least.
@@ -276,7 +292,14 @@ def test_replicas_that_scatter_as_samples_do_have_their_errors(repeated_toys: pd
 
 def test_repeated_coverage_by_hand() -> None:
     rows = [
-        {"network": network, "flavour": flavour, "sample": s, "within_1": 0.6 + 0.2 * s, "within_2": 0.9, "pull_rms": r}
+        {
+            "network": network,
+            "flavour": flavour,
+            "sample": s,
+            "within_1": 0.6 + 0.2 * s,
+            "within_2": 0.9,
+            "pull_rms": r,
+        }
         for network, r in (("gnn", 1.0), ("mlp", 2.0))
         for s in range(2)
         for flavour in ("light", "b")
@@ -326,12 +349,16 @@ def test_the_learning_curve_is_drawn(tmp_path: Path) -> None:
 def test_work_is_drawn_even_where_it_is_done(tmp_path: Path) -> None:
     """A dozen networks, one of which falls below the truth on the validation events."""
     names = [f"batch_{number}" for number in range(12)]
-    table = work({name: [history((9, 0.6), (9, 0.41)), history((8, 0.7), (9, 0.42))] for name in names}, 0.4)
+    table = work(
+        {name: [history((9, 0.6), (9, 0.41)), history((8, 0.7), (9, 0.42))] for name in names}, 0.4
+    )
     table.loc[table.index[-1], "excess"] = -0.01
     figure = DRAWINGS["work"](table, ["b"])
     check_figure(figure, tmp_path / "work.png")
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == names
-    check_figure(DRAWINGS["work"](work({"one": [history((1, 0.7))]}, 0.4), ["b"]), tmp_path / "one.png")
+    check_figure(
+        DRAWINGS["work"](work({"one": [history((1, 0.7))]}, 0.4), ["b"]), tmp_path / "one.png"
+    )
 
 
 def test_many_lines_look_different_and_keep_their_look() -> None:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from conftest import make_jets
+from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.jets import Jets
-from truthtag.tagging import (
+from truthtag.weights.tagging import (
     assign_tags,
     at_least,
     draw_tags,
@@ -37,7 +37,9 @@ def test_eq_3(a: float, b: float) -> None:
 def test_sums_to_one_and_has_the_right_mean(eff: np.ndarray) -> None:
     p = tag_probabilities(eff)
     np.testing.assert_allclose(p.sum(axis=-1), 1, atol=1e-12)
-    np.testing.assert_allclose((p * np.arange(p.shape[-1])).sum(axis=-1), eff.sum(axis=-1), atol=1e-10)
+    np.testing.assert_allclose(
+        (p * np.arange(p.shape[-1])).sum(axis=-1), eff.sum(axis=-1), atol=1e-10
+    )
     assert np.all(p >= -1e-15)
 
 
@@ -56,7 +58,9 @@ def test_equals_enumeration(eff: np.ndarray) -> None:
     for tags, probability in enumerate_tags(eff).items():
         expected[sum(tags)] += probability
     np.testing.assert_allclose(tag_probabilities(eff), expected, atol=1e-12)
-    np.testing.assert_allclose(at_least(tag_probabilities(eff)), expected[::-1].cumsum()[::-1], atol=1e-12)
+    np.testing.assert_allclose(
+        at_least(tag_probabilities(eff)), expected[::-1].cumsum()[::-1], atol=1e-12
+    )
 
 
 def test_rare_numbers_of_tags_keep_their_digits() -> None:
@@ -77,7 +81,9 @@ def test_values_that_are_no_probability_are_refused(bad: float) -> None:
 
 
 @given(st.lists(st.integers(0, 7), min_size=1, max_size=20), st.integers(0, 5), st.integers(0, 99))
-def test_counts_of_events_are_those_of_each_event_alone(counts: list[int], most: int, seed: int) -> None:
+def test_counts_of_events_are_those_of_each_event_alone(
+    counts: list[int], most: int, seed: int
+) -> None:
     jets, rng = make_jets(counts), np.random.default_rng(seed)
     eff, chosen = rng.random(jets.n_jets), rng.random(jets.n_jets) < 0.7
     result = tag_counts(jets, eff, most, chosen)
@@ -136,16 +142,26 @@ def test_hybrid_efficiencies_keep_the_tags_of_a_flavour(sample: Jets) -> None:
 @pytest.mark.parametrize("count", range(5))
 def test_drawn_tags_have_their_conditional_probability(count: int) -> None:
     eff, draws = np.array([0.7, 0.05, 0.3, 0.9]), 40_000
-    tagged = draw_tags(np.tile(eff, (draws, 1)), np.full(draws, count), np.random.default_rng(count))
+    tagged = draw_tags(
+        np.tile(eff, (draws, 1)), np.full(draws, count), np.random.default_rng(count)
+    )
     assert np.all(tagged.sum(axis=1) == count)
     sets = {tags: p for tags, p in enumerate_tags(eff).items() if sum(tags) == count}
     observed = {tags: np.all(tagged == np.array(tags, dtype=bool), axis=1).sum() for tags in sets}
     for tags, probability in sets.items():
         share = probability / sum(sets.values())
-        assert abs(observed[tags] - draws * share) <= 5 * np.sqrt(draws * share * (1 - share)) + 1e-9
+        assert (
+            abs(observed[tags] - draws * share) <= 5 * np.sqrt(draws * share * (1 - share)) + 1e-9
+        )
 
 
-@given(arrays(float, st.tuples(st.integers(1, 5), st.integers(0, 6)), elements=st.sampled_from([0.0, 1.0, 0.3])))
+@given(
+    arrays(
+        float,
+        st.tuples(st.integers(1, 5), st.integers(0, 6)),
+        elements=st.sampled_from([0.0, 1.0, 0.3]),
+    )
+)
 def test_certain_tags_are_always_drawn(eff: np.ndarray) -> None:
     certain, possible = (eff == 1).sum(axis=1), (eff > 0).sum(axis=1)
     for count in (certain, possible):
@@ -158,15 +174,21 @@ def test_certain_tags_are_always_drawn(eff: np.ndarray) -> None:
 def test_numbers_of_tags_that_cannot_be_are_refused() -> None:
     rng = np.random.default_rng(0)
     for eff, count in (([0.5, 0.0], 2), ([0.5], 2), ([1.0], 0), ([0.5], -1)):
-        with pytest.raises(DataError, match=rf"event 0 of {len(eff)} jets cannot have {count} tags with the eff"):
+        with pytest.raises(
+            DataError, match=rf"event 0 of {len(eff)} jets cannot have {count} tags with the eff"
+        ):
             draw_tags(np.array([eff]), np.array([count]), rng)
 
 
 @pytest.mark.parametrize("or_more", [False, True])
 @pytest.mark.parametrize("count", [0, 1, 2])
-def test_assigned_tags_and_weights_make_the_same_yields(sample: Jets, count: int, or_more: bool) -> None:
+def test_assigned_tags_and_weights_make_the_same_yields(
+    sample: Jets, count: int, or_more: bool
+) -> None:
     """Weighted tagged jets per flavour equal the sums of the conditional expectation, and thus the tags of the toy."""
-    result = assign_tags(sample, sample.efficiency_true, count, np.random.default_rng(count), or_more=or_more)
+    result = assign_tags(
+        sample, sample.efficiency_true, count, np.random.default_rng(count), or_more=or_more
+    )
     counts = tag_counts(sample, sample.efficiency_true, count)
     expected = counts.at_least if or_more else counts.exactly
     np.testing.assert_allclose(result.weight, expected[:, count], atol=1e-14)
@@ -176,8 +198,13 @@ def test_assigned_tags_and_weights_make_the_same_yields(sample: Jets, count: int
     passed = real >= count if or_more else real == count
     for flavour in (5, 4, 0):
         inside = sample.flavour == flavour
-        per_event = np.bincount(sample.event_of_jet, inside & result.is_tagged, sample.n_events) * result.weight
-        direct = np.bincount(sample.event_of_jet, inside & sample.is_tagged, sample.n_events) * passed
+        per_event = (
+            np.bincount(sample.event_of_jet, inside & result.is_tagged, sample.n_events)
+            * result.weight
+        )
+        direct = (
+            np.bincount(sample.event_of_jet, inside & sample.is_tagged, sample.n_events) * passed
+        )
         difference = direct.sum() - per_event.sum()
         assert abs(difference) <= 4 * np.sqrt((direct**2 + per_event**2).sum())
 
@@ -186,7 +213,9 @@ def test_assignments_are_reproducible_and_keep_to_the_chosen_jets(sample: Jets) 
     few = sample.first(500)
     chosen = leading(few, 2)
     first, second = (
-        assign_tags(few, few.efficiency_true, 1, np.random.default_rng(3), or_more=True, chosen=chosen)
+        assign_tags(
+            few, few.efficiency_true, 1, np.random.default_rng(3), or_more=True, chosen=chosen
+        )
         for _ in range(2)
     )
     assert np.array_equal(first.is_tagged, second.is_tagged)
@@ -210,7 +239,9 @@ def test_effective_events() -> None:
 
 def test_columns_of_another_length_are_refused() -> None:
     jets = make_jets([2, 1])
-    with pytest.raises(DataError, match=r"efficiency has shape \(2,\); it must have one value per jet, \(3,\)"):
+    with pytest.raises(
+        DataError, match=r"efficiency has shape \(2,\); it must have one value per jet, \(3,\)"
+    ):
         tag_counts(jets, np.zeros(2), 1)
     with pytest.raises(DataError, match=r"chosen has shape \(4,\)"):
         assign_tags(jets, np.zeros(3), 1, np.random.default_rng(0), chosen=np.ones(4, dtype=bool))

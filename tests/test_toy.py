@@ -11,12 +11,20 @@ import pytest
 from scipy import stats
 from scipy.integrate import quad
 
-from truthtag.config import edges_of
+from truthtag.data.axes import edges_of
+from truthtag.data.jets import SCHEMA, Jets, concatenate
+from truthtag.data.kinematics import delta_r, invariant_mass
 from truthtag.errors import ConfigError
-from truthtag.jets import SCHEMA, Jets, concatenate
-from truthtag.kinematics import delta_r, invariant_mass
-from truthtag.toy import BLOCK_EVENTS, Boson, Multijet, Process, TruncatedNormal, generate, make_process
-from truthtag.truth import NeighbourProduct
+from truthtag.toy.generation import (
+    BLOCK_EVENTS,
+    Boson,
+    Multijet,
+    Process,
+    TruncatedNormal,
+    generate,
+    make_process,
+)
+from truthtag.toy.truth import NeighbourProduct
 
 # A statistical test fails by chance once in 10,000 seeds; the seed is fixed.
 P_VALUE = 1e-4
@@ -31,7 +39,8 @@ def test_shards_do_not_change_the_sample(multijet: Multijet, truth: NeighbourPro
     whole = concatenate(list(generate(multijet, truth, range(25_000), (1, "train"))))
     cuts = [0, 7, 9_999, 10_000, 10_001, 24_000, 25_000]
     parts = [
-        concatenate(list(generate(multijet, truth, range(a, b), (1, "train")))) for a, b in itertools.pairwise(cuts)
+        concatenate(list(generate(multijet, truth, range(a, b), (1, "train"))))
+        for a, b in itertools.pairwise(cuts)
     ]
     assert_equal_jets(concatenate(parts), whole)
     assert np.array_equal(whole.event, np.arange(25_000))
@@ -47,7 +56,9 @@ def test_a_longer_sample_begins_with_the_shorter(
     assert_equal_jets(longer.take(slice(0, 300)), short)
 
 
-def test_other_names_and_seeds_give_other_events(multijet: Multijet, truth: NeighbourProduct) -> None:
+def test_other_names_and_seeds_give_other_events(
+    multijet: Multijet, truth: NeighbourProduct
+) -> None:
     first = {
         key: next(generate(multijet, truth, range(100), key)).pt[:50].tolist()
         for key in ((1, "train"), (1, "test"), (2, "train"))
@@ -90,12 +101,20 @@ def test_distances_to_the_leading_jet(sample: Jets) -> None:
     central = np.abs(sample.eta[lead[other]]) < 0.05
     edges = np.linspace(0.011, 3, 13)
     weights = [
-        quad(lambda r: math.sqrt(r) * (1 - 2 * math.acos(min(2 / r, 1)) / math.pi), a, b, points=[2.0])[0]
+        quad(
+            lambda r: math.sqrt(r) * (1 - 2 * math.acos(min(2 / r, 1)) / math.pi),
+            a,
+            b,
+            points=[2.0],
+        )[0]
         for a, b in itertools.pairwise(edges)
     ]
     observed = np.histogram(distance[central], edges)[0]
     assert observed.sum() > 3000
-    assert stats.chisquare(observed, np.array(weights) / sum(weights) * observed.sum()).pvalue > P_VALUE
+    assert (
+        stats.chisquare(observed, np.array(weights) / sum(weights) * observed.sum()).pvalue
+        > P_VALUE
+    )
 
 
 def test_flavours_and_tags(sample: Jets, truth: NeighbourProduct) -> None:
@@ -123,7 +142,9 @@ def test_bosons_have_their_mass_and_pass_the_thresholds(boson_sample: Jets) -> N
 
 def test_decays_are_isotropic_and_back_to_back_at_rest(boson: Boson) -> None:
     decays = boson._decays(20_000, np.random.default_rng(3))
-    pt, eta, phi = (getattr(decays, name).astype(np.float64).reshape(-1, 2) for name in ("pt", "eta", "phi"))
+    pt, eta, phi = (
+        getattr(decays, name).astype(np.float64).reshape(-1, 2) for name in ("pt", "eta", "phi")
+    )
     momentum = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], axis=-1)
     total, energy = momentum.sum(axis=1), np.sqrt((momentum**2).sum(axis=2) + 4)
     mass = np.sqrt(energy.sum(axis=1) ** 2 - (total**2).sum(axis=1))
@@ -136,7 +157,9 @@ def test_decays_are_isotropic_and_back_to_back_at_rest(boson: Boson) -> None:
 
 
 def test_a_truncated_normal_far_in_the_tail_stays_inside() -> None:
-    values = TruncatedNormal(mean=0, width=1, low=5, high=5.5).sample(1000, np.random.default_rng(0))
+    values = TruncatedNormal(mean=0, width=1, low=5, high=5.5).sample(
+        1000, np.random.default_rng(0)
+    )
     assert values.min() >= 5
     assert values.max() <= 5.5
 
@@ -146,7 +169,9 @@ def test_an_unknown_process_is_refused() -> None:
         make_process({"process": "trijet"}, {})
 
 
-def test_an_endless_sample_is_generated_block_by_block(multijet: Multijet, truth: NeighbourProduct) -> None:
+def test_an_endless_sample_is_generated_block_by_block(
+    multijet: Multijet, truth: NeighbourProduct
+) -> None:
     blocks = generate(multijet, truth, range(10**12), (1, "endless"))
     assert next(blocks).n_events == BLOCK_EVENTS
     assert next(blocks).event[0] == BLOCK_EVENTS

@@ -17,14 +17,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_jets
-from truthtag.accuracy import excess_loss
-from truthtag.efficiency import spread
-from truthtag.ensemble import Ensemble
+from truthtag.data.jets import Jets
+from truthtag.data.kinematics import delta_r
 from truthtag.errors import ConfigError, DataError
-from truthtag.jets import Jets
-from truthtag.kinematics import delta_r
-from truthtag.network import Architecture, Batch, choose_device
-from truthtag.training import (
+from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.network.model import Architecture, Batch, choose_device
+from truthtag.estimators.network.trainer import (
     Epoch,
     Events,
     Options,
@@ -36,6 +34,8 @@ from truthtag.training import (
     uses_bfloat16,
     weighted_loss,
 )
+from truthtag.estimators.predictions import spread
+from truthtag.statistics.accuracy import excess_loss
 
 SMALL = Architecture(width=8, blocks=1, head=(8,))
 OPTIONS = Options(
@@ -69,7 +69,9 @@ def test_eq_5_by_hand() -> None:
     assert weighted_loss(logits, tags, 3.0).tolist() == pytest.approx(expected, rel=1e-5)
     # One event of one jet, one of two: the mean over jets of each, then over events.
     by_event = (expected[0] + (expected[1] + expected[2]) / 2) / 2
-    assert float(batch_loss(logits, tags, [(1, 1), (1, 2)], 3.0)) == pytest.approx(by_event, rel=1e-5)
+    assert float(batch_loss(logits, tags, [(1, 1), (1, 2)], 3.0)) == pytest.approx(
+        by_event, rel=1e-5
+    )
 
 
 def collect(batches: Iterator[tuple[Batch, torch.Tensor]]) -> list[tuple[float, ...]]:
@@ -90,7 +92,9 @@ def test_batches_in_order_hold_every_event_once(counts: list[int], size: int) ->
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=300), st.integers(1, 60), st.integers(0, 9))
-def test_shuffled_batches_hold_no_event_twice_and_leave_few_out(counts: list[int], size: int, seed: int) -> None:
+def test_shuffled_batches_hold_no_event_twice_and_leave_few_out(
+    counts: list[int], size: int, seed: int
+) -> None:
     jets = make_jets(counts)
     events = Events(jets)
     rows = collect(events.batches(size, [generator(seed)]))
@@ -125,7 +129,9 @@ def test_epochs_shuffle_and_seeds_differ(few: Jets) -> None:
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(0, 9))
-def test_resamples_keep_the_number_of_events_of_each_multiplicity(counts: list[int], seed: int) -> None:
+def test_resamples_keep_the_number_of_events_of_each_multiplicity(
+    counts: list[int], seed: int
+) -> None:
     events = Events(make_jets(counts))
     drawn = events.resample(generator(seed))
     assert [len(d) for d in drawn] == [len(tags) for _, tags in events.groups]
@@ -153,7 +159,9 @@ def test_a_resample_draws_every_event_as_often_as_any_other(sample: Jets) -> Non
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=60), st.integers(1, 30), st.integers(0, 9))
-def test_batches_in_order_hold_every_event_as_often_as_it_was_drawn(counts: list[int], size: int, seed: int) -> None:
+def test_batches_in_order_hold_every_event_as_often_as_it_was_drawn(
+    counts: list[int], size: int, seed: int
+) -> None:
     jets = make_jets(counts)
     events = Events(jets)
     drawn = events.resample(generator(seed))
@@ -164,11 +172,14 @@ def test_batches_in_order_hold_every_event_as_often_as_it_was_drawn(counts: list
 
 
 @given(st.lists(st.integers(1, 6), min_size=1, max_size=300), st.integers(1, 60), st.integers(0, 9))
-def test_shuffled_batches_hold_the_drawn_events_but_those_left_out(counts: list[int], size: int, seed: int) -> None:
+def test_shuffled_batches_hold_the_drawn_events_but_those_left_out(
+    counts: list[int], size: int, seed: int
+) -> None:
     events = Events(make_jets(counts))
     drawn = events.resample(generator(seed))
     plain, drawn_batches = (
-        list(events.batches(size, [generator(seed)], resamples=resamples)) for resamples in ((), [drawn])
+        list(events.batches(size, [generator(seed)], resamples=resamples))
+        for resamples in ((), [drawn])
     )
     # What is left out is as many of each multiplicity as without: the shapes are the same.
     assert [batch.shape for batch, _ in drawn_batches] == [batch.shape for batch, _ in plain]
@@ -195,9 +206,13 @@ def test_transformations_keep_what_the_truth_sees(few: Jets) -> None:
     assert moved.features[..., 2].abs().max() <= math.pi + 1e-6
     start = 0
     for m, n in batch.shape:
-        before, after = (b.features[0, start : start + m * n].view(m, n, 4).numpy() for b in (batch, moved))
+        before, after = (
+            b.features[0, start : start + m * n].view(m, n, 4).numpy() for b in (batch, moved)
+        )
         for i in range(1, n):
-            distances = [delta_r(x[:, 0, 1], x[:, 0, 2], x[:, i, 1], x[:, i, 2]) for x in (before, after)]
+            distances = [
+                delta_r(x[:, 0, 1], x[:, 0, 2], x[:, i, 1], x[:, i, 2]) for x in (before, after)
+            ]
             np.testing.assert_allclose(*distances, atol=2e-6)
         start += m * n
     assert not torch.allclose(moved.features, batch.features)
@@ -235,7 +250,9 @@ def test_same_seed_same_weights_other_seed_other_weights(few: Jets) -> None:
     assert not torch.equal(weights(run(few))[head], weights(run(few, seed=(1, "gnn", 1)))[head])
 
 
-def test_bootstrapped_networks_repeat_and_differ_from_those_trained_on_every_event(few: Jets) -> None:
+def test_bootstrapped_networks_repeat_and_differ_from_those_trained_on_every_event(
+    few: Jets,
+) -> None:
     options = replace(OPTIONS, bootstrap=True)
     first = run(few, options)
     # Whatever else is drawn meanwhile.
@@ -246,27 +263,44 @@ def test_bootstrapped_networks_repeat_and_differ_from_those_trained_on_every_eve
     assert plain.resamples == []
     assert not torch.equal(weights(first)[head], weights(plain)[head])
     # Every network has a sample of its own.
-    assert any(not torch.equal(a, b) for a, b in zip(first.resamples[0], other.resamples[0], strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(first.resamples[0], other.resamples[0], strict=True)
+    )
 
 
 def test_a_bootstrapped_network_learns_from_the_drawn_events_only(few: Jets) -> None:
     """The loss of an epoch in which weights hardly move is that of the drawn events, as a sample of their own has it."""
     jets, validation = few.take(slice(0, 250)), Events(few.take(slice(250, 300)))
-    still = replace(OPTIONS, epochs=1, batch_events=250, learning_rate=1e-12, schedule="constant", bootstrap=True)
+    still = replace(
+        OPTIONS,
+        epochs=1,
+        batch_events=250,
+        learning_rate=1e-12,
+        schedule="constant",
+        bootstrap=True,
+    )
     options = replace(still, rotate_phi=False, reflect_phi=False, reflect_eta=False)
     training = Training(SMALL, options, Events(jets), [SEED, (1, "gnn", 1)])
     fixed = copy.deepcopy(training.networks)
     (losses,) = train(training, Events(jets), validation)
     for which, drawn in enumerate(training.resamples):
-        chosen = np.concatenate([bucket.events[d.numpy()] for bucket, d in zip(jets.buckets(), drawn, strict=True)])
+        chosen = np.concatenate(
+            [bucket.events[d.numpy()] for bucket, d in zip(jets.buckets(), drawn, strict=True)]
+        )
         expected = evaluate(fixed, Events(jets.take(chosen)), 1.0)[which]
         assert losses[which].train_loss == pytest.approx(expected, rel=1e-5)
-        assert losses[which].train_loss != pytest.approx(evaluate(fixed, Events(jets), 1.0)[which], rel=1e-3)
+        assert losses[which].train_loss != pytest.approx(
+            evaluate(fixed, Events(jets), 1.0)[which], rel=1e-3
+        )
         # The validation events are not drawn.
-        assert losses[which].validation_loss == pytest.approx(evaluate(fixed, validation, 1.0)[which], rel=1e-5)
+        assert losses[which].validation_loss == pytest.approx(
+            evaluate(fixed, validation, 1.0)[which], rel=1e-5
+        )
 
 
-@pytest.mark.parametrize("change", [{}, {"schedule": "constant"}, {"average": 1.5}, {"bootstrap": True}])
+@pytest.mark.parametrize(
+    "change", [{}, {"schedule": "constant"}, {"average": 1.5}, {"bootstrap": True}]
+)
 @pytest.mark.parametrize("killed_after", [1, 3])
 def test_a_killed_run_resumes_to_the_same_weights(
     few: Jets, tmp_path: Path, change: dict[str, Any], killed_after: int
@@ -286,7 +320,8 @@ def test_a_killed_run_resumes_to_the_same_weights(
     straight = run(few, options)
     assert_same_weights(resumed, straight)
     timeless = [
-        [replace(row, seconds=0, events_per_second=0) for row in t.records[0].history] for t in (resumed, straight)
+        [replace(row, seconds=0, events_per_second=0) for row in t.records[0].history]
+        for t in (resumed, straight)
     ]
     assert timeless[0] == timeless[1]
 
@@ -314,18 +349,28 @@ def test_the_best_epoch_by_validation_loss_is_kept(few: Jets) -> None:
 
 
 def test_patience_stops_early(few: Jets) -> None:
-    training = run(few, replace(OPTIONS, epochs=200, learning_rate=0.3, schedule="constant", patience=3))
+    training = run(
+        few, replace(OPTIONS, epochs=200, learning_rate=0.3, schedule="constant", patience=3)
+    )
     losses = [row.validation_loss for row in training.records[0].history]
     assert len(losses) < 200
     assert losses.index(min(losses)) == len(losses) - 4
 
 
 @pytest.mark.parametrize("bootstrap", [False, True])
-def test_networks_trained_together_are_those_trained_alone(few: Jets, tmp_path: Path, bootstrap: bool) -> None:
+def test_networks_trained_together_are_those_trained_alone(
+    few: Jets, tmp_path: Path, bootstrap: bool
+) -> None:
     """Float32 sums of batched products differ in the last digits, and Adam makes a little more of them."""
     # A learning rate this large makes some stop by patience before the others do.
     options = replace(
-        OPTIONS, epochs=6, learning_rate=0.03, schedule="constant", patience=2, average=0.5, bootstrap=bootstrap
+        OPTIONS,
+        epochs=6,
+        learning_rate=0.03,
+        schedule="constant",
+        patience=2,
+        average=0.5,
+        bootstrap=bootstrap,
     )
     events, validation = Events(few.take(slice(0, 250))), Events(few.take(slice(250, 300)))
     seeds = [(1, "gnn", i) for i in range(3)]
@@ -344,8 +389,13 @@ def test_networks_trained_together_are_those_trained_alone(few: Jets, tmp_path: 
         lengths.append(len(ours))
         assert [row.epoch for row in ours] == [row.epoch for row in theirs]
         for a, b in zip(ours, theirs, strict=True):
-            assert (a.train_loss, a.validation_loss) == pytest.approx((b.train_loss, b.validation_loss), rel=1e-4)
-        eff = [network.efficiency(few) for network in (resumed.best_network(which), alone.best_network())]
+            assert (a.train_loss, a.validation_loss) == pytest.approx(
+                (b.train_loss, b.validation_loss), rel=1e-4
+            )
+        eff = [
+            network.efficiency(few)
+            for network in (resumed.best_network(which), alone.best_network())
+        ]
         np.testing.assert_allclose(*eff, rtol=2e-3)
     assert len(lengths) == 3
 
@@ -354,7 +404,13 @@ def test_micro_batches_add_up_to_the_batch(few: Jets) -> None:
     """One step on 240 events of equal jets at once, or in four parts: the same gradient, the same weights."""
     jets = make_jets([3] * 240)
     options = replace(
-        OPTIONS, epochs=1, batch_events=240, rotate_phi=False, reflect_phi=False, reflect_eta=False, schedule="constant"
+        OPTIONS,
+        epochs=1,
+        batch_events=240,
+        rotate_phi=False,
+        reflect_phi=False,
+        reflect_eta=False,
+        schedule="constant",
     )
     states = []
     for micro in (0, 60):
@@ -374,7 +430,9 @@ def test_averaged_weights_are_those_of_the_path(few: Jets) -> None:
     plain = run(few)
     assert_same_weights(training, plain)
     averaged = run(few, replace(OPTIONS, average=2.0))
-    assert not torch.equal(weights(averaged)["body.head.0.weight"], weights(plain)["body.head.0.weight"])
+    assert not torch.equal(
+        weights(averaged)["body.head.0.weight"], weights(plain)["body.head.0.weight"]
+    )
     # The weights that training goes on with are not the averages.
     with averaged.averaged():
         inside = averaged.networks.state(0)
@@ -401,7 +459,9 @@ def test_a_gpu_gives_the_same_networks(few: Jets, bootstrap: bool) -> None:
     seeds = [(1, "gnn", i) for i in range(3)]
     losses = []
     for device in ("cpu", "cuda"):
-        events, validation = (Events(few.take(part), device) for part in (slice(0, 250), slice(250, 300)))
+        events, validation = (
+            Events(few.take(part), device) for part in (slice(0, 250), slice(250, 300))
+        )
         training = Training(SMALL, replace(OPTIONS, bootstrap=bootstrap), events, seeds, device)
         list(train(training, events, validation))
         losses.append([record.best_loss for record in training.records])
@@ -416,13 +476,17 @@ def test_history_rows(few: Jets) -> None:
     rows = [row for (row,) in train(training, events, validation, ticks.append)]
     assert [row.epoch for row in rows] == [1, 2, 3, 4]
     assert 4 * 230 < sum(ticks) <= 4 * 250
-    assert all(isinstance(row, Epoch) and row.seconds > 0 and row.events_per_second > 0 for row in rows)
+    assert all(
+        isinstance(row, Epoch) and row.seconds > 0 and row.events_per_second > 0 for row in rows
+    )
     # One cycle ends far below where it peaked.
     assert rows[-1].learning_rate < 1e-2 * OPTIONS.learning_rate
 
 
 def test_a_loss_that_explodes_is_reported(few: Jets) -> None:
-    with pytest.raises(DataError, match=r"epoch 1: the loss is nan.*Lower the learning rate \(1e\+30\)"):
+    with pytest.raises(
+        DataError, match=r"epoch 1: the loss is nan.*Lower the learning rate \(1e\+30\)"
+    ):
         run(few, replace(OPTIONS, learning_rate=1e30, schedule="constant"))
 
 
@@ -484,7 +548,10 @@ def test_one_jet_events_can_be_trained_on() -> None:
 
 def test_a_network_learns_the_neighbours_from_tags(sample: Jets) -> None:
     """In seconds, on 15,000 events: better than a smoothed map of (pT, eta, flavour) fitted to a million, 8.1e-3 nats/jet."""
-    events, validation = Events(sample.take(slice(0, 15_000))), Events(sample.take(slice(15_000, 17_000)))
+    events, validation = (
+        Events(sample.take(slice(0, 15_000))),
+        Events(sample.take(slice(15_000, 17_000))),
+    )
     test = sample.take(slice(17_000, 20_000))
     options = replace(OPTIONS, epochs=12, batch_events=250, learning_rate=5e-3)
     training = Training(Architecture(width=32, blocks=2, head=(32,)), options, events, [SEED])

@@ -16,20 +16,37 @@ from scipy.stats import chi2
 
 from conftest import make_jets
 from truthtag.arrays import BoolArray, FloatArray, IntArray
-from truthtag.efficiency import Prediction, Replicated, predict, read_prediction, write_prediction, write_replicas
-from truthtag.ensemble import Ensemble
+from truthtag.data.files import read_frame
+from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.jets import Jets
-from truthtag.tables import read_frame
-from truthtag.tagging import tag_counts
-from truthtag.uncertainty import Histogram, correct, covariance, few_replicas, measure_scales, regions, spread_scale
+from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.predictions import (
+    Prediction,
+    Replicated,
+    predict,
+    read_prediction,
+    write_prediction,
+    write_replicas,
+)
+from truthtag.statistics.uncertainty import (
+    Histogram,
+    correct,
+    covariance,
+    few_replicas,
+    measure_scales,
+    regions,
+    spread_scale,
+)
+from truthtag.weights.tagging import tag_counts
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 WIDE, STRONG = 10.0, 1e-4
 """Priors that say next to nothing, and next to everything."""
 
 yields = st.floats(-1e3, 1e3)
-templates = arrays(float, array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=yields)
+templates = arrays(
+    float, array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=6), elements=yields
+)
 
 
 def correlated(seed: int, bins: int) -> FloatArray:
@@ -42,7 +59,9 @@ def correlated(seed: int, bins: int) -> FloatArray:
 
 
 @given(templates)
-def test_a_covariance_is_that_of_numpy_and_no_direction_has_a_negative_variance(replicas: FloatArray) -> None:
+def test_a_covariance_is_that_of_numpy_and_no_direction_has_a_negative_variance(
+    replicas: FloatArray,
+) -> None:
     result = covariance(replicas)
     np.testing.assert_allclose(result, np.cov(replicas, rowvar=False), atol=1e-8)
     np.testing.assert_array_equal(result, result.T)
@@ -50,16 +69,22 @@ def test_a_covariance_is_that_of_numpy_and_no_direction_has_a_negative_variance(
 
 
 @given(templates, st.integers(0, 99))
-def test_covariances_of_merged_bins_are_those_of_merged_templates(replicas: FloatArray, seed: int) -> None:
+def test_covariances_of_merged_bins_are_those_of_merged_templates(
+    replicas: FloatArray, seed: int
+) -> None:
     """Whatever is made of the bins linearly: all correlations are carried through."""
     matrix = np.random.default_rng(seed).integers(-1, 3, (3, replicas.shape[1]))
-    np.testing.assert_allclose(matrix @ covariance(replicas) @ matrix.T, covariance(replicas @ matrix.T), atol=1e-6)
+    np.testing.assert_allclose(
+        matrix @ covariance(replicas) @ matrix.T, covariance(replicas @ matrix.T), atol=1e-6
+    )
     assert covariance(replicas).sum() == pytest.approx(replicas.sum(axis=1).var(ddof=1), abs=1e-6)
 
 
 def test_the_covariance_of_many_templates_is_that_they_were_drawn_from() -> None:
     true, count = correlated(1, 4), 4000
-    measured = covariance(np.random.default_rng(2).multivariate_normal(np.full(4, 1e4), true, count))
+    measured = covariance(
+        np.random.default_rng(2).multivariate_normal(np.full(4, 1e4), true, count)
+    )
     # The variance of an element is (C_ii C_jj + C_ij^2) / (K - 1).
     error = np.sqrt((np.outer(np.diag(true), np.diag(true)) + true**2) / (count - 1))
     assert np.abs((measured - true) / error).max() < 4
@@ -69,16 +94,22 @@ def test_one_replica_tells_of_no_spread() -> None:
     result = Histogram.of(np.ones(2), np.array([[1.0, 4.0]]))
     assert np.isnan(result.covariance).all()
     assert np.isnan(result.up).all()
-    with pytest.raises(DataError, match=r"not finite: one replica tells of no spread\. Use at least two"):
+    with pytest.raises(
+        DataError, match=r"not finite: one replica tells of no spread\. Use at least two"
+    ):
         result.leading(1)
 
 
 def test_templates_that_make_no_covariance_are_refused() -> None:
-    with pytest.raises(DataError, match=r"replicas have shape \(0, 3\); they must have a row for each replica"):
+    with pytest.raises(
+        DataError, match=r"replicas have shape \(0, 3\); they must have a row for each replica"
+    ):
         covariance(np.zeros((0, 3)))
     with pytest.raises(DataError, match=r"replicas have shape \(3,\)"):
         covariance(np.zeros(3))
-    with pytest.raises(DataError, match=r"replica 1 is nan at position 0; every number must be finite"):
+    with pytest.raises(
+        DataError, match=r"replica 1 is nan at position 0; every number must be finite"
+    ):
         covariance(np.array([[1.0, 2.0], [np.nan, np.inf]]))
     with pytest.raises(DataError, match=r"replica 0 is inf at position 1"):
         covariance(np.array([[1.0, np.inf]]))
@@ -88,14 +119,20 @@ def test_templates_that_make_no_covariance_are_refused() -> None:
 
 def test_histogram_by_hand() -> None:
     # Deviations from the mean: (-1, 2, 0), (1, -2, 0).
-    histogram = Histogram.of(np.array([5.0, 6.0, 7.0]), np.array([[1.0, 4.0, 3.0], [3.0, 0.0, 3.0]]))
+    histogram = Histogram.of(
+        np.array([5.0, 6.0, 7.0]), np.array([[1.0, 4.0, 3.0], [3.0, 0.0, 3.0]])
+    )
     assert histogram.covariance.tolist() == [[2, -4, 0], [-4, 8, 0], [0, 0, 0]]
     error = [math.sqrt(2), math.sqrt(8), 0]
     assert histogram.error.tolist() == pytest.approx(error)
     assert histogram.up.tolist() == pytest.approx([5 + error[0], 6 + error[1], 7])
     assert histogram.down.tolist() == pytest.approx([5 - error[0], 6 - error[1], 7])
     # A bin that does not vary is correlated with itself only.
-    assert histogram.correlation.tolist() == [[1, pytest.approx(-1), 0], [pytest.approx(-1), 1, 0], [0, 0, 1]]
+    assert histogram.correlation.tolist() == [
+        [1, pytest.approx(-1), 0],
+        [pytest.approx(-1), 1, 0],
+        [0, 0, 1],
+    ]
     (leading,) = histogram.leading(1)
     assert leading.change.tolist() == pytest.approx([-math.sqrt(2), math.sqrt(8), 0])
     assert leading.share == pytest.approx(1)
@@ -107,7 +144,9 @@ def test_variations_add_up_to_the_covariance(seed: int, bins: int, count: int) -
     histogram = Histogram.of(np.ones(bins), replicas)
     variations = histogram.leading(bins)
     assert len(variations) == bins
-    total = np.sum([np.outer(variation.change, variation.change) for variation in variations], axis=0)
+    total = np.sum(
+        [np.outer(variation.change, variation.change) for variation in variations], axis=0
+    )
     np.testing.assert_allclose(total, histogram.covariance, atol=1e-12)
     shares = [variation.share for variation in variations]
     assert sum(shares) == pytest.approx(1)
@@ -202,7 +241,10 @@ def test_a_replica_that_is_no_probability_is_refused(bad: float) -> None:
             replicas[2, 1] = bad
             return self.values, replicas
 
-    with pytest.raises(DataError, match=rf"the efficiency of jet 1 is {bad} \(1 such jets\); it must lie in \[0, 1\]"):
+    with pytest.raises(
+        DataError,
+        match=rf"the efficiency of jet 1 is {bad} \(1 such jets\); it must lie in \[0, 1\]",
+    ):
         predict(Wrong(np.full(3, 0.5)), make_jets([2, 1]))
 
 
@@ -210,12 +252,17 @@ def test_a_prediction_belongs_to_its_jets() -> None:
     jets, others = make_jets([2, 1]), make_jets([1, 2])
     prediction = with_replicas(jets, 2)
     assert prediction.of(jets) is prediction
-    with pytest.raises(DataError, match=r"a prediction for 3 jets does not match the sample of 3 jets: their events"):
+    with pytest.raises(
+        DataError,
+        match=r"a prediction for 3 jets does not match the sample of 3 jets: their events",
+    ):
         prediction.of(others)
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 0.02), (2, 1e-6), (12, 1e-3), (3, 0.3)])
-def test_replicas_survive_the_disk_to_one_part_in_two_thousand(count: int, width: float, tmp_path: Path) -> None:
+def test_replicas_survive_the_disk_to_one_part_in_two_thousand(
+    count: int, width: float, tmp_path: Path
+) -> None:
     prediction = with_replicas(make_jets([3, 1, 2] * 20), count, width)
     paths = tmp_path / "p.parquet", tmp_path / "p.replicas.parquet"
     write_prediction(prediction, paths[0], {})
@@ -247,20 +294,25 @@ def test_files_that_do_not_hold_the_replicas_are_refused(tmp_path: Path) -> None
     write_prediction(prediction, path, {})
     other = tmp_path / "r.parquet"
     write_replicas(with_replicas(make_jets([2, 2]), 4), other, {})
-    with pytest.raises(DataError, match=r"r\.parquet: holds replicas of 4 jets, the prediction has 3\. Predict again"):
+    with pytest.raises(
+        DataError,
+        match=r"r\.parquet: holds replicas of 4 jets, the prediction has 3\. Predict again",
+    ):
         read_prediction(path, other)
     write_replicas(prediction, other, {})
     other.write_bytes(other.read_bytes()[:-20])
     with pytest.raises(DataError, match=r"r\.parquet: cannot be read as Parquet .* truncated"):
         read_prediction(path, other)
     with pytest.raises(
-        DataError, match=r"p\.parquet: column 'difference_0' is missing; the file has event, efficiency"
+        DataError,
+        match=r"p\.parquet: column 'difference_0' is missing; the file has event, efficiency",
     ):
         read_prediction(path, path)
     with pytest.raises(DataError, match=r"none\.parquet: no such file"):
         read_prediction(path, tmp_path / "none.parquet")
     with pytest.raises(
-        DataError, match=r"r\.parquet: the prediction has no replicas to write; use an ensemble, or a map"
+        DataError,
+        match=r"r\.parquet: the prediction has no replicas to write; use an ensemble, or a map",
     ):
         write_replicas(replace(prediction, replicas=None), other, {})
 
@@ -272,7 +324,9 @@ counts = st.lists(st.integers(0, 6), max_size=25)
 
 
 @given(counts, st.integers(1, 40), st.integers(0, 9))
-def test_regions_are_as_many_as_asked_for_and_of_one_size(multiplicities: list[int], count: int, seed: int) -> None:
+def test_regions_are_as_many_as_asked_for_and_of_one_size(
+    multiplicities: list[int], count: int, seed: int
+) -> None:
     jets = make_jets(multiplicities, seed)
     chosen = np.random.default_rng(seed).random(jets.n_jets) < 0.7
     region = regions(jets, chosen, count)
@@ -285,12 +339,20 @@ def test_regions_are_as_many_as_asked_for_and_of_one_size(multiplicities: list[i
 
 
 @given(counts, st.integers(1, 12), st.integers(0, 9))
-def test_regions_do_not_depend_on_the_order_of_events(multiplicities: list[int], count: int, seed: int) -> None:
+def test_regions_do_not_depend_on_the_order_of_events(
+    multiplicities: list[int], count: int, seed: int
+) -> None:
     jets = make_jets(multiplicities, seed)
     moved = jets.take(np.random.default_rng(seed).permutation(jets.n_events))
     # The score tells the jets apart.
     by_score = [
-        dict(zip(one.score.tolist(), regions(one, np.ones(one.n_jets, dtype=bool), count).tolist(), strict=True))
+        dict(
+            zip(
+                one.score.tolist(),
+                regions(one, np.ones(one.n_jets, dtype=bool), count).tolist(),
+                strict=True,
+            )
+        )
         for one in (jets, moved)
     ]
     assert by_score[0] == by_score[1]
@@ -317,7 +379,9 @@ def test_regions_by_hand() -> None:
 # ---- the scale of the spread
 
 
-def toy(seed: int, scale: float, width: float, count: int = 100) -> tuple[BoolArray, FloatArray, FloatArray, IntArray]:
+def toy(
+    seed: int, scale: float, width: float, count: int = 100
+) -> tuple[BoolArray, FloatArray, FloatArray, IntArray]:
     """Draw tags of jets whose predicted efficiency is wrong by a common factor in each region, and the replicas.
 
     Args:
@@ -348,7 +412,9 @@ def test_a_known_scale_is_found_within_its_error(scale: float, width: float) -> 
     assert max(r.error / r.scale for r in results) < 0.2
     # Stretched, the regions scatter as they should; as they are, they do where the scale is 1.
     regions_in_all = sum(r.regions for r in results)
-    assert sum(r.chi2_scaled for r in results) == pytest.approx(regions_in_all, abs=4 * math.sqrt(2 * regions_in_all))
+    assert sum(r.chi2_scaled for r in results) == pytest.approx(
+        regions_in_all, abs=4 * math.sqrt(2 * regions_in_all)
+    )
     as_they_are = sum(r.chi2 for r in results) / regions_in_all
     assert np.sign(as_they_are - 1) == np.sign(scale - 1) or scale == 1
 
@@ -383,7 +449,8 @@ def test_a_scale_is_not_larger_than_allowed() -> None:
     region = np.repeat(np.arange(20), 100)
     values, replicas = np.full(2000, 0.5), np.array([[0.49], [0.51]]) * np.ones((2, 2000))
     free, bound = (
-        spread_scale(np.ones(2000, dtype=bool), values, replicas, region, 0.3, most) for most in (np.inf, 2.0)
+        spread_scale(np.ones(2000, dtype=bool), values, replicas, region, 0.3, most)
+        for most in (np.inf, 2.0)
     )
     assert free.scale > 2
     assert bound.scale == pytest.approx(2, rel=1e-3)
@@ -406,7 +473,9 @@ def test_a_scale_by_hand() -> None:
     assert result.chi2 == pytest.approx(4 / 3)
     assert result.chi2_scaled == pytest.approx(1, rel=1e-3)
     # As many tags as predicted: the smallest scale that is looked for.
-    assert spread_scale(*one_region([True, False] * 2), 1e3).scale == pytest.approx(math.exp(-3), rel=1e-3)
+    assert spread_scale(*one_region([True, False] * 2), 1e3).scale == pytest.approx(
+        math.exp(-3), rel=1e-3
+    )
 
 
 def test_numbering_and_order_of_regions_do_not_matter() -> None:
@@ -445,13 +514,17 @@ def test_regions_where_nothing_varies_say_nothing() -> None:
             np.r_[region, more],
             0.3,
         )
-        assert vars(result) == pytest.approx(vars(spread_scale(tags, values, replicas, region, 0.3)))
+        assert vars(result) == pytest.approx(
+            vars(spread_scale(tags, values, replicas, region, 0.3))
+        )
 
 
 def about(jets: Jets, width: float, count: int = 20) -> Prediction:
     """Return the true efficiencies as a prediction, its replicas wrong by a factor for each flavour."""
     factor = 1 + width * np.random.default_rng(4).normal(size=(count, 6))[:, jets.flavour]
-    return Prediction(jets.per_jet("event"), jets.efficiency_true, np.clip(jets.efficiency_true * factor, 0, 1))
+    return Prediction(
+        jets.per_jet("event"), jets.efficiency_true, np.clip(jets.efficiency_true * factor, 0, 1)
+    )
 
 
 def test_the_scale_of_every_flavour(sample: Jets) -> None:
@@ -471,7 +544,9 @@ def test_the_scale_of_every_flavour(sample: Jets) -> None:
     ]
     assert list(table) == columns
     assert table["few_replicas"].tolist() == [few_replicas(20)] * 4
-    assert table["scale"].tolist() == pytest.approx((table["few_replicas"] * table["from_tags"]).tolist())
+    assert table["scale"].tolist() == pytest.approx(
+        (table["few_replicas"] * table["from_tags"]).tolist()
+    )
     mean = prediction.replicas.mean(axis=0)
     stretched = mean + few_replicas(20) * (prediction.replicas - mean)
     assert table["flavour"].tolist() == [*FLAVOURS, "tau"]
@@ -509,7 +584,9 @@ def test_the_truth_has_no_error_and_its_tags_scatter_as_they_should(sample: Jets
 def test_few_replicas_cover_what_they_promise(count: int) -> None:
     draws = np.random.default_rng(count).normal(size=(20_000, count + 1))
     replicas, true = draws[:, 1:], draws[:, 0]
-    within = np.abs(true - replicas.mean(axis=1)) < few_replicas(count) * replicas.std(axis=1, ddof=1)
+    within = np.abs(true - replicas.mean(axis=1)) < few_replicas(count) * replicas.std(
+        axis=1, ddof=1
+    )
     assert within.mean() == pytest.approx(0.6827, abs=4 * math.sqrt(0.68 * 0.32 / len(draws)))
     assert few_replicas(1) == 1
 
@@ -521,9 +598,14 @@ def test_few_replicas_cover_what_they_promise(count: int) -> None:
         lambda jets, prediction: (jets, replace(prediction, replicas=None)),
     ],
 )
-def test_scales_need_tags_and_replicas(lack: Callable[[Jets, Prediction], tuple[Jets, Prediction]]) -> None:
+def test_scales_need_tags_and_replicas(
+    lack: Callable[[Jets, Prediction], tuple[Jets, Prediction]],
+) -> None:
     jets = make_jets([2, 1])
-    with pytest.raises(DataError, match="is measured with tags and replicas; the sample or the prediction lacks them"):
+    with pytest.raises(
+        DataError,
+        match="is measured with tags and replicas; the sample or the prediction lacks them",
+    ):
         measure_scales(*lack(jets, with_replicas(jets, 2)), FLAVOURS, 1, 0.3)
 
 
@@ -553,16 +635,22 @@ def test_a_scale_of_one_leaves_an_ensemble_as_it_is() -> None:
     members = [Fixed(np.random.default_rng(seed).random(5)) for seed in range(4)]
     prediction = predict(Ensemble(members), jets)
     for scales in ({}, {0: 1.0, 4: 1.0, 5: 1.0}):
-        np.testing.assert_allclose(correct(prediction, jets, scales).replicas, prediction.replicas, atol=1e-6)
+        np.testing.assert_allclose(
+            correct(prediction, jets, scales).replicas, prediction.replicas, atol=1e-6
+        )
     # Replicas of a map have another mean than the map; they are moved onto it.
     moved = replace(prediction, values=prediction.values * 0.9)
     again = correct(moved, jets, {})
-    np.testing.assert_allclose(again.replicas, np.clip(prediction.replicas - 0.1 * prediction.values, 0, 1), atol=1e-6)
+    np.testing.assert_allclose(
+        again.replicas, np.clip(prediction.replicas - 0.1 * prediction.values, 0, 1), atol=1e-6
+    )
 
 
 def test_stretched_replicas_stay_probabilities() -> None:
     jets = make_jets([2], flavour=np.array([5, 4]))
-    prediction = Prediction(jets.per_jet("event"), np.array([0.1, 0.9]), np.array([[0.0, 0.8], [0.2, 1.0]]))
+    prediction = Prediction(
+        jets.per_jet("event"), np.array([0.1, 0.9]), np.array([[0.0, 0.8], [0.2, 1.0]])
+    )
     stretched = correct(prediction, jets, {5: 3.0, 4: 3.0})
     np.testing.assert_allclose(stretched.replicas, [[0, 0.6], [0.4, 1]], atol=1e-6)
     assert ((stretched.replicas >= 0) & (stretched.replicas <= 1)).all()
@@ -581,7 +669,9 @@ def test_the_covariance_of_stretched_replicas_is_stretched_squared() -> None:
 
     def filled(one: Prediction) -> FloatArray:
         edges = np.linspace(20, 600, 4)
-        return covariance(np.stack([np.histogram(jets.pt, edges, weights=r)[0] for r in one.replicas]))
+        return covariance(
+            np.stack([np.histogram(jets.pt, edges, weights=r)[0] for r in one.replicas])
+        )
 
     stretched = correct(prediction, jets, dict.fromkeys(FLAVOURS.values(), 1.7))
     np.testing.assert_allclose(filled(stretched), 1.7**2 * filled(prediction), rtol=1e-4, atol=1e-8)
@@ -592,6 +682,8 @@ def test_the_file_of_a_prediction_tells_its_spread(tmp_path: Path) -> None:
     write_prediction(prediction, path, {})
     frame = read_frame(path)
     assert list(frame) == ["event", "efficiency", "efficiency_std"]
-    assert frame["efficiency_std"].to_numpy() == pytest.approx(prediction.replicas.std(axis=0, ddof=1))
+    assert frame["efficiency_std"].to_numpy() == pytest.approx(
+        prediction.replicas.std(axis=0, ddof=1)
+    )
     write_prediction(replace(prediction, replicas=None), path, {})
     assert list(read_frame(path)) == ["event", "efficiency"]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truthtag.closure import Entries, closure_histogram, dijet
+from truthtag.data.files import write_frame
+from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.jets import Jets
-from truthtag.tables import write_frame
-from truthtag.verdict import (
+from truthtag.statistics.closure import Entries, closure_histogram, dijet
+from truthtag.statistics.verdict import (
     CLOSES,
     FAILS,
     UNTESTED,
@@ -41,7 +41,13 @@ def figures(sample: Jets) -> dict[str, pd.DataFrame]:
     low = np.clip(true * 0.8, 0, 1)
     factors = np.random.default_rng(1).normal(size=(20, 1))
     factors = (factors - factors.mean()) / factors.std(ddof=1)
-    efficiencies = {"true": true, "right": true.copy(), "low": low, "spanned": low.copy(), "hardly": low.copy()}
+    efficiencies = {
+        "true": true,
+        "right": true.copy(),
+        "low": low,
+        "spanned": low.copy(),
+        "hardly": low.copy(),
+    }
     replicas = {"spanned": low * (1 + 0.2 * factors), "hardly": low * (1 + 0.02 * factors[:5])}
     leading = dijet(sample, efficiencies, both=False, replicas=replicas)
     pairs = dijet(sample, efficiencies, both=True, replicas=replicas)
@@ -49,10 +55,15 @@ def figures(sample: Jets) -> dict[str, pd.DataFrame]:
 
     def fill(entries: Entries, edges: np.ndarray, **what: str) -> pd.DataFrame:
         parts = {"all": np.ones(len(half), dtype=bool), "in_domain": half}
-        histograms = (closure_histogram(entries.where(p), edges).assign(events=e, **what) for e, p in parts.items())
+        histograms = (
+            closure_histogram(entries.where(p), edges).assign(events=e, **what)
+            for e, p in parts.items()
+        )
         return pd.concat(histograms)
 
-    residuals = pd.DataFrame({"panel": "residual", "filled_by": "low", "low": [0.0], "high": [1.0], "yield": [3.0]})
+    residuals = pd.DataFrame(
+        {"panel": "residual", "filled_by": "low", "low": [0.0], "high": [1.0], "yield": [3.0]}
+    )
     few = np.arange(len(half)) < 15
     masses = [
         fill(pairs.mass, np.linspace(0, 800, 9), panel="m_jj", sample="other"),
@@ -61,7 +72,9 @@ def figures(sample: Jets) -> dict[str, pd.DataFrame]:
         ),
     ]
     return {
-        "fig6": pd.concat([residuals, fill(leading.delta_r, EDGES, panel="delta_r", sample="test")]),
+        "fig6": pd.concat(
+            [residuals, fill(leading.delta_r, EDGES, panel="delta_r", sample="test")]
+        ),
         "fig7": fill(pairs.mass, np.linspace(0, 800, 9), panel="b-c", sample="test"),
         "fig8": pd.concat(masses),
     }
@@ -85,8 +98,12 @@ def test_the_table_has_a_row_per_histogram_and_efficiency(table: pd.DataFrame) -
         ("other", "Delta R, both jets tagged", "fig8", "delta_r", "all"),
     ]
     keys = ["sample", "distribution", "figure", "panel", "events", "efficiency"]
-    assert list(table[keys].itertuples(index=False, name=None)) == [(*h, name) for h in histograms for name in names]
-    inside, every = (table[(table["figure"] == "fig6") & (table["events"] == e)] for e in ("in_domain", "all"))
+    assert list(table[keys].itertuples(index=False, name=None)) == [
+        (*h, name) for h in histograms for name in names
+    ]
+    inside, every = (
+        table[(table["figure"] == "fig6") & (table["events"] == e)] for e in ("in_domain", "all")
+    )
     assert (inside["direct"].to_numpy() < every["direct"].to_numpy()).all()
 
 
@@ -135,7 +152,9 @@ def test_deviations_and_gains_are_those_of_the_efficiency(table: pd.DataFrame) -
     )
     assert rows.loc["true", "gain_sum"] > 1
     # An error of 20 % of everything: no better than 25 events.
-    assert rows.loc["spanned", "gain_sum_total"] == pytest.approx(5 / np.sqrt(rows.loc["true", "direct"]), rel=0.05)
+    assert rows.loc["spanned", "gain_sum_total"] == pytest.approx(
+        5 / np.sqrt(rows.loc["true", "direct"]), rel=0.05
+    )
 
 
 def test_the_table_is_the_same_from_files(
@@ -143,12 +162,16 @@ def test_the_table_is_the_same_from_files(
 ) -> None:
     for name, frame in figures.items():
         write_frame(frame, tmp_path / f"{name}.csv")
-    again = closure_table({name: pd.read_csv(tmp_path / f"{name}.csv") for name in figures}, 10, 0.01)
+    again = closure_table(
+        {name: pd.read_csv(tmp_path / f"{name}.csv") for name in figures}, 10, 0.01
+    )
     pd.testing.assert_frame_equal(again, table, check_dtype=False)
 
 
 def test_the_truth_need_not_be_known(figures: dict[str, pd.DataFrame]) -> None:
-    unknown = figures["fig7"][figures["fig7"]["filled_by"] != "true"].assign(ratio=np.nan, ratio_error=np.nan)
+    unknown = figures["fig7"][figures["fig7"]["filled_by"] != "true"].assign(
+        ratio=np.nan, ratio_error=np.nan
+    )
     table = closure_table({"fig7": unknown}, 10, 0.01).set_index(["events", "efficiency"])
     assert table["largest_deviation"].isna().all()
     assert table.loc[("all", "right"), "verdict"] == CLOSES
@@ -160,13 +183,21 @@ def test_one_replica_is_none(figures: dict[str, pd.DataFrame]) -> None:
     others = [name for name in frame if name.startswith("replica_") and name != "replica_0"]
     alone = frame.drop(columns=others).assign(efficiency_error=np.nan, gain_total=np.nan)
     table = closure_table({"fig7": alone}, 10, 0.01)
-    assert table[["chi2_total", "p_value_total", "gain_total", "gain_sum_total"]].isna().all(axis=None)
+    assert (
+        table[["chi2_total", "p_value_total", "gain_total", "gain_sum_total"]].isna().all(axis=None)
+    )
     assert set(table.loc[table["efficiency"] == "spanned", "verdict"]) == {FAILS}
 
 
-def test_the_smallest_p_value_of_what_closes_is_that_of_the_config(figures: dict[str, pd.DataFrame]) -> None:
+def test_the_smallest_p_value_of_what_closes_is_that_of_the_config(
+    figures: dict[str, pd.DataFrame],
+) -> None:
     fig7 = {"fig7": figures["fig7"]}
-    p_value = closure_table(fig7, 10, 0.01).set_index(["events", "efficiency"]).loc[("all", "right"), "p_value"]
+    p_value = (
+        closure_table(fig7, 10, 0.01)
+        .set_index(["events", "efficiency"])
+        .loc[("all", "right"), "p_value"]
+    )
     for smallest, verdict in ((p_value, CLOSES), (np.nextafter(p_value, 1), FAILS)):
         again = closure_table(fig7, 10, smallest).set_index(["events", "efficiency"])
         assert again.loc[("all", "right"), "verdict"] == verdict
@@ -213,13 +244,18 @@ def test_gains_count_bins_in_which_an_event_passes() -> None:
 
 
 def test_gains_of_negative_yields_are_those_of_their_relative_errors() -> None:
-    direct, weighted = rows_of([4, 9], [2, 3]), rows_of([4, 9], [1, 1], gain=[2, 3], gain_total=[1, 1.5])
+    direct, weighted = (
+        rows_of([4, 9], [2, 3]),
+        rows_of([4, 9], [1, 1], gain=[2, 3], gain_total=[1, 1.5]),
+    )
     turned = direct.assign(**{"yield": -direct["yield"]})
     assert gains(turned, weighted, np.eye(2)) == pytest.approx(gains(direct, weighted, np.eye(2)))
 
 
 @given(st.integers(0, 99), st.integers(1, 8), st.integers(0, 3))
-def test_the_error_of_the_efficiency_never_adds_to_the_gain(seed: int, bins: int, replicas: int) -> None:
+def test_the_error_of_the_efficiency_never_adds_to_the_gain(
+    seed: int, bins: int, replicas: int
+) -> None:
     rng, count = np.random.default_rng(seed), 10 * bins
     p = rng.random(count)
     entries = Entries(
@@ -229,7 +265,9 @@ def test_the_error_of_the_efficiency_never_adds_to_the_gain(seed: int, bins: int
         {"q": p},
         {"q": np.clip(p + rng.normal(0, 0.1, (replicas, count)), 0, 1)},
     )
-    frame = closure_histogram(entries, np.arange(bins + 1.0)).assign(sample="s", panel="m_jj", events="all")
+    frame = closure_histogram(entries, np.arange(bins + 1.0)).assign(
+        sample="s", panel="m_jj", events="all"
+    )
     found = closure_table({"fig8": frame}, 10, 0.01).iloc[0]
     for name in ("gain", "gain_sum"):
         total, alone = found[f"{name}_total"], found[name]
@@ -244,8 +282,16 @@ def test_the_error_of_the_efficiency_never_adds_to_the_gain(seed: int, bins: int
 def test_histograms_in_which_nothing_passes_are_defined(chance: float, count: int) -> None:
     p = np.full(count, chance)
     replicas = {"q": np.stack([p, p / 2, p / 3])}
-    entries = Entries(np.full(count, 0.5), np.ones(count), np.zeros(count, dtype=bool), {"true": p, "q": p}, replicas)
-    frame = closure_histogram(entries, np.array([0.0, 1.0, 2.0])).assign(sample="s", panel="m_jj", events="all")
+    entries = Entries(
+        np.full(count, 0.5),
+        np.ones(count),
+        np.zeros(count, dtype=bool),
+        {"true": p, "q": p},
+        replicas,
+    )
+    frame = closure_histogram(entries, np.array([0.0, 1.0, 2.0])).assign(
+        sample="s", panel="m_jj", events="all"
+    )
     table = closure_table({"fig8": frame}, 10, 0.01)
     assert set(table["verdict"]) == {UNTESTED}
     assert table[["gain", "gain_total", "gain_sum", "gain_sum_total"]].isna().all(axis=None)
@@ -293,8 +339,13 @@ def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> N
     )
     body = verdict_page(verdicts).split("</style>")[1]
     assert body.count("<tr>") == 2
-    assert "".join(f"<th>{name}</th>" for name in ("sample", "distribution", "map", "gnn", "few")) in body
-    assert f'<td>m &lt; 3</td><td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>' in body
+    assert (
+        "".join(f"<th>{name}</th>" for name in ("sample", "distribution", "map", "gnn", "few"))
+        in body
+    )
+    assert (
+        f'<td>m &lt; 3</td><td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>' in body
+    )
     assert f'<td class="untested">{UNTESTED}</td>' in body
     assert CLOSES not in body.replace(FAILS, "")
 
@@ -314,8 +365,13 @@ def test_what_must_close_and_closes_is_returned(table: pd.DataFrame) -> None:
 
 
 def test_what_must_close_and_does_not_is_named(table: pd.DataFrame) -> None:
-    required = [{"efficiency": "right", "sample": "test"}, {"efficiency": "low", "figure": "fig6", "events": "all"}]
-    row = table[(table["efficiency"] == "low") & (table["figure"] == "fig6") & (table["events"] == "all")].iloc[0]
+    required = [
+        {"efficiency": "right", "sample": "test"},
+        {"efficiency": "low", "figure": "fig6", "events": "all"},
+    ]
+    row = table[
+        (table["efficiency"] == "low") & (table["figure"] == "fig6") & (table["events"] == "all")
+    ].iloc[0]
     with pytest.raises(DataError) as refused:
         require_closure(table, required)
     assert str(refused.value) == (
@@ -329,7 +385,8 @@ def test_what_must_close_and_does_not_is_named(table: pd.DataFrame) -> None:
 
 def test_what_must_close_and_has_too_few_events_fails(table: pd.DataFrame) -> None:
     with pytest.raises(
-        DataError, match=r"(?s)4 of 4 .*sample other, Delta R, both jets tagged.*: too few events, chi2"
+        DataError,
+        match=r"(?s)4 of 4 .*sample other, Delta R, both jets tagged.*: too few events, chi2",
     ):
         few = table[(table["verdict"] == UNTESTED) & (table["efficiency"] != "true")]
         require_closure(few, [{"sample": "other"}])

@@ -19,12 +19,12 @@ import torch
 import yaml
 
 from conftest import ROOT
-from truthtag.accuracy import excess_loss
-from truthtag.efficiency import read_prediction
-from truthtag.ensemble import Ensemble
-from truthtag.jets import read_jets
-from truthtag.maps import COLUMNS, read_map, read_replica_maps
-from truthtag.tables import read_metadata
+from truthtag.data.files import read_metadata
+from truthtag.data.jets import read_jets
+from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.maps import COLUMNS, read_map, read_replica_maps
+from truthtag.estimators.predictions import read_prediction
+from truthtag.statistics.accuracy import excess_loss
 
 FIGURES = (
     "fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "calibration", "coverage", "training",
@@ -48,9 +48,13 @@ class Workplace:
         self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
     ) -> subprocess.CompletedProcess[str]:
         """Run snakemake to its end."""
-        return subprocess.run(self.command(*arguments, cores=cores, config=config), **self.options, timeout=600)  # noqa: PLW1510
+        return subprocess.run(
+            self.command(*arguments, cores=cores, config=config), **self.options, timeout=600
+        )
 
-    def command(self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml") -> list[str]:
+    def command(
+        self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
+    ) -> list[str]:
         """Return the command line of a run."""
         configs = ["--configfile", *config.split()]
         return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), *configs]
@@ -59,7 +63,13 @@ class Workplace:
     def options(self) -> dict[str, object]:
         """Where and how a command runs; jobs must find this copy of the library, not the installed one."""
         env = {**os.environ, "PYTHONPATH": str(self.folder / "src")}
-        return {"cwd": self.folder, "env": env, "text": True, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        return {
+            "cwd": self.folder,
+            "env": env,
+            "text": True,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.STDOUT,
+        }
 
     def plan(self, *arguments: str, config: str = "config/tiny.yaml") -> dict[str, int]:
         """Return how many jobs of each rule would run."""
@@ -100,7 +110,10 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
             assert (results / "figures" / f"{figure}.{kind}").stat().st_size > 500, (figure, kind)
     jets = read_jets(results / "samples/test")
     assert jets.n_events == 3000
-    assert sorted(p.name for p in (results / "samples/test").iterdir()) == ["0000.parquet", "0001.parquet"]
+    assert sorted(p.name for p in (results / "samples/test").iterdir()) == [
+        "0000.parquet",
+        "0001.parquet",
+    ]
     assert tuple(pd.read_parquet(results / "maps/map.parquet")) == COLUMNS
     history = pd.read_parquet(results / "networks/gnn/seed_1.history.parquet")
     assert list(history) == [
@@ -115,7 +128,14 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
     assert set(summary["flavour"]) == {"all", "b", "c", "light"}
     assert {"jets", "regret", "residual_mean", "residual_rms", "log_loss"} <= set(summary)
     fig7 = pd.read_csv(results / "figures/fig7.csv")
-    assert list(fig7["panel"].unique()) == ["b-b", "b-c", "b-light", "c-c", "c-light", "light-light"]
+    assert list(fig7["panel"].unique()) == [
+        "b-b",
+        "b-c",
+        "b-light",
+        "c-c",
+        "c-light",
+        "light-light",
+    ]
 
 
 def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
@@ -127,17 +147,25 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
         by_gnn = pd.read_parquet(results / "predictions" / sample / "gnn.parquet")
         assert list(by_map) == list(by_gnn) == ["event", "efficiency", "efficiency_std"]
         assert np.array_equal(by_map["event"], jets.per_jet("event"))
-        assert np.array_equal(by_map["efficiency"], read_map(results / "maps/map.parquet").efficiency(jets))
+        assert np.array_equal(
+            by_map["efficiency"], read_map(results / "maps/map.parquet").efficiency(jets)
+        )
         ensemble = Ensemble.load(sorted((results / "networks/gnn").glob("seed_*.pt")))
         mean, members = ensemble.with_replicas(jets)
         np.testing.assert_allclose(by_gnn["efficiency"], mean, rtol=1e-6)
-        np.testing.assert_allclose(by_gnn["efficiency_std"], members.std(axis=0, ddof=1), rtol=1e-3, atol=1e-7)
+        np.testing.assert_allclose(
+            by_gnn["efficiency_std"], members.std(axis=0, ddof=1), rtol=1e-3, atol=1e-7
+        )
         gnn, maps = (
             read_prediction(path, path.with_suffix(".replicas.parquet")).of(jets)
-            for path in (results / "predictions" / sample / f"{name}.parquet" for name in ("gnn", "map"))
+            for path in (
+                results / "predictions" / sample / f"{name}.parquet" for name in ("gnn", "map")
+            )
         )
         # Differences are stored in half precision.
-        np.testing.assert_allclose(gnn.replicas, members, rtol=0, atol=1e-3 * np.abs(members - mean).max())
+        np.testing.assert_allclose(
+            gnn.replicas, members, rtol=0, atol=1e-3 * np.abs(members - mean).max()
+        )
         fitted = read_replica_maps(results / "maps/map.replicas.parquet")
         assert len(fitted) == len(maps.replicas) == 20
         np.testing.assert_allclose(maps.replicas[7], fitted[7].efficiency(jets), atol=1e-3)
@@ -158,7 +186,9 @@ def test_one_core_gives_the_same_numbers(finished: Workplace, copy: Workplace) -
     assert outcome.returncode == 0, outcome.stdout
     for path in (finished.folder / "results/tiny").rglob("*.parquet"):
         other = copy.folder / path.relative_to(finished.folder)
-        one, two = (pq.read_table(p).to_pandas().drop(columns=TIMES, errors="ignore") for p in (path, other))
+        one, two = (
+            pq.read_table(p).to_pandas().drop(columns=TIMES, errors="ignore") for p in (path, other)
+        )
         pd.testing.assert_frame_equal(one, two, check_exact=True)
     for path in (finished.folder / "results/tiny/networks").rglob("*.pt"):
         assert path.read_bytes() == (copy.folder / path.relative_to(finished.folder)).read_bytes()
@@ -185,7 +215,14 @@ def test_an_edit_runs_what_uses_it_and_nothing_else(copy: Workplace) -> None:
     edit(copy, "plots/style.py")
     assert copy.plan() == {"draw_figure": len(FIGURES)}
     edit(copy, "tagging.py")
-    steps = {"event_weights", "figure_numbers", "closure", "coverage_table", "render_tables", "draw_figure"}
+    steps = {
+        "event_weights",
+        "figure_numbers",
+        "closure",
+        "coverage_table",
+        "render_tables",
+        "draw_figure",
+    }
     assert set(copy.plan()) == steps
     edit(copy, "training.py")
     assert copy.plan()["train_network"] == 7
@@ -201,7 +238,9 @@ def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
 
 
 def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> None:
-    longer = copy.overlay("longer.yaml", samples={"test": {"generator": "multijet", "events": 5000}})
+    longer = copy.overlay(
+        "longer.yaml", samples={"test": {"generator": "multijet", "events": 5000}}
+    )
     before = read_jets(copy.folder / "results/tiny/samples/test")
     # 3,000 events are shards of 2,000 and 1,000: the second grows, a third is new, the first stays.
     assert copy.plan("results/tiny/predictions/test/map.parquet", config=longer) == {
@@ -213,7 +252,9 @@ def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> Non
     after = read_jets(copy.folder / "results/tiny/samples/test")
     assert after.n_events == 5000
     assert np.array_equal(after.pt[: before.n_jets], before.pt)
-    shorter = copy.overlay("shorter.yaml", samples={"test": {"generator": "multijet", "events": 1500}})
+    shorter = copy.overlay(
+        "shorter.yaml", samples={"test": {"generator": "multijet", "events": 1500}}
+    )
     outcome = copy.run("results/tiny/predictions/test/map.parquet", config=shorter)
     assert outcome.returncode == 0, outcome.stdout
     assert read_jets(copy.folder / "results/tiny/samples/test").n_events == 1500
@@ -225,7 +266,10 @@ def test_a_bad_config_starts_nothing(tmp_path: Path) -> None:
     outcome = place.run(config=config)
     assert outcome.returncode != 0
     assert "the config: unknown key 'sede'" in outcome.stdout
-    assert "networks.gnn.architecture.width: -64 is not allowed; it must be at least 4" in outcome.stdout
+    assert (
+        "networks.gnn.architecture.width: -64 is not allowed; it must be at least 4"
+        in outcome.stdout
+    )
     assert "Traceback" not in outcome.stdout
     assert not (tmp_path / "results").exists()
 
@@ -245,9 +289,13 @@ def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -
 
 def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
     target = "results/tiny/networks/gnn/seed_0.pt"
-    config = copy.overlay("longer.yaml", networks={"gnn": {"threads": 2, "training": {"epochs": 40}}})
+    config = copy.overlay(
+        "longer.yaml", networks={"gnn": {"threads": 2, "training": {"epochs": 40}}}
+    )
     checkpoint = copy.folder / "results/tiny/networks/gnn/seed_0.checkpoint.pt"
-    process = subprocess.Popen(copy.command(target, config=config), start_new_session=True, **copy.options)
+    process = subprocess.Popen(
+        copy.command(target, config=config), start_new_session=True, **copy.options
+    )
     deadline = time.monotonic() + 120
     while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
@@ -280,11 +328,17 @@ def test_the_paper_config_plans_the_paper(tmp_path: Path) -> None:
 def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     samples = {name: {"events": 1500} for name in ("train", "validation", "test", "boson")}
-    small = {"seeds": 2, "architecture": {"width": 32}, "training": {"epochs": 2, "batch_events": 500}}
+    small = {
+        "seeds": 2,
+        "architecture": {"width": 32},
+        "training": {"epochs": 2, "batch_events": 500},
+    }
     (tmp_path / "config/shrunken.yaml").write_text(
         yaml.safe_dump({"samples": samples, "networks": dict.fromkeys(NETWORKS, small)})
     )
-    outcome = place.run("results/paper/tables/summary.csv", config="config/paper.yaml config/shrunken.yaml")
+    outcome = place.run(
+        "results/paper/tables/summary.csv", config="config/paper.yaml config/shrunken.yaml"
+    )
     assert outcome.returncode == 0, outcome.stdout
     content = torch.load(tmp_path / "results/paper/networks/gnn/seed_1.pt", weights_only=True)
     assert content["provenance"]["training"]["schedule"] == "constant"
@@ -296,7 +350,10 @@ def test_weights_are_those_of_the_predictions(finished: Workplace) -> None:
     jets = read_jets(results / "samples/boson")
     for efficiency in EFFICIENCIES:
         path = results / f"weights/boson/{efficiency}.parquet"
-        frame, eff = pd.read_parquet(path), pd.read_parquet(results / f"predictions/boson/{efficiency}.parquet")
+        frame, eff = (
+            pd.read_parquet(path),
+            pd.read_parquet(results / f"predictions/boson/{efficiency}.parquet"),
+        )
         assert list(frame) == [
             "event", "weight", "p_tag_0", "p_tag_1", "p_tag_2", "p_tag_3", "p_tag_ge_1", "p_tag_ge_2", "p_tag_ge_3",
         ]  # fmt: skip
@@ -304,7 +361,9 @@ def test_weights_are_those_of_the_predictions(finished: Workplace) -> None:
         # Two jets in each event.
         product = eff["efficiency"].to_numpy().reshape(-1, 2).prod(axis=1)
         np.testing.assert_allclose(frame["p_tag_2"], product, atol=1e-12)
-        np.testing.assert_allclose(frame[[f"p_tag_{k}" for k in range(4)]].sum(axis=1), 1, atol=1e-12)
+        np.testing.assert_allclose(
+            frame[[f"p_tag_{k}" for k in range(4)]].sum(axis=1), 1, atol=1e-12
+        )
         effective = read_metadata(path)["effective_events"]["p_tag_2"]
         assert effective == pytest.approx(product.sum() ** 2 / np.square(product).sum())
 
@@ -314,7 +373,10 @@ def test_weights_of_leading_jets_and_of_hybrid_tags(copy: Workplace) -> None:
     outcome = copy.run("results/tiny/weights/test/gnn.parquet", config=config)
     assert outcome.returncode == 0, outcome.stdout
     results = copy.folder / "results/tiny"
-    frame, jets = pd.read_parquet(results / "weights/test/gnn.parquet"), read_jets(results / "samples/test")
+    frame, jets = (
+        pd.read_parquet(results / "weights/test/gnn.parquet"),
+        read_jets(results / "samples/test"),
+    )
     assert list(frame) == ["event", "weight", "p_tag_0", "p_tag_1", "p_tag_ge_1"]
     lead = jets.offsets[:-1]
     is_b = jets.flavour[lead] == 5
@@ -340,10 +402,14 @@ def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
     plan = place.plan("--forceall", *targets, config=configs["together"])
     assert plan == {"generate_sample": 2, "train_gnn_seeds_0_to_1": 1, "train_gnn_seeds_2_to_2": 1}
     # Each network still has a history of its own.
-    assert len(pd.read_parquet(tmp_path / "results/together/networks/gnn/seed_1.history.parquet")) == 1
+    assert (
+        len(pd.read_parquet(tmp_path / "results/together/networks/gnn/seed_1.history.parquet")) == 1
+    )
     jets = read_jets(tmp_path / "results/alone/samples/train")
     for file in files:
-        alone, together = (Ensemble.load([tmp_path / "results" / folder / "networks" / file]) for folder in configs)
+        alone, together = (
+            Ensemble.load([tmp_path / "results" / folder / "networks" / file]) for folder in configs
+        )
         np.testing.assert_allclose(alone.efficiency(jets), together.efficiency(jets), rtol=1e-3)
 
 
@@ -356,13 +422,22 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
         samples={"train": {"events": 500}, "validation": {"events": 100}, "test": {"events": 400}},
         events_per_shard=400,
         networks={
-            "gnn": {"seeds": 1, "architecture": {"width": 8, "blocks": 1, "head": [8]}, "training": {"epochs": 1}},
+            "gnn": {
+                "seeds": 1,
+                "architecture": {"width": 8, "blocks": 1, "head": [8]},
+                "training": {"epochs": 1},
+            },
             "mlp": None,
             "gnn_geometric": None,
             "gnn_factorised": None,
         },
         maps={"delta_r": None},
-        learning_curve={"points": [{"events": 200, "training": {"epochs": 2, "batch_events": 50}}, {"events": 500}]},
+        learning_curve={
+            "points": [
+                {"events": 200, "training": {"epochs": 2, "batch_events": 50}},
+                {"events": 500},
+            ]
+        },
         figures={"efficiencies": None, "draw": ["learning_curve", "work"]},
     )
     outcome = place.run(config=config)
@@ -371,8 +446,16 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     assert {path.name for path in results.iterdir()} == {
         "samples", "networks", "learning_curve", "figures", "tables", "logs",
     }  # fmt: skip
-    assert {path.name for path in (results / "samples").iterdir()} == {"train", "validation", "test"}
-    drawn = {f"{figure}.{kind}" for figure in ("learning_curve", "work") for kind in ("png", "pdf", "csv")}
+    assert {path.name for path in (results / "samples").iterdir()} == {
+        "train",
+        "validation",
+        "test",
+    }
+    drawn = {
+        f"{figure}.{kind}"
+        for figure in ("learning_curve", "work")
+        for kind in ("png", "pdf", "csv")
+    }
     assert {path.name for path in (results / "figures").iterdir()} == drawn
 
     numbers = pd.read_csv(results / "figures/learning_curve.csv")
@@ -396,7 +479,9 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     content = torch.load(results / "learning_curve/200/networks/gnn/seed_0.pt", weights_only=True)
     assert content["provenance"]["train_events"] == 200
     assert content["provenance"]["training"]["batch_events"] == 50
-    histories = [f"learning_curve/{events}/networks/gnn/seed_0.history.parquet" for events in (200, 500)]
+    histories = [
+        f"learning_curve/{events}/networks/gnn/seed_0.history.parquet" for events in (200, 500)
+    ]
     assert [len(pd.read_parquet(results / path)) for path in histories] == [2, 1]
     # A network of the whole sample is the one that the last point trains.
     whole, last = (
@@ -410,9 +495,14 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
 def test_every_jet_knows_whether_it_is_in_the_domain(finished: Workplace) -> None:
     results = finished.folder / "results/tiny"
     summary = pd.read_csv(results / "tables/summary.csv")
-    inside = pd.read_csv(results / "tables/summary_in_domain.csv").set_index(["sample", "efficiency", "flavour"])
+    inside = pd.read_csv(results / "tables/summary_in_domain.csv").set_index(
+        ["sample", "efficiency", "flavour"]
+    )
     for sample in ("train", "validation", "test", "boson"):
-        jets, flags = read_jets(results / "samples" / sample), pd.read_parquet(results / f"domain/{sample}.parquet")
+        jets, flags = (
+            read_jets(results / "samples" / sample),
+            pd.read_parquet(results / f"domain/{sample}.parquet"),
+        )
         assert list(flags) == ["event", "in_domain", "distance"]
         assert np.array_equal(flags["event"], jets.per_jet("event"))
         assert np.array_equal(flags["in_domain"], flags["distance"] <= 1)
@@ -429,17 +519,28 @@ def test_a_required_closure_that_fails_stops_the_workflow(copy: Workplace) -> No
     """Three epochs are too few for anything: the networks do not close without a wide error; the truth does."""
     table = pd.read_csv(copy.folder / "results/tiny/tables/closure.csv")
     failing = table[table["verdict"] == "does not close"].iloc[0]
-    wanted = {key: str(failing[key]) for key in ("sample", "figure", "panel", "events", "efficiency")}
-    good = copy.overlay("good.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}]})
+    wanted = {
+        key: str(failing[key]) for key in ("sample", "figure", "panel", "events", "efficiency")
+    }
+    good = copy.overlay(
+        "good.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}]}
+    )
     assert copy.run(config=good).returncode == 0
-    checked = pd.read_csv(copy.folder / "results/tiny/tables/required_closure.csv", dtype={"efficiency": str})
+    checked = pd.read_csv(
+        copy.folder / "results/tiny/tables/required_closure.csv", dtype={"efficiency": str}
+    )
     assert set(checked["efficiency"]) == {"true"}
-    bad = copy.overlay("bad.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}, wanted]})
+    bad = copy.overlay(
+        "bad.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}, wanted]}
+    )
     outcome = copy.run(config=bad)
     assert outcome.returncode != 0
     assert "1 of " in outcome.stdout
     assert "required closures fail" in outcome.stdout
-    assert f"{wanted['efficiency']}, sample {wanted['sample']}, {failing['distribution']}" in outcome.stdout
+    assert (
+        f"{wanted['efficiency']}, sample {wanted['sample']}, {failing['distribution']}"
+        in outcome.stdout
+    )
     assert not (copy.folder / "results/tiny/tables/required_closure.csv").exists()
     assert (copy.folder / "results/tiny/tables/closure.csv").exists()
 
@@ -452,7 +553,11 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
         samples={"train": {"events": 1000}, "validation": {"events": 300}, "test": {"events": 500}},
         events_per_shard=400,
         networks={
-            "gnn": {"seeds": 2, "architecture": {"width": 8, "blocks": 1, "head": [8]}, "training": {"epochs": 1}},
+            "gnn": {
+                "seeds": 2,
+                "architecture": {"width": 8, "blocks": 1, "head": [8]},
+                "training": {"epochs": 1},
+            },
             "mlp": None,
             "gnn_geometric": None,
             "gnn_factorised": None,
@@ -463,7 +568,11 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
     outcome = place.run(config=config)
     assert outcome.returncode == 0, outcome.stdout
     results = tmp_path / "results/repeated"
-    files = [results / f"repeated/{part}/networks/gnn/seed_{seed}.pt" for part in range(3) for seed in range(2)]
+    files = [
+        results / f"repeated/{part}/networks/gnn/seed_{seed}.pt"
+        for part in range(3)
+        for seed in range(2)
+    ]
     contents = [torch.load(path, weights_only=True) for path in files]
     assert [content["provenance"]["train_events"] for content in contents] == [300] * 6
     # Each sample and each seed has weights of its own, and inputs scaled to its own events.
@@ -523,4 +632,6 @@ def test_the_report_holds_figures_captions_and_tables(copy: Workplace) -> None:
         "does weighting by each efficiency",
     ):
         assert text in page, text
-    assert not re.search(r"<(script|link)[^>]+(src|href)=.https?:", page), "the page needs the network"
+    assert not re.search(r"<(script|link)[^>]+(src|href)=.https?:", page), (
+        "the page needs the network"
+    )

@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from truthtag.network import EfficiencyNetwork, GNBlock
+from truthtag.estimators.network.model import EfficiencyNetwork, GNBlock
 
 
 def geometry(network: EfficiencyNetwork, a: Tensor, b: Tensor) -> Tensor:
@@ -24,7 +24,11 @@ def textbook_block(block: GNBlock, x: Tensor, edges: list[list[Tensor]]) -> Tens
     collected = []
     for i in range(n):
         messages = [block.edge(torch.cat([x[i], x[j], edges[i][j]])) for j in range(n) if j != i]
-        total = torch.stack(messages).sum(dim=0) if messages else torch.zeros(block.merge[0].in_features)
+        total = (
+            torch.stack(messages).sum(dim=0)
+            if messages
+            else torch.zeros(block.merge[0].in_features)
+        )
         collected.append(torch.cat([block.merge(total), block.node(x[i])]))
     hidden = torch.stack(collected)
     return hidden / hidden.norm(dim=-1, keepdim=True)
@@ -40,7 +44,10 @@ def textbook_network(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
         for i in range(n):
             for j in range(n):
                 if j != i:
-                    eff[i] = eff[i] * torch.sigmoid(body.factor(torch.cat([x[i], x[j], edges[i][j]]))).squeeze()
+                    eff[i] = (
+                        eff[i]
+                        * torch.sigmoid(body.factor(torch.cat([x[i], x[j], edges[i][j]]))).squeeze()
+                    )
         return eff
     for block in body.blocks:
         x = torch.cat([textbook_block(block, x, edges), x0], dim=-1)

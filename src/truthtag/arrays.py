@@ -14,7 +14,9 @@ AnyArray = npt.NDArray[Any]
 
 
 def divide(
-    numerator: AnyArray | float, denominator: AnyArray | float, otherwise: FloatArray | float = np.nan
+    numerator: AnyArray | float,
+    denominator: AnyArray | float,
+    otherwise: FloatArray | float = np.nan,
 ) -> FloatArray:
     """Divide, with another value where the denominator is zero.
 

@@ -10,9 +10,9 @@ LIBRARY = ROOT / "src" / "truthtag"
 # The rule files use two light modules of the library; the jobs import the installed package.
 sys.path.insert(0, str(LIBRARY.parent))
 
-from truthtag.config import check_config, factor_figures, first_events, standard_figures
+from truthtag.workflow.options import check_config, factor_figures, first_events, standard_figures
 from truthtag.errors import ConfigError
-from truthtag.provenance import code_digest
+from truthtag.workflow.digests import code_digest
 
 try:
     schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
@@ -84,12 +84,17 @@ def shards(sample):
 
 def first_shards(sample, events):
     """The files that hold the first events of a sample."""
-    return [file for file, (first, _) in zip(shards(sample), shard_events(sample)) if first < events]
+    return [
+        file for file, (first, _) in zip(shards(sample), shard_events(sample)) if first < events
+    ]
 
 
 def networks(network, folder=RESULTS):
     """The files of the networks of an ensemble."""
-    return [f"{folder}/networks/{network}/seed_{i}.pt" for i in range(config["networks"][network]["seeds"])]
+    return [
+        f"{folder}/networks/{network}/seed_{i}.pt"
+        for i in range(config["networks"][network]["seeds"])
+    ]
 
 
 def seeds_per_job(options):
@@ -106,12 +111,18 @@ def seed_groups(options):
 
 def predictions(sample):
     """The predictions on a sample, by the name of the efficiency."""
-    return {efficiency: f"{RESULTS}/predictions/{sample}/{efficiency}.parquet" for efficiency in EFFICIENCIES}
+    return {
+        efficiency: f"{RESULTS}/predictions/{sample}/{efficiency}.parquet"
+        for efficiency in EFFICIENCIES
+    }
 
 
 def with_replicas(sample):
     """The predictions on a sample and what their replicas say, by the name of the efficiency."""
-    return {name: [path, path.replace(".parquet", ".replicas.parquet")] for name, path in predictions(sample).items()}
+    return {
+        name: [path, path.replace(".parquet", ".replicas.parquet")]
+        for name, path in predictions(sample).items()
+    }
 
 
 def domain(sample):
@@ -151,7 +162,11 @@ def span_of(wildcards):
 def shards_of_part(wildcards):
     """The files that hold the events of one of the repeated training samples."""
     first, last = span_of(wildcards)
-    return [file for file, (low, high) in zip(shards("train"), shard_events("train")) if low < last and high > first]
+    return [
+        file
+        for file, (low, high) in zip(shards("train"), shard_events("train"))
+        if low < last and high > first
+    ]
 
 
 def place_in_files(wildcards):
@@ -170,6 +185,10 @@ def memory(wildcards):
 onstart:
     # A folder is a sample: shards that an earlier config left would be read as part of it.
     for sample in config["samples"]:
-        for stale in set(Path(RESULTS, "samples", sample).glob("*.parquet")) - set(map(Path, shards(sample))):
-            logger.info(f"Removing {stale}: the config asks for fewer events than an earlier run.")
+        for stale in set(Path(RESULTS, "samples", sample).glob("*.parquet")) - set(
+            map(Path, shards(sample))
+        ):
+            logger.info(
+                f"Removing {stale}: the config asks for fewer events than an earlier run."
+            )
             stale.unlink()

@@ -13,9 +13,12 @@ FIGURE_TITLES = {
     "repeated": "errors of replicas and of repeated samples",
 }
 FIGURES = CHOSEN_FIGURES or standard_figures(config)
-FIGURE_FILES = [f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "csv")]
+FIGURE_FILES = [
+    f"{RESULTS}/figures/{figure}.{kind}" for figure in FIGURES for kind in ("png", "pdf", "csv")
+]
 HISTORIES = {
-    network: [path.replace(".pt", ".history.parquet") for path in networks(network)] for network in config["networks"]
+    network: [path.replace(".pt", ".history.parquet") for path in networks(network)]
+    for network in config["networks"]
 }
 
 
@@ -25,7 +28,9 @@ wildcard_constraints:
 
 rule figure_numbers:
     input:
-        samples=lambda wildcards: [path for sample in FIGURE_SAMPLES[wildcards.figure] for path in shards(sample)],
+        samples=lambda wildcards: [
+            path for sample in FIGURE_SAMPLES[wildcards.figure] for path in shards(sample)
+        ],
         predictions=lambda wildcards: [
             path
             for sample in FIGURE_SAMPLES[wildcards.figure]
@@ -46,9 +51,15 @@ rule figure_numbers:
         mem_mb=memory,
         runtime=60,
     params:
-        samples=lambda wildcards: {sample: shards(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
-        predictions=lambda wildcards: {sample: with_replicas(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
-        domains=lambda wildcards: {sample: domain(sample) for sample in FIGURE_SAMPLES[wildcards.figure]},
+        samples=lambda wildcards: {
+            sample: shards(sample) for sample in FIGURE_SAMPLES[wildcards.figure]
+        },
+        predictions=lambda wildcards: {
+            sample: with_replicas(sample) for sample in FIGURE_SAMPLES[wildcards.figure]
+        },
+        domains=lambda wildcards: {
+            sample: domain(sample) for sample in FIGURE_SAMPLES[wildcards.figure]
+        },
         truth=config["truth"],
         flavours=config["flavours"],
         options={**config["figures"], "minimum_variance": config["closure"]["minimum_variance"]},
@@ -138,7 +149,9 @@ rule draw_figure:
     conda:
         ENVIRONMENT
     params:
-        drawing=lambda wildcards: "factors" if wildcards.figure in FACTOR_FIGURES else wildcards.figure,
+        drawing=lambda wildcards: (
+            "factors" if wildcards.figure in FACTOR_FIGURES else wildcards.figure
+        ),
         flavours=config["flavours"],
         remark=config["figures"]["remark"],
         shown=lambda wildcards: config["figures"].get("efficiencies", EFFICIENCIES),

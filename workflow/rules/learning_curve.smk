@@ -67,7 +67,11 @@ rule learning_point:
 
 rule learning_curve_numbers:
     input:
-        [f"{RESULTS}/learning_curve/{events}/{efficiency}.csv" for efficiency in EFFICIENCIES for events in POINTS],
+        [
+            f"{RESULTS}/learning_curve/{events}/{efficiency}.csv"
+            for efficiency in EFFICIENCIES
+            for events in POINTS
+        ],
     output:
         numbers=f"{RESULTS}/figures/learning_curve.csv",
         table=f"{RESULTS}/tables/learning_curve.csv",

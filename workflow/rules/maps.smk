@@ -1,4 +1,6 @@
-MAPS = [f"{RESULTS}/maps/{map}{kind}.parquet" for map in config["maps"] for kind in ("", ".replicas")]
+MAPS = [
+    f"{RESULTS}/maps/{map}{kind}.parquet" for map in config["maps"] for kind in ("", ".replicas")
+]
 
 
 rule fit_map:

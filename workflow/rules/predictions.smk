@@ -1,4 +1,9 @@
-PREDICTIONS = [path for sample in config["samples"] for files in with_replicas(sample).values() for path in files]
+PREDICTIONS = [
+    path
+    for sample in config["samples"]
+    for files in with_replicas(sample).values()
+    for path in files
+]
 
 
 rule predict_map:

@@ -25,7 +25,9 @@ use rule train_network as train_network_on_repeated_sample with:
 rule repeated_sample:
     input:
         sample=shards("test"),
-        networks=lambda wildcards: networks(wildcards.network, f"{RESULTS}/repeated/{wildcards.part}"),
+        networks=lambda wildcards: networks(
+            wildcards.network, f"{RESULTS}/repeated/{wildcards.part}"
+        ),
         domain=domain("test"),
     output:
         histograms=f"{RESULTS}/repeated/{{part}}/{{network}}.histograms.csv",

@@ -12,7 +12,9 @@ rule generate_sample:
         mem_mb=1000,
         runtime=30,
     params:
-        generator=lambda wildcards: config["generators"][config["samples"][wildcards.sample]["generator"]],
+        generator=lambda wildcards: config["generators"][
+            config["samples"][wildcards.sample]["generator"]
+        ],
         truth=config["truth"],
         flavours=config["flavours"],
         seed=config["seed"],

@@ -4,7 +4,11 @@ SCALES = f"{RESULTS}/tables/scales.csv"
 rule measure_spread:
     input:
         sample=shards(config["uncertainty"]["sample"]),
-        predictions=[path for files in with_replicas(config["uncertainty"]["sample"]).values() for path in files],
+        predictions=[
+            path
+            for files in with_replicas(config["uncertainty"]["sample"]).values()
+            for path in files
+        ],
     output:
         SCALES,
     log:

@@ -1,5 +1,7 @@
 WEIGHTS = [
-    f"{RESULTS}/weights/{sample}/{efficiency}.parquet" for sample in config["samples"] for efficiency in EFFICIENCIES
+    f"{RESULTS}/weights/{sample}/{efficiency}.parquet"
+    for sample in config["samples"]
+    for efficiency in EFFICIENCIES
 ]
 
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from truthtag.logs import job_log
-from truthtag.tables import write_frame
-from truthtag.verdict import closure_table, verdict_table
+from truthtag.data.files import write_frame
+from truthtag.statistics.verdict import closure_table, verdict_table
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:

@@ -2,8 +2,8 @@
 
 import pandas as pd
 
-from truthtag.logs import job_log
-from truthtag.plots import DRAWINGS, add_remark, save_figure, shown
+from truthtag.figures.plots import DRAWINGS, add_remark, save_figure, shown
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:

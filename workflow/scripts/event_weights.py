@@ -1,11 +1,11 @@
 """Turn the efficiencies of the jets of a sample into weights of its events, for every efficiency."""
 
-from truthtag.efficiency import read_prediction
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.provenance import versions
-from truthtag.tables import write_frame
-from truthtag.tagging import hybrid, leading, tag_counts, weights_table
+from truthtag.data.files import write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.predictions import read_prediction
+from truthtag.weights.tagging import hybrid, leading, tag_counts, weights_table
+from truthtag.workflow.digests import versions
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
@@ -20,4 +20,6 @@ if __name__ == "__main__":
             metadata = {"options": options, "effective_events": effective, "versions": versions()}
             write_frame(table, target, metadata)
             *_, (selection, events) = effective.items()
-            log.info("%s: %d events; %.1f effective ones in %s", target, len(table), events, selection)
+            log.info(
+                "%s: %d events; %.1f effective ones in %s", target, len(table), events, selection
+            )

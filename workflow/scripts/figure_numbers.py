@@ -2,23 +2,27 @@
 
 import pandas as pd
 
-from truthtag.efficiency import read_prediction
-from truthtag.figures import NUMBERS, Inputs
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.tables import read_frame, rows_by, write_frame
-from truthtag.truth import make_truth
+from truthtag.data.files import read_frame, rows_by, write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.predictions import read_prediction
+from truthtag.figures.numbers import NUMBERS, Inputs
+from truthtag.toy.truth import make_truth
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params, figure = snakemake.params, snakemake.wildcards.figure
         samples = {sample: read_jets(shards) for sample, shards in params.samples.items()}
         predicted = {
-            sample: {name: read_prediction(*files).of(jets) for name, files in params.predictions[sample].items()}
+            sample: {
+                name: read_prediction(*files).of(jets)
+                for name, files in params.predictions[sample].items()
+            }
             for sample, jets in samples.items()
         }
         domains = {
-            sample: read_frame(path, ("in_domain",))["in_domain"].to_numpy() for sample, path in params.domains.items()
+            sample: read_frame(path, ("in_domain",))["in_domain"].to_numpy()
+            for sample, path in params.domains.items()
         }
         tables = [pd.read_csv(path) for path in snakemake.input.scales]
         scales = {

@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from truthtag.jets import Jets, write_jets
-from truthtag.logs import Progress, job_log
-from truthtag.provenance import digest, versions
-from truthtag.toy import generate, make_process
-from truthtag.truth import make_truth
+from truthtag.data.jets import Jets, write_jets
+from truthtag.toy.generation import generate, make_process
+from truthtag.toy.truth import make_truth
+from truthtag.workflow.digests import digest, versions
+from truthtag.workflow.logs import Progress, job_log
 
 
 def counted(blocks: Iterator[Jets], progress: Progress) -> Iterator[Jets]:
@@ -23,7 +23,11 @@ if __name__ == "__main__":
         truth = make_truth(params.truth, params.flavours)
         first, last = params.events
         blocks = generate(process, truth, range(first, last), (params.seed, sample))
-        settings = {"generator": params.generator, "truth": params.truth, "flavours": params.flavours}
+        settings = {
+            "generator": params.generator,
+            "truth": params.truth,
+            "flavours": params.flavours,
+        }
         metadata = {
             "sample": sample,
             "seed": params.seed,
@@ -31,5 +35,7 @@ if __name__ == "__main__":
             "settings": settings,
             "versions": versions(),
         }
-        n_jets = write_jets(counted(blocks, Progress(log, last - first, "events")), snakemake.output[0], metadata)
+        n_jets = write_jets(
+            counted(blocks, Progress(log, last - first, "events")), snakemake.output[0], metadata
+        )
         log.info("%s: events %d to %d, %d jets", snakemake.output[0], first, last - 1, n_jets)

@@ -2,20 +2,28 @@
 
 import torch
 
-from truthtag.ensemble import Ensemble
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.maps import FittedProduct, read_map
-from truthtag.network import choose_device
-from truthtag.studies import Point
-from truthtag.tables import write_frame
+from truthtag.data.files import write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.maps import FittedProduct, read_map
+from truthtag.estimators.network.model import choose_device
+from truthtag.studies.studies import Point
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         torch.set_num_threads(snakemake.threads)
-        params, name, paths = snakemake.params, snakemake.wildcards.efficiency, snakemake.input.fitted
+        params, name, paths = (
+            snakemake.params,
+            snakemake.wildcards.efficiency,
+            snakemake.input.fitted,
+        )
         is_network, events = params.is_network, params.first_events["train"]
-        ensemble = Ensemble.load(paths, choose_device(params.device)) if is_network else Ensemble([read_map(paths[0])])
+        ensemble = (
+            Ensemble.load(paths, choose_device(params.device))
+            if is_network
+            else Ensemble([read_map(paths[0])])
+        )
         first = ensemble.members[0]
         point = Point(
             efficiency=name,

@@ -2,11 +2,11 @@
 
 import pandas as pd
 
-from truthtag.efficiency import read_prediction
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.tables import write_frame
-from truthtag.uncertainty import measure_scales
+from truthtag.data.files import write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.predictions import read_prediction
+from truthtag.statistics.uncertainty import measure_scales
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
@@ -14,7 +14,9 @@ if __name__ == "__main__":
         jets = read_jets(snakemake.input.sample)
         for name, files in params.predictions.items():
             prediction = read_prediction(*files).of(jets)
-            regions, prior, largest = (params.options[name] for name in ("regions", "prior", "largest"))
+            regions, prior, largest = (
+                params.options[name] for name in ("regions", "prior", "largest")
+            )
             table = measure_scales(jets, prediction, params.flavours, regions, prior, largest)
             table.insert(0, "efficiency", name)
             tables.append(table)

@@ -1,15 +1,17 @@
 """Predict the efficiencies of a sample with a map and its replicas."""
 
-from truthtag.efficiency import predict, write_prediction, write_replicas
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.maps import ReplicatedMap, read_map, read_replica_maps
-from truthtag.provenance import versions
+from truthtag.data.jets import read_jets
+from truthtag.estimators.maps import ReplicatedMap, read_map, read_replica_maps
+from truthtag.estimators.predictions import predict, write_prediction, write_replicas
+from truthtag.workflow.digests import versions
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         jets = read_jets(snakemake.input.sample)
-        fitted = ReplicatedMap(read_map(snakemake.input.map), read_replica_maps(snakemake.input.replicas))
+        fitted = ReplicatedMap(
+            read_map(snakemake.input.map), read_replica_maps(snakemake.input.replicas)
+        )
         prediction = predict(fitted, jets)
         metadata = {"efficiency": snakemake.input.map, "versions": versions()}
         write_prediction(prediction, snakemake.output.prediction, metadata)

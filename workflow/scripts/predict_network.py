@@ -2,12 +2,12 @@
 
 import torch
 
-from truthtag.efficiency import predict, write_prediction, write_replicas
-from truthtag.ensemble import Ensemble
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.network import choose_device
-from truthtag.provenance import versions
+from truthtag.data.jets import read_jets
+from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.network.model import choose_device
+from truthtag.estimators.predictions import predict, write_prediction, write_replicas
+from truthtag.workflow.digests import versions
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
@@ -15,7 +15,10 @@ if __name__ == "__main__":
         jets = read_jets(snakemake.input.sample)
         ensemble = Ensemble.load(snakemake.input.networks, choose_device(snakemake.params.device))
         prediction = predict(ensemble, jets)
-        metadata = {"efficiency": list(snakemake.input.networks), "versions": versions(("truthtag", "numpy", "torch"))}
+        metadata = {
+            "efficiency": list(snakemake.input.networks),
+            "versions": versions(("truthtag", "numpy", "torch")),
+        }
         write_prediction(prediction, snakemake.output.prediction, metadata)
         write_replicas(prediction, snakemake.output.replicas, metadata)
         log.info(

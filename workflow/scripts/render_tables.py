@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from truthtag.logs import job_log
-from truthtag.tables import render_page, whole_file
-from truthtag.verdict import verdict_page
+from truthtag.data.files import render_page, whole_file
+from truthtag.statistics.verdict import verdict_page
+from truthtag.workflow.logs import job_log
 
 TITLES = {
     "verdict": "Verdict: does weighting reproduce the tags?",
@@ -20,7 +20,9 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         tables = {name: pd.read_csv(snakemake.input[name]) for name in TITLES}
         pages = {
-            snakemake.output.tables: render_page({title: tables[name] for name, title in TITLES.items()}),
+            snakemake.output.tables: render_page(
+                {title: tables[name] for name, title in TITLES.items()}
+            ),
             snakemake.output.verdict: verdict_page(tables["verdict"]),
         }
         for path, page in pages.items():

@@ -2,9 +2,9 @@
 
 import pandas as pd
 
-from truthtag.logs import job_log
-from truthtag.studies import repeated_covariance, repeated_coverage, repeated_errors
-from truthtag.tables import write_frame
+from truthtag.data.files import write_frame
+from truthtag.studies.studies import repeated_covariance, repeated_coverage, repeated_errors
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:

@@ -3,21 +3,23 @@
 import pandas as pd
 import torch
 
-from truthtag.efficiency import predict
-from truthtag.ensemble import Ensemble
-from truthtag.figures import Inputs, coverage, events_closure, jets_closure
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.network import choose_device
-from truthtag.tables import read_frame, write_frame
-from truthtag.truth import make_truth
+from truthtag.data.files import read_frame, write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.network.model import choose_device
+from truthtag.estimators.predictions import predict
+from truthtag.figures.numbers import Inputs, coverage, events_closure, jets_closure
+from truthtag.toy.truth import make_truth
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         torch.set_num_threads(snakemake.threads)
         params, name = snakemake.params, snakemake.wildcards.network
         jets = read_jets(snakemake.input.sample)
-        predicted = predict(Ensemble.load(snakemake.input.networks, choose_device(params.device)), jets)
+        predicted = predict(
+            Ensemble.load(snakemake.input.networks, choose_device(params.device)), jets
+        )
         in_domain = read_frame(snakemake.input.domain, ("in_domain",))["in_domain"].to_numpy()
         truth = make_truth(params.truth, params.flavours)
         # The spread as it is: no scale.

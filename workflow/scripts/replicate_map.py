@@ -1,9 +1,9 @@
 """Fit a map to resamples of the training events, for its statistical error."""
 
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.maps import fit_replicas, write_replica_maps
-from truthtag.provenance import digest, versions
+from truthtag.data.jets import read_jets
+from truthtag.estimators.maps import fit_replicas, write_replica_maps
+from truthtag.workflow.digests import digest, versions
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:

@@ -3,11 +3,11 @@
 import numpy as np
 import pandas as pd
 
-from truthtag.accuracy import compare_likelihoods, summarise
-from truthtag.efficiency import read_efficiencies
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.tables import read_frame, write_frame
+from truthtag.data.files import read_frame, write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.predictions import read_efficiencies
+from truthtag.statistics.accuracy import compare_likelihoods, summarise
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:

@@ -6,12 +6,12 @@ from pathlib import Path
 import pandas as pd
 import torch
 
-from truthtag.jets import read_jets
-from truthtag.logs import Progress, job_log
-from truthtag.network import Architecture, choose_device, save_network
-from truthtag.provenance import digest, versions
-from truthtag.tables import write_frame
-from truthtag.training import Events, Options, Training, train
+from truthtag.data.files import write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.network.model import Architecture, choose_device, save_network
+from truthtag.estimators.network.trainer import Events, Options, Training, train
+from truthtag.workflow.digests import digest, versions
+from truthtag.workflow.logs import Progress, job_log
 
 
 def load(name: str, device: torch.device) -> Events:
@@ -73,6 +73,8 @@ if __name__ == "__main__":
                 "validation_loss": record.best_loss,
                 "versions": versions(("truthtag", "numpy", "torch")),
             }
-            write_frame(pd.DataFrame([asdict(row) for row in record.history]), histories[which], provenance)
+            write_frame(
+                pd.DataFrame([asdict(row) for row in record.history]), histories[which], provenance
+            )
             save_network(training.best_network(which), networks[which], provenance)
         checkpoint.unlink(missing_ok=True)

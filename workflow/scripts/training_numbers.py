@@ -2,13 +2,15 @@
 
 import pandas as pd
 
-from truthtag.logs import job_log
-from truthtag.tables import read_frame, write_frame
+from truthtag.data.files import read_frame, write_frame
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         parts = [
-            read_frame(path, ("epoch", "train_loss", "validation_loss")).assign(network=network, seed=seed)
+            read_frame(path, ("epoch", "train_loss", "validation_loss")).assign(
+                network=network, seed=seed
+            )
             for network, paths in snakemake.params.histories.items()
             for seed, path in enumerate(paths)
         ]

@@ -1,9 +1,9 @@
 """Compare the losses of training with that of the true efficiency, by the time that they took."""
 
-from truthtag.jets import read_jets
-from truthtag.logs import job_log
-from truthtag.studies import true_loss, work
-from truthtag.tables import read_frame, write_frame
+from truthtag.data.files import read_frame, write_frame
+from truthtag.data.jets import read_jets
+from truthtag.studies.studies import true_loss, work
+from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
@@ -13,4 +13,6 @@ if __name__ == "__main__":
         }
         floor = true_loss(read_jets(snakemake.input.validation))
         write_frame(work(histories, floor), snakemake.output[0])
-        log.info("%d networks; the loss of the true efficiency is %.6f nats/event", len(histories), floor)
+        log.info(
+            "%d networks; the loss of the true efficiency is %.6f nats/event", len(histories), floor
+        )

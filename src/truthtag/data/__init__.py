@@ -1,0 +1,1 @@
+"""Jets, their files and checks, kinematics and neighbours."""

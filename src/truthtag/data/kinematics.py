@@ -1,0 +1,122 @@
+"""Angles and masses, each defined once for the whole project."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, cast
+
+import numpy as np
+
+from truthtag.arrays import FloatArray
+
+__all__ = ["delta_phi", "delta_r", "invariant_mass", "store_phi", "turn", "wrap_phi"]
+
+Array = TypeVar("Array")
+
+
+def turn(phi: Array) -> Array:
+    r"""Bring angles near :math:`[-\pi, \pi)`, up to rounding; for arrays of numpy and tensors of torch alike.
+
+    .. math:: (\phi + \pi) \bmod 2\pi - \pi
+    """
+    return cast("Array", (cast("Any", phi) + np.pi) % (2 * np.pi) - np.pi)
+
+
+def wrap_phi(phi: FloatArray) -> FloatArray:
+    r"""Bring an azimuthal angle into :math:`[-\pi, \pi)`.
+
+    Args:
+        phi: Angles of any shape [rad].
+
+    Returns:
+        The same angles in :math:`[-\pi, \pi)`, float64.
+
+    Example:
+        >>> wrap_phi(np.array([0.0, np.pi, 4.0]))
+        array([ 0.        , -3.14159265, -2.28318531])
+    """
+    phi = np.asarray(phi, dtype=np.float64)
+    wrapped = turn(phi)
+    # Rounding can land exactly on an end of the interval, or just beside it.
+    wrapped = np.where(wrapped >= np.pi, -np.pi, wrapped)
+    return np.maximum(wrapped, -np.pi)
+
+
+def store_phi(phi: FloatArray) -> FloatArray:
+    r"""Wrap angles and round them to float32 without leaving :math:`[-\pi, \pi)`.
+
+    The float32 nearest to :math:`\pi` is larger than :math:`\pi`, so plain rounding would leave the interval.
+
+    Args:
+        phi: Angles of any shape [rad].
+
+    Returns:
+        float32 angles, the form in which samples are stored.
+    """
+    edge = np.nextafter(np.float32(np.pi), np.float32(0))
+    return np.clip(wrap_phi(phi).astype(np.float32), -edge, edge)
+
+
+def delta_phi(phi_1: FloatArray, phi_2: FloatArray) -> FloatArray:
+    r"""Difference of two azimuthal angles, wrapped into :math:`[-\pi, \pi)`.
+
+    Args:
+        phi_1: First angles [rad].
+        phi_2: Second angles [rad], of a shape that broadcasts with the first.
+
+    Returns:
+        :math:`\phi_1 - \phi_2`, float64 [rad].
+    """
+    return wrap_phi(np.asarray(phi_1, dtype=np.float64) - np.asarray(phi_2, dtype=np.float64))
+
+
+def delta_r(
+    eta_1: FloatArray, phi_1: FloatArray, eta_2: FloatArray, phi_2: FloatArray
+) -> FloatArray:
+    r"""Angular distance in the plane of pseudorapidity and azimuth.
+
+    .. math:: \Delta R = \sqrt{(\eta_1 - \eta_2)^2 + \Delta\phi(\phi_1, \phi_2)^2}
+
+    Args:
+        eta_1: Pseudorapidities of the first jets.
+        phi_1: Azimuthal angles of the first jets [rad].
+        eta_2: Pseudorapidities of the second jets.
+        phi_2: Azimuthal angles of the second jets [rad].
+
+    Returns:
+        Distances, float64. Source: Section 3 of arXiv:2004.02665, with the azimuth wrapped.
+
+    Example:
+        >>> float(delta_r(0.0, 3.1, 0.0, -3.1).round(4))
+        0.0832
+    """
+    d_eta = np.asarray(eta_1, dtype=np.float64) - np.asarray(eta_2, dtype=np.float64)
+    return np.hypot(d_eta, delta_phi(phi_1, phi_2))
+
+
+def invariant_mass(
+    pt: FloatArray, eta: FloatArray, phi: FloatArray, mass: FloatArray
+) -> FloatArray:
+    r"""Invariant mass of the systems that the last axis runs over.
+
+    .. math:: m^2 = \left(\sum_i E_i\right)^2 - \left|\sum_i \vec{p}_i\right|^2
+
+    Args:
+        pt: Transverse momenta, shape (..., n) [GeV].
+        eta: Pseudorapidities, shape (..., n).
+        phi: Azimuthal angles, shape (..., n) [rad].
+        mass: Masses, shape (..., n) [GeV].
+
+    Returns:
+        Masses of the n-jet systems, shape (...,) [GeV].
+
+    Example:
+        >>> back_to_back = invariant_mass([50.0, 50.0], [0.0, 0.0], [0.0, np.pi], [0.0, 0.0])
+        >>> float(back_to_back.round(6))
+        100.0
+    """
+    pt, eta, phi, mass = (np.asarray(x, dtype=np.float64) for x in (pt, eta, phi, mass))
+    p_z = pt * np.sinh(eta)
+    energy = np.sqrt(pt**2 + p_z**2 + mass**2).sum(axis=-1)
+    p_x, p_y = (pt * np.cos(phi)).sum(axis=-1), (pt * np.sin(phi)).sum(axis=-1)
+    squared = energy**2 - p_x**2 - p_y**2 - p_z.sum(axis=-1) ** 2
+    return np.asarray(np.sqrt(np.maximum(squared, 0.0)))

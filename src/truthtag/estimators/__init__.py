@@ -1,0 +1,1 @@
+"""What learns an efficiency from tags, and what it predicts."""

@@ -1,0 +1,108 @@
+"""The two interfaces of the design: an efficiency, and an estimator that learns one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
+
+from pydantic import Field
+
+from truthtag.arrays import FloatArray
+from truthtag.data.jets import Jets
+from truthtag.options import Options, Whole
+from truthtag.registry import Registry
+from truthtag.seeds import Seed
+
+__all__ = ["KINDS", "Efficiency", "Estimator", "EstimatorOptions", "Replicated", "ResampledOptions"]
+
+
+@runtime_checkable
+class Efficiency(Protocol):
+    """Anything with an efficiency per jet: the truth, a map, a network, an ensemble, a stored prediction."""
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the probability that each jet is tagged, shape (n_jets,)."""
+        ...
+
+
+@runtime_checkable
+class Replicated(Efficiency, Protocol):
+    """An efficiency that knows its replicas: what it might have been, had other events been learned from."""
+
+    def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
+        """Return efficiencies, shape (n_jets,), and those of each replica, shape (n_replicas, n_jets)."""
+        ...
+
+
+class EstimatorOptions(Options):
+    """What every estimator's options have."""
+
+    kind: str
+    """Kind of estimator: a name that truthtag knows, one of an installed package, or `module:Class`."""
+
+    members: ClassVar[Literal["resamples", "seeds"]]
+    """Where replicas come from: fits to resampled events around a nominal fit, or one fit per seed, whose mean is taken."""
+
+
+class ResampledOptions(EstimatorOptions):
+    """Options of estimators that are fitted in one go, and refitted to resampled events for their replicas."""
+
+    members: ClassVar[Literal["resamples", "seeds"]] = "resamples"
+
+    replicas: Annotated[Whole, Field(ge=2)] = 20
+    """Fits to events drawn with replacement from the training sample, for the statistical error."""
+
+
+class Estimator(Efficiency, Protocol):
+    """What learns an efficiency from tags.
+
+    A new kind is one class with these members, in a module of its own, and an entry of the config that names it.
+    """
+
+    options_type: ClassVar[type[EstimatorOptions]]
+    """Type of its options."""
+
+    @classmethod
+    def fit(cls, train: Jets, validation: Jets, options: Any, seed: Seed) -> Self:
+        """Learn from a tagged sample.
+
+        Args:
+            train: The events to learn from.
+            validation: Independent events, to decide when to stop, say.
+            options: An object of ``options_type``.
+            seed: Names the random stream.
+        """
+        ...
+
+    def describe(self) -> str:
+        """Return a few words for the log."""
+        ...
+
+    def save(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+        """Write to one file, whole or not at all, with its kind, so that ``truthtag.load`` can read it."""
+        ...
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read from its file.
+
+        Raises:
+            DataError: The file is missing, damaged or foreign.
+        """
+        ...
+
+
+KINDS = Registry(
+    "a kind of estimator",
+    {
+        "binned": "truthtag.estimators.binned:BinnedMap",
+        "smoothed": "truthtag.estimators.smoothed:SmoothedMap",
+        "nearest_jet": "truthtag.estimators.nearest_jet:NearestJetMap",
+        "parametric": "truthtag.estimators.parametric:ParametricFit",
+        "network": "truthtag.estimators.network.estimator:NetworkEstimator",
+        "trees": "truthtag.estimators.trees:BoostedTrees",
+    },
+    group="truthtag.estimators",
+)
+"""Kinds of estimator that the config can name; other packages add theirs as entry points."""

@@ -1,0 +1,1 @@
+"""Numbers and drawings of the figures."""

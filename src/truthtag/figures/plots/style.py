@@ -1,0 +1,131 @@
+"""How every figure looks: the field's style, colours that survive a grey printer, one place that saves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import mplhep
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.style import context as style_context
+from matplotlib.text import Text
+
+from truthtag.arrays import FloatArray
+from truthtag.data.files import whole_file
+
+__all__ = [
+    "FLAVOUR_NAMES",
+    "add_remark",
+    "bin_edges",
+    "look_of",
+    "new_figure",
+    "pair_name",
+    "save_figure",
+    "split_figure",
+    "stamp",
+    "style",
+]
+
+# Okabe and Ito's colours, and two of Tol's, differ in lightness as well as in hue; every line has its own dash and marker
+# besides.
+LINES: tuple[dict[str, Any], ...] = (
+    {"color": "#0072B2", "linestyle": (0, (5, 1.5)), "marker": "s"},
+    {"color": "#D55E00", "linestyle": "-", "marker": "v"},
+    {"color": "#009E73", "linestyle": (0, (3, 1, 1, 1)), "marker": "^"},
+    {"color": "#CC79A7", "linestyle": (0, (1, 1)), "marker": "D"},
+    {"color": "#56B4E9", "linestyle": (0, (7, 2, 2, 2)), "marker": "P"},
+    {"color": "#E69F00", "linestyle": (0, (2, 1)), "marker": "X"},
+    {"color": "#882255", "linestyle": (0, (5, 1, 1, 1, 1, 1)), "marker": "p"},
+    {"color": "#999933", "linestyle": (0, (9, 2)), "marker": "*"},
+)
+FIXED: dict[str, dict[str, Any]] = {
+    "direct": {"color": "black", "linestyle": "none", "marker": "o"},
+    "true": {"color": "0.45", "linestyle": "-", "marker": ""},
+}
+STAMP = "stamp"
+FLAVOUR_NAMES = {"light": "light", "b": r"$b$", "c": r"$c$"}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """Draw in the style that the field expects."""
+    smaller = {
+        "figure.dpi": 100,
+        "font.size": 15,
+        "axes.labelsize": "medium",
+        "legend.fontsize": 12.5,
+        "xtick.labelsize": "small",
+        "ytick.labelsize": "small",
+        "lines.linewidth": 1.8,
+        "savefig.transparent": False,
+        # Without this, matplotlib looks for a calligraphic font that no label uses, and warns.
+        "mathtext.cal": "sans",
+        # Dates and random identifiers would make two runs differ.
+        "svg.hashsalt": "truthtag",
+    }
+    with mpl.rc_context(), style_context([mplhep.style.ROOT, smaller]):
+        yield
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches that arranges its axes itself."""
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def split_figure(figure: Figure, rows: int, columns: int, **options: Any) -> list[SubFigure]:
+    """Divide a figure into parts, row by row."""
+    parts: Any = figure.subfigures(rows, columns, squeeze=False, **options)
+    return list(parts.ravel())
+
+
+def look_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return colour, dash and marker of each way of filling; the same name looks the same in every figure.
+
+    Where there are more names than colours, a colour comes back with another dash and another marker.
+    """
+    free = (_look(number) for number in range(len(names)))
+    return {name: FIXED.get(name) or next(free) for name in names}
+
+
+def _look(number: int) -> dict[str, Any]:
+    turn, place = divmod(number, len(LINES))
+    keys = {"color": place, "linestyle": place + 3 * turn, "marker": place + 5 * turn}
+    return {key: LINES[which % len(LINES)][key] for key, which in keys.items()}
+
+
+def stamp(axes: Axes, text: str = "toy simulation") -> None:
+    """Write the project's name above the axes, and on the other side what they show."""
+    above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
+    axes.text(0, 1.015, "truthtag", weight="bold", ha="left", fontsize=13, **above)
+    axes.text(1, 1.015, text, ha="right", fontsize=12, gid=STAMP, **above)
+
+
+def add_remark(figure: Figure, remark: str) -> None:
+    """Put a remark, that this is a quick look say, before what is written above each of the axes."""
+    for text in figure.findobj(lambda artist: artist.get_gid() == STAMP):
+        cast("Text", text).set_text(f"{remark}: {cast('Text', text).get_text()}")
+
+
+def bin_edges(frame: pd.DataFrame) -> FloatArray:
+    """Return the bin edges of a histogram's rows."""
+    return np.append(frame["low"].to_numpy(), frame["high"].iloc[-1])
+
+
+def pair_name(panel: str) -> str:
+    """Return the flavours of two jets as a label, from the name of their panel: ``b-c`` becomes b + c."""
+    return " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-"))
+
+
+def save_figure(figure: Figure, path: str | Path) -> None:
+    """Write a figure, whole or not at all; the suffix of the path tells the format."""
+    kind = Path(path).suffix.removeprefix(".")
+    metadata = {"CreationDate": None} if kind == "pdf" else {}
+    # Fonts are looked up when a figure is written, not when it is drawn.
+    with style(), whole_file(path) as beside:
+        figure.savefig(beside, format=kind, dpi=150, metadata=metadata)

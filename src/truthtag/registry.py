@@ -1,0 +1,111 @@
+"""Names that the config can use, and the objects that they stand for, loaded when they are asked for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from truthtag.errors import ConfigError
+
+__all__ = ["Registry", "choose", "did_you_mean", "load_object"]
+
+Value = TypeVar("Value")
+
+
+@dataclass(frozen=True)
+class Registry:
+    """Objects by name; each is imported when it is asked for, so that the list costs nothing.
+
+    A name is one of ``entries``, one that an installed package gives as an entry point of ``group``, or the place
+    itself, ``module:object``.
+
+    Args:
+        what: What the objects are, as an error calls them: "a kind of estimator", say.
+        entries: Where each object is, ``module:object``, by name.
+        group: The group of entry points that other packages may add to.
+
+    Example:
+        >>> from truthtag.registry import Registry
+        >>> Registry("a module", {"json": "json:loads"}).load("json", "example")("[1]")
+        [1]
+    """
+
+    what: str
+    entries: Mapping[str, str]
+    group: str = ""
+
+    def places(self) -> dict[str, str]:
+        """Return where each known object is, ``module:object``, by name."""
+        found = entry_points(group=self.group) if self.group else ()
+        return {**{point.name: point.value for point in found}, **self.entries}
+
+    def place(self, name: str, path: str) -> str:
+        """Return where an object is, ``module:object``.
+
+        Args:
+            name: Its name, or the place itself.
+            path: Where the name was given, for the error: a config path, say.
+
+        Raises:
+            ConfigError: Nothing has this name.
+        """
+        if ":" in name:
+            return name
+        known = self.places()
+        if name not in known:
+            hint = did_you_mean(name, known)
+            msg = f"{path}: {name!r} is not {self.what}. Allowed: {', '.join(known)}, or module:object{hint}"
+            raise ConfigError(msg)
+        return known[name]
+
+    def module(self, name: str, path: str) -> str:
+        """Return the dotted name of the module that holds an object; arguments are those of :meth:`place`."""
+        return self.place(name, path).partition(":")[0]
+
+    def load(self, name: str, path: str) -> Any:
+        """Import an object; arguments are those of :meth:`place`.
+
+        Raises:
+            ConfigError: Nothing has this name, or it cannot be imported.
+        """
+        return load_object(self.place(name, path), path)
+
+
+def load_object(place: str, path: str) -> Any:
+    """Import an object from ``module:object``.
+
+    Args:
+        place: Where it is.
+        path: Where the place was given, for the error.
+
+    Raises:
+        ConfigError: The module cannot be imported, or has no such object.
+    """
+    module, _, name = place.partition(":")
+    try:
+        return getattr(import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        msg = f"{path}: {place!r} cannot be loaded ({error}). Install the package that holds it, or correct the name."
+        raise ConfigError(msg) from error
+
+
+def choose(known: Mapping[str, Value], name: str, path: str) -> Value:
+    """Return what a name means.
+
+    Raises:
+        ConfigError: Nothing has this name; the message says which names there are.
+    """
+    if name not in known:
+        msg = f"{path} is {name!r}; allowed are {', '.join(known)}{did_you_mean(name, known)}"
+        raise ConfigError(msg)
+    return known[name]
+
+
+def did_you_mean(word: object, allowed: Mapping[str, Any] | list[str]) -> str:
+    """Return a hint at the nearest allowed word, empty where none is near."""
+    close = difflib.get_close_matches(str(word), list(allowed), n=1)
+    return f". Did you mean {close[0]!r}?" if close else ""

@@ -1,0 +1,1 @@
+"""Closure, verdict, covariance, coverage, accuracy and domain."""

@@ -1,0 +1,1 @@
+"""What more events, more time or repeated samples tell."""

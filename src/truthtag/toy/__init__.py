@@ -1,0 +1,1 @@
+"""Toy events and their true efficiency."""

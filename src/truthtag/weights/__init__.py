@@ -1,0 +1,1 @@
+"""From efficiencies of jets to weights of events."""

@@ -1,0 +1,1 @@
+"""What the workflow needs beside the physics: options, layout, digests, logs, pages."""
