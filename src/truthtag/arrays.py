@@ -137,8 +137,8 @@ def in_unit_interval(array: AnyArray, name: str) -> FloatArray:
         flat = int(np.argmax(wrong))
         place = flat if result.ndim == 1 else tuple(map(int, np.unravel_index(flat, result.shape)))
         msg = (
-            f"{name} is {result.flat[flat]} at position {place} "
-            f"({int(wrong.sum())} such values); it must lie in [0, 1]"
+            f"{name} is {result.flat[flat]}; it must lie in [0, 1] "
+            f"(position {place}, {int(wrong.sum())} such values)"
         )
         raise DataError(msg)
     return result
