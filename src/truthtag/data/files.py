@@ -258,8 +258,8 @@ def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"{path}: cannot be read as Parquet ({reason}). The file is truncated, damaged or of "
-            "another format: delete it and make it again."
+            f"{path}: cannot be read as Parquet ({reason}). The file is truncated or of another "
+            "format, or bits of it changed: delete it and make it again."
         )
         raise DataError(msg) from error
 
@@ -359,8 +359,8 @@ def read_csv(path: str | Path, dtype: Mapping[str, Any] | None = None) -> pd.Dat
     except (ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"{path}: cannot be read as a table ({reason}). The file is truncated, damaged or of "
-            "another format: delete it and make it again."
+            f"{path}: cannot be read as a table ({reason}). The file is truncated or of another "
+            "format, or bits of it changed: delete it and make it again."
         )
         raise DataError(msg) from error
     return frame

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -154,12 +154,13 @@ def considered(jets: Jets, efficiency: FloatArray, chosen: BoolArray | None) -> 
     return np.where(jet_mask(chosen, jets.n_jets, "chosen"), eff, 0.0)
 
 
-def check_tag_number(number: int, name: str) -> None:
+def check_tag_number(number: Any, name: str) -> None:
     """Refuse a number of tags that is no whole number from 0 on.
 
     Raises:
         DataError: It is negative, or no integer.
     """
-    if not isinstance(number, Integral) or isinstance(number, bool) or number < 0:
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    if not whole or number < 0:
         msg = f"{name} is {number!r}; a number of tags is a whole number, 0 or more"
         raise DataError(msg)
