@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray, plain_array
 from truthtag.data.columns import PER_EVENT, REQUIRED, SCHEMA, UNITS
 from truthtag.data.files import ParquetBlocks, atomic_write, read_table
 from truthtag.data.validation import (
@@ -217,8 +217,12 @@ class Jets:
         Raises:
             DataError: A position is outside the sample, or the mask has another length.
         """
+        which = events if isinstance(events, slice) else plain_array(events, "events")
+        if not isinstance(which, slice) and which.size == 0 and which.dtype.kind == "f":
+            # An empty list has no integers from which NumPy could tell its type.
+            which = which.astype(np.int64)
         try:
-            chosen = np.arange(self.n_events)[events]
+            chosen = np.atleast_1d(np.arange(self.n_events)[which])
         except IndexError as error:
             msg = (
                 f"these events cannot be taken from {self.n_events} events ({error}). Give "

@@ -215,10 +215,11 @@ def check_rows_of_events(columns: Mapping[str, AnyArray], starts: IntArray, sour
     if not np.all(numbers[1:] > numbers[:-1]):
         _refuse_rows_apart(columns, starts, source)
     weight = columns["weight"]
-    other = weight[1:] != weight[:-1]
-    changed = np.r_[False, (event[1:] == event[:-1]) & other]
-    # NaN differs from itself: that it is no number is found later, with a better message.
-    changed &= np.isfinite(weight)
+    # Only the weight of an event's first row is kept, so all rows are looked at here.
+    infinite = ~np.isfinite(weight)
+    if infinite.any():
+        _refuse_row("weight", infinite, weight, event, source, LIMITS["weight"].rule)
+    changed = np.r_[False, (event[1:] == event[:-1]) & (weight[1:] != weight[:-1])]
     if changed.any():
         rule = (
             "the jets of an event must share its weight; if two events share the number, "
@@ -290,7 +291,9 @@ def _refuse_values(
     bad = ~np.isfinite(values)
     rule = "every value must be finite"
     if not bad.any():
-        bad = ~((values >= limit.low) & (values <= limit.high))
+        # In float32 the smallest positive number of float64 would be 0.
+        exact = values.astype(np.float64)
+        bad = ~((exact >= limit.low) & (exact <= limit.high))
         rule = limit.rule
     _refuse(name, bad, columns, offsets, source, rule)
 
