@@ -347,6 +347,10 @@ def test_arrays_of_jets_cannot_be_changed_in_place() -> None:
     for held in (jets, jets.take([0]), concatenate([jets, jets.with_columns(event=[1])])):
         with pytest.raises(ValueError, match="read-only"):
             held.pt[0] = np.nan
+    pt = np.array([100.0, 90.0, 80.0])
+    kept = jets.with_columns(pt=pt)
+    pt[0] = np.nan
+    assert kept.pt.tolist() == [100, 90, 80]
 
 
 def test_columns_that_jets_do_not_have_are_refused() -> None:
@@ -417,6 +421,24 @@ def test_events_drawn_twice_are_numbered_anew() -> None:
 def test_events_that_are_not_there_cannot_be_taken(events: Any) -> None:
     with pytest.raises(DataError, match=r"cannot be taken from 3 events|entries are masked"):
         make_jets([2, 1, 3]).take(events)
+
+
+def test_groups_of_chosen_events_take_positions_or_a_mask() -> None:
+    jets = make_jets([2, 1, 2])
+    by_mask = jets.by_multiplicity(np.array([False, True, True]))
+    by_position = jets.by_multiplicity(np.array([1, 2]))
+    for masked, positions in zip(by_mask, by_position, strict=True):
+        assert np.array_equal(masked.events, positions.events)
+        assert np.array_equal(masked.jets, positions.jets)
+    with pytest.raises(DataError, match="cannot be taken from 3 events"):
+        next(jets.by_multiplicity(np.array([True])))
+
+
+def test_blocks_of_one_file_have_the_same_columns(few: Jets, tmp_path: Path) -> None:
+    blocks = [few.take(slice(0, 9)), few.take(slice(9, 20)).with_columns(is_tagged=None)]
+    with pytest.raises(DataError, match=r"^\S*/a\.parquet: a block has .* need the same"):
+        write_jets(blocks, tmp_path / "a.parquet")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_same_jets_have_the_same_digest(few: Jets, tmp_path: Path) -> None:

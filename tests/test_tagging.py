@@ -77,8 +77,10 @@ def test_values_that_are_no_probability_are_refused(bad: float) -> None:
 def test_counts_of_events_are_those_of_each_event_alone(
     counts: list[int], most: int, seed: int
 ) -> None:
-    jets, rng = make_jets(counts), np.random.default_rng(seed)
-    eff, chosen = rng.random(jets.n_jets), rng.random(jets.n_jets) < 0.7
+    jets = make_jets(counts)
+    rng = np.random.default_rng(seed)
+    eff = rng.random(jets.n_jets)
+    chosen = rng.random(jets.n_jets) < 0.7
     result = tag_counts(jets, eff, most, chosen)
     for event in range(jets.n_events):
         inside = slice(*jets.offsets[event : event + 2])
@@ -108,13 +110,13 @@ def test_events_of_no_jets_and_of_very_many() -> None:
 
 
 def test_counts_agree_with_tags_of_the_toy(sample: Jets) -> None:
-    """The sum of a weight and the number of events that have the tags differ by no more than statistics allow."""
+    """The sum of a weight and the number of events with the tags agree within statistics."""
     counts = tag_counts(sample, sample.efficiency_true, 3)
     tags = np.bincount(sample.event_of_jet, sample.is_tagged, sample.n_events)
     for number in range(4):
-        for probability, passed in (
-            (counts.exactly[:, number], tags == number), (counts.at_least[:, number], tags >= number)
-        ):  # fmt: skip
+        exactly = (counts.exactly[:, number], tags == number)
+        at_least_so_many = (counts.at_least[:, number], tags >= number)
+        for probability, passed in (exactly, at_least_so_many):
             variance = (probability * (1 - probability)).sum()
             assert abs(passed.sum() - probability.sum()) <= 4 * np.sqrt(variance)
 
@@ -134,7 +136,8 @@ def test_hybrid_efficiencies_keep_the_tags_of_a_flavour(sample: Jets) -> None:
 
 @pytest.mark.parametrize("count", range(5))
 def test_drawn_tags_have_their_conditional_probability(count: int) -> None:
-    eff, draws = np.array([0.7, 0.05, 0.3, 0.9]), 40_000
+    eff = np.array([0.7, 0.05, 0.3, 0.9])
+    draws = 40_000
     tagged = draw_tags(
         np.tile(eff, (draws, 1)), np.full(draws, count), np.random.default_rng(count)
     )
@@ -156,7 +159,8 @@ def test_drawn_tags_have_their_conditional_probability(count: int) -> None:
     )
 )
 def test_certain_tags_are_always_drawn(eff: np.ndarray) -> None:
-    certain, possible = (eff == 1).sum(axis=1), (eff > 0).sum(axis=1)
+    certain = (eff == 1).sum(axis=1)
+    possible = (eff > 0).sum(axis=1)
     for count in (certain, possible):
         tagged = draw_tags(eff, count, np.random.default_rng(0))
         assert np.array_equal(tagged.sum(axis=1), count)
@@ -178,7 +182,7 @@ def test_numbers_of_tags_that_cannot_be_are_refused() -> None:
 def test_assigned_tags_and_weights_make_the_same_yields(
     sample: Jets, count: int, or_more: bool
 ) -> None:
-    """Weighted tagged jets per flavour equal the sums of the conditional expectation, and thus the tags of the toy."""
+    """Weighted tagged jets per flavour agree with the tags of the toy."""
     result = assign_tags(
         sample, sample.efficiency_true, count, np.random.default_rng(count), or_more=or_more
     )

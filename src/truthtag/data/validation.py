@@ -1,7 +1,7 @@
 """The rules that all jets keep: types, shapes, values, order within an event, one number per event.
 
-Every way to make or change jets comes through here. The usual case, good jets, costs two passes over
-a column; which row is wrong is worked out only after a rule is found to be broken.
+Every way to make or change jets comes through here. The usual case, good jets, costs two passes
+over a column; which row is wrong is worked out only after a rule is found to be broken.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def plain_column(name: str, values: AnyArray, source: str) -> AnyArray:
     """
     array = plain_array(values, f"{source}: column {name!r}")
     if np.dtype(SCHEMA[name]).kind == array.dtype.kind == "f":
-        return array
+        # Whoever made a writable array may still write to it; the jets' own are read-only.
+        return array.copy() if array.flags.writeable else array
     return _as_type(name, array, source)
 
 

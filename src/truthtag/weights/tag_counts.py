@@ -36,7 +36,8 @@ def tag_probabilities(efficiency: FloatArray) -> FloatArray:
 
     .. math:: P_k \to (1 - \epsilon_i) P_k + \epsilon_i P_{k-1}
 
-    which is Eq. 3 of arXiv:2004.02665 for two jets, and the Poisson-binomial distribution for any number.
+    which is Eq. 3 of arXiv:2004.02665 for two jets, and the Poisson-binomial distribution for any
+    number.
 
     Args:
         efficiency: Efficiencies of the jets considered, shape (..., n), in [0, 1].
@@ -85,7 +86,7 @@ def at_least(probability: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class TagCounts:
-    """Probabilities of the numbers of tags of each event; a number of tags that an event cannot have has 0.
+    """Probabilities of the numbers of tags of each event; 0 where it has too few jets.
 
     Args:
         exactly: Of exactly 0, 1, … tags, shape (n_events, max_tags + 1).
