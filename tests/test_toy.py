@@ -15,16 +15,12 @@ from truthtag.data.axes import edges_of
 from truthtag.data.jets import SCHEMA, Jets, concatenate
 from truthtag.data.kinematics import delta_r, invariant_mass
 from truthtag.errors import ConfigError
-from truthtag.toy.generation import (
-    BLOCK_EVENTS,
-    Boson,
-    Multijet,
-    Process,
-    TruncatedNormal,
-    generate,
-    make_process,
-)
-from truthtag.toy.truth import NeighbourProduct
+from truthtag.toy.boson import Boson
+from truthtag.toy.distributions import TruncatedNormal
+from truthtag.toy.generation import BLOCK_EVENTS, generate, make_generator
+from truthtag.toy.generator import Generator
+from truthtag.toy.multijet import Multijet
+from truthtag.toy.neighbour_product import NeighbourProduct
 
 # A statistical test fails by chance once in 10,000 seeds; the seed is fixed.
 P_VALUE = 1e-4
@@ -50,7 +46,7 @@ def test_shards_do_not_change_the_sample(multijet: Multijet, truth: NeighbourPro
 def test_a_longer_sample_begins_with_the_shorter(
     name: str, truth: NeighbourProduct, request: pytest.FixtureRequest
 ) -> None:
-    process: Process = request.getfixturevalue(name)
+    process: Generator = request.getfixturevalue(name)
     short = concatenate(list(generate(process, truth, range(300), (1, "test"))))
     longer = concatenate(list(generate(process, truth, range(BLOCK_EVENTS + 50), (1, "test"))))
     assert_equal_jets(longer.take(slice(0, 300)), short)
@@ -164,9 +160,12 @@ def test_a_truncated_normal_far_in_the_tail_stays_inside() -> None:
     assert values.max() <= 5.5
 
 
-def test_an_unknown_process_is_refused() -> None:
-    with pytest.raises(ConfigError, match="process is 'trijet'; allowed are multijet, boson"):
-        make_process({"process": "trijet"}, {})
+def test_an_unknown_kind_of_generator_is_refused() -> None:
+    text = "generators.kind: 'trijet' is not a kind of generator. Allowed: multijet, boson"
+    with pytest.raises(ConfigError, match=text):
+        make_generator({"kind": "trijet"}, {})
+    with pytest.raises(ConfigError, match="generators.kind: it is missing. Allowed: multijet"):
+        make_generator({}, {})
 
 
 def test_an_endless_sample_is_generated_block_by_block(

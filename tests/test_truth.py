@@ -13,14 +13,11 @@ from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r, store_phi
 from truthtag.errors import ConfigError, DataError
-from truthtag.toy.truth import (
-    GaussianBase,
-    NearbyDip,
-    NearestNeighbour,
-    NeighbourProduct,
-    make_truth,
-    tag,
-)
+from truthtag.toy.nearest_neighbour import NearestNeighbour
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.shapes import GaussianBase, NearbyDip
+from truthtag.toy.tagging import tag
+from truthtag.toy.truth import make_truth
 
 TABLE = {5: (0.80, 160, 280, 1.8), 4: (0.25, 180, 300, 2.0), 0: (0.02, 250, 400, 2.5)}
 DIPS = {5: (0.45, 0.7), 4: (0.30, 0.6), 0: (0.15, 0.5)}
@@ -138,9 +135,10 @@ def test_an_unknown_flavour_is_refused() -> None:
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"truth.form is 'magic'; allowed are neighbour_product, nearest_neighbour",
+        match=r"truth.kind: 'magic' is not a form of the true efficiency. Allowed: neighbour_product, "
+        r"nearest_neighbour",
     ):
-        make_truth({"form": "magic"}, {})
+        make_truth({"kind": "magic"}, {})
 
 
 def test_other_efficiencies_can_be_tagged_with_the_same_draws(few: Jets) -> None:
