@@ -164,12 +164,13 @@ class Multijet:
             eta[outside[inside]] = near[inside]
             phi[outside[inside]] += (distance * np.sin(angle))[inside]
             outside = outside[~inside]
-            demand = (
-                f"multijet: of {tried} directions drawn around leading jets, {wanted - len(outside)} "
-                f"lie inside eta_max {self.eta_max}"
+            kept = wanted - len(outside)
+            found = (
+                f"multijet: of {tried} directions drawn around leading jets, {kept} lie inside "
+                f"eta_max {self.eta_max}"
             )
             remedy = f"Raise eta_max, or lower distance, {list(self.distance)}."
-            require_progress(wanted - len(outside), wanted, tried, demand, remedy)
+            require_progress(kept, wanted, tried, found, remedy)
         return eta, phi
 
     def _offset(self, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

@@ -11,7 +11,9 @@ from pydantic import Field
 
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
+from truthtag.errors import ConfigError
 from truthtag.options import Options, Real
+from truthtag.registry import did_you_mean
 
 __all__ = [
     "BaseOptions",
@@ -64,15 +66,24 @@ class TruthOptions(Options):
     """Factor of a neighbour, by the flavour of the neighbour."""
 
     def base_by_number(self, flavours: Mapping[str, int]) -> dict[int, GaussianBase]:
-        """Return the efficiency of a jet on its own, by the number of its flavour."""
+        """Return the efficiency of a jet on its own, by the number of its flavour.
+
+        Raises:
+            ConfigError: A name is not that of a flavour.
+        """
         return {
-            flavours[name]: GaussianBase.from_options(values) for name, values in self.base.items()
+            _number(flavours, name, f"truth.base.{name}"): GaussianBase.from_options(values)
+            for name, values in self.base.items()
         }
 
     def correction_by_number(self, flavours: Mapping[str, int]) -> dict[int, NearbyDip]:
-        """Return the factor of a neighbour, by the number of its flavour."""
+        """Return the factor of a neighbour, by the number of its flavour.
+
+        Raises:
+            ConfigError: A name is not that of a flavour.
+        """
         return {
-            flavours[name]: NearbyDip.from_options(values)
+            _number(flavours, name, f"truth.correction.{name}"): NearbyDip.from_options(values)
             for name, values in self.correction.items()
         }
 
@@ -156,3 +167,14 @@ def by_flavour(
         inside = flavour == number
         out[inside] = function(*(values[inside] for values in x))
     return out
+
+
+def _number(flavours: Mapping[str, int], name: str, path: str) -> int:
+    """Return the number of a flavour."""
+    if name not in flavours:
+        msg = (
+            f"{path}: {name!r} is not a flavour. "
+            f"Allowed: {', '.join(flavours)}{did_you_mean(name, flavours)}"
+        )
+        raise ConfigError(msg)
+    return flavours[name]
