@@ -137,8 +137,8 @@ def test_an_unknown_flavour_is_refused() -> None:
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"truth.kind: 'magic' is not a form of the true efficiency. Allowed: neighbour_product, "
-        r"nearest_neighbour",
+        match=r"truth.kind: 'magic' is not a form of the true efficiency. "
+        r"Allowed: neighbour_product, nearest_neighbour",
     ):
         make_truth({"kind": "magic"}, {})
 
