@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
-from truthtag.data.kinematics import store_phi
+from truthtag.data.kinematics import wrap_angle_float32
 from truthtag.errors import DataError
 from truthtag.options import Options, Real
 from truthtag.toy.distributions import GaussianOptions, TruncatedNormal
@@ -177,7 +177,7 @@ class Boson:
         return Decays(
             pt=jet_pt.astype(np.float32),
             eta=np.arcsinh(momenta[:, 2] / jet_pt).astype(np.float32),
-            phi=store_phi(np.arctan2(momenta[:, 1], momenta[:, 0])),
+            phi=wrap_angle_float32(np.arctan2(momenta[:, 1], momenta[:, 0])),
             flavour=rng.choice(np.array(self.flavours, dtype=np.int8), count),
         )
 

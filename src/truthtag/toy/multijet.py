@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
-from truthtag.data.kinematics import store_phi
+from truthtag.data.kinematics import wrap_angle_float32
 from truthtag.errors import DataError
 from truthtag.options import Real, Whole
 from truthtag.toy.distributions import (
@@ -137,7 +137,7 @@ class Multijet:
             offsets=offsets,
             pt=pt.astype(np.float32),
             eta=eta.astype(np.float32),
-            phi=store_phi(phi),
+            phi=wrap_angle_float32(phi),
             mass=np.full(n_jets, self.mass, dtype=np.float32),
             flavour=flavour,
             weight=np.ones(count),
