@@ -19,7 +19,7 @@ from truthtag.estimators.predictions import Prediction
 from truthtag.statistics.accuracy import relative_residual
 from truthtag.statistics.closure import Entries, Pairs, closure_histogram, dijet
 from truthtag.statistics.coverage import bin_coverage, calibration, jet_coverage
-from truthtag.statistics.uncertainty import correct
+from truthtag.statistics.spread import inflate_spread
 from truthtag.toy.truth import Truth
 
 __all__ = ["NUMBERS", "Inputs", "flavour_pairs"]
@@ -51,7 +51,7 @@ class Inputs:
         """Return the same with the spread of all replicas stretched to what the tags say."""
         predicted = {
             sample: {
-                name: correct(one, self.samples[sample], self.scales[name])
+                name: inflate_spread(one, self.samples[sample], self.scales[name])
                 for name, one in by_name.items()
             }
             for sample, by_name in self.predicted.items()

@@ -14,7 +14,7 @@ from truthtag.arrays import BoolArray, FloatArray, IntArray, divide
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r, invariant_mass
 from truthtag.errors import DataError
-from truthtag.statistics.uncertainty import Histogram
+from truthtag.statistics.covariance import Histogram
 from truthtag.weights.tag_counts import tag_probabilities
 
 __all__ = [
@@ -178,7 +178,7 @@ def _filled(entries: Entries, edges: FloatArray, name: str, p: FloatArray) -> pd
         "error": np.sqrt(squares),
         "effective_events": divide(total**2, squares, 0.0),
         "difference_variance": np.nan if name == "direct" else spread,
-        "efficiency_error": Histogram.of(total, np.stack(templates)).error if templates else np.nan,
+        "efficiency_error": Histogram.from_replicas(total, np.stack(templates)).error if templates else np.nan,
     }
     by_replica = {f"replica_{number}": template for number, template in enumerate(templates)}
     return pd.DataFrame({"filled_by": name, **columns, **by_replica})

@@ -13,7 +13,7 @@ from truthtag.arrays import FloatArray, divide
 from truthtag.data.files import rows_by
 from truthtag.errors import DataError
 from truthtag.statistics.closure import closure_test, replica_yields
-from truthtag.statistics.uncertainty import covariance
+from truthtag.statistics.covariance import covariance
 
 __all__ = [
     "CLOSES",
