@@ -276,7 +276,7 @@ def coverage(inputs: Inputs) -> pd.DataFrame:
         by_jet = jet_coverage(
             jets, given.predicted["test"], inputs.in_domain["test"], inputs.flavours, axes
         )
-        histograms = pd.concat([jets_closure(given), events_closure(given)])
+        histograms = pd.concat([jets_closure(given), events_closure(given)]).assign(distribution="")
         by_bin = bin_coverage(
             histograms[histograms["events"] == "all"], inputs.options["minimum_variance"]
         )
