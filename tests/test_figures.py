@@ -25,8 +25,8 @@ from truthtag.estimators.predictions import Prediction, predict, spread
 from truthtag.figures.numbers import NUMBERS, Inputs, flavour_pairs
 from truthtag.figures.plots import DRAWINGS, add_remark, save_figure, shown
 from truthtag.statistics.coverage import coverage_table
-from truthtag.statistics.uncertainty import measure_scales
-from truthtag.studies.studies import repeated_errors
+from truthtag.statistics.spread import spread_scales
+from truthtag.studies.repeated_samples import repeated_errors
 from truthtag.toy.neighbour_product import NeighbourProduct
 
 NAMES = ["b", "c", "light"]
@@ -115,7 +115,7 @@ def test_corrected_inputs_have_the_spread_that_the_scales_say(inputs: Inputs) ->
 def test_a_scale_of_every_efficiency_is_what_the_tags_say(inputs: Inputs) -> None:
     """Scales as the workflow measures them, in the form that the figures take them."""
     one = inputs.predicted["test"]["map"]
-    table = measure_scales(inputs.samples["test"], one, inputs.flavours, 8, 0.3)
+    table = spread_scales(inputs.samples["test"], one, inputs.flavours, 8, 0.3)
     scales = {"map": table.set_index("number")["scale"].to_dict()}
     alone = (
         replace(inputs, predicted={"test": {"map": one}}, scales=scales)
@@ -472,7 +472,7 @@ def repeated(change: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: fram
         for panel, width in (("delta_r", 0.5), ("b-b", 100.0), ("c-c", 100.0)):
             for sample in range(3):
                 columns = {"yield": rng.normal(100, 3, 6), "efficiency_error": rng.uniform(2, 4, 6)}
-                where = {"network": network, "panel": panel, "sample": sample}
+                where = {"network": network, "distribution": panel, "panel": panel, "sample": sample}
                 parts.append(
                     pd.DataFrame(
                         {**where, "low": width * np.arange(6), "high": width * np.arange(1, 7)}

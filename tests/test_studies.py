@@ -1,4 +1,4 @@
-"""The numbers of the learning curve, of the study of work and of repeated training samples, and their figures."""
+"""The learning curve, the cost of training, repeated training samples: numbers and figures."""
 
 from __future__ import annotations
 
@@ -19,15 +19,13 @@ from truthtag.estimators.network.trainer import batch_loss
 from truthtag.figures.plots import DRAWINGS
 from truthtag.figures.plots.style import look_of
 from truthtag.statistics.accuracy import summarise
-from truthtag.studies.studies import (
-    Point,
-    learning_table,
+from truthtag.studies.learning_curve import Point, learning_table
+from truthtag.studies.repeated_samples import (
     repeated_covariance,
     repeated_coverage,
     repeated_errors,
-    true_loss,
-    work,
 )
+from truthtag.studies.training_cost import training_cost, true_loss
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 EIGHT = ("map", "smoothed", "delta_r", "fit", "mlp", "gnn", "gnn_geometric", "gnn_factorised")
@@ -76,7 +74,10 @@ def test_a_map_has_no_members_and_a_fit_has_a_floor(halves: Jets) -> None:
 
 
 def test_the_regret_of_a_fit_is_its_floor() -> None:
-    """Tagged fractions of groups of jets, fitted many times: a parameter each, half a nat divided by the jets."""
+    """Tagged fractions of groups of jets, fitted many times.
+
+    Each is a parameter: half a nat divided by the jets.
+    """
     rng = np.random.default_rng(1)
     groups, jets, true = 6, 500, 0.3
     fitted = rng.binomial(jets, true, (4000, groups)) / jets
@@ -129,12 +130,12 @@ def history(*rows: tuple[float, float]) -> pd.DataFrame:
     )
 
 
-def test_work_is_time_added_up_and_loss_above_the_truth() -> None:
+def test_the_cost_is_time_added_up_and_loss_above_the_truth() -> None:
     histories = {
         "two": [history((10, 0.5), (10, 0.45), (10, 0.4)), history((20, 0.6), (20, 0.55))],
         "one": [history((1, 0.7))],
     }
-    table = work(histories, 0.4)
+    table = training_cost(histories, 0.4)
     assert table["network"].tolist() == ["two", "two", "one"]
     # The first stopped after three epochs, the second after two: what both reached counts.
     assert table["epoch"].tolist() == [1, 2, 1]
@@ -153,6 +154,7 @@ def bins(
     return pd.DataFrame(
         {
             "network": network,
+            "distribution": "m_jj",
             "panel": "b-b",
             "sample": sample,
             "low": low,
@@ -166,7 +168,7 @@ def bins(
 
 
 def two_samples() -> pd.DataFrame:
-    """Two training samples, whose yields differ by (2, 4); two replicas of each, by (2, 0) and by (4, 4)."""
+    """Two training samples, their yields (2, 4) apart; of each two replicas, (2, 0), (4, 4) apart."""
     return pd.concat(
         [
             bins("gnn", 0, [10.0, 20.0], [[9.0, 20.0], [11.0, 20.0]]),
@@ -179,6 +181,7 @@ def two_samples() -> pd.DataFrame:
 def test_repeated_errors_by_hand() -> None:
     table = repeated_errors(two_samples())
     assert table["network"].tolist() == ["gnn"] * 2
+    assert table["distribution"].tolist() == ["m_jj"] * 2
     assert table["panel"].tolist() == ["b-b"] * 2
     assert table["low"].tolist() == [0, 10]
     assert table["high"].tolist() == [10, 20]
@@ -193,7 +196,8 @@ def test_repeated_errors_by_hand() -> None:
 def test_repeated_covariance_by_hand() -> None:
     (row,) = repeated_covariance(two_samples()).itertuples()
     # Of replicas, the mean of [[2, 0], [0, 0]] and [[8, 8], [8, 8]]; of samples, [[2, 4], [4, 8]].
-    assert (row.network, row.panel, row.samples) == ("gnn", "b-b", 2)
+    assert (row.network, row.distribution, row.panel) == ("gnn", "m_jj", "b-b")
+    assert row.samples == 2
     assert row.bins == pytest.approx(np.sqrt(9 / 10))
     assert row.sum == pytest.approx(np.sqrt(17 / 18))
     value, vector = np.linalg.eigh(np.array([[5.0, 4.0], [4.0, 4.0]]))
@@ -236,7 +240,10 @@ def test_a_histogram_that_is_there_twice_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def repeated_toys() -> pd.DataFrame:
-    """Forty times, 16 training samples of 10 replicas: Gaussian yields of three bins, and replicas as they scatter."""
+    """Forty times, 16 training samples of 10 replicas: Gaussian yields of three bins.
+
+    The replicas scatter as the samples do.
+    """
     rng = np.random.default_rng(5)
     roots = rng.multivariate_normal(np.zeros(3), [[4, 3, 1], [3, 9, 2], [1, 2, 1]], (40, 16, 11))
     yields = 1000 + roots[:, :, 0]
@@ -254,10 +261,11 @@ def repeated_toys() -> pd.DataFrame:
 def test_replicas_that_scatter_as_samples_do_have_a_ratio_of_one(
     repeated_toys: pd.DataFrame,
 ) -> None:
-    """Logarithms of variances with f degrees of freedom have the mean -1 / f and the variance 2 / f, nearly."""
+    """Logarithms of variances with f degrees of freedom: mean -1 / f, variance 2 / f, nearly."""
     table = repeated_covariance(repeated_toys)
     assert len(table) == 40
-    # Of ratios of roots, half of that: 15 degrees of freedom of the samples, 16 times 9 of the replicas.
+    # Of ratios of roots, half of that: 15 degrees of freedom of the samples,
+    # 16 times 9 of the replicas.
     shift, error = (1 / 15 - 1 / 144) / 2, np.sqrt((2 / 15 + 2 / 144) / 4)
     assert table["relative_error"].to_numpy() == pytest.approx(np.sqrt(1 / 30))
     assert table["relative_error"].to_numpy() == pytest.approx(error, rel=0.06)
@@ -318,6 +326,72 @@ def test_repeated_coverage_by_hand() -> None:
     }
 
 
+def test_distributions_with_the_same_panels_are_told_apart() -> None:
+    one = two_samples()
+    other = two_samples().assign(distribution="m_12")
+    other["yield"] = 3 * other["yield"]
+    both = pd.concat([one, other], ignore_index=True)
+    table = repeated_errors(both)
+    assert table["distribution"].tolist() == ["m_jj", "m_jj", "m_12", "m_12"]
+    assert table["yield"].tolist() == [11, 22, 33, 66]
+    assert repeated_covariance(both)["distribution"].tolist() == ["m_jj", "m_12"]
+
+
+def test_histograms_that_are_not_whole_are_refused() -> None:
+    frame = two_samples()
+    for measure in (repeated_errors, repeated_covariance):
+        with pytest.raises(DataError, match="column 'distribution' is missing; the table has netw"):
+            measure(frame.drop(columns="distribution"))
+        with pytest.raises(
+            DataError, match=r"panel 'b-b' is of one training sample; .* at least two"
+        ):
+            measure(frame[frame["sample"] == 0])
+        with pytest.raises(
+            DataError, match="'b-b' lacks bins of the training sample 1; fill it ag"
+        ):
+            measure(frame.iloc[:3])
+        with pytest.raises(DataError, match="histograms: the table has no rows"):
+            measure(frame.iloc[:0])
+    frame.loc[0, "replica_1"] = np.nan
+    # A replica that lacks a bin is not left out.
+    with pytest.raises(DataError, match="replica 1 is nan at position 0; every number must be fin"):
+        repeated_covariance(frame)
+
+
+def test_coverage_that_is_there_twice_is_refused() -> None:
+    columns = ["network", "flavour", "sample", "within_1", "within_2", "pull_rms"]
+    rows = pd.DataFrame([("gnn", "b", 0, 0.6, 0.9, 1.0)] * 2, columns=columns)
+    with pytest.raises(DataError, match="coverage: duplicate entries for network 'gnn', flavour"):
+        repeated_coverage(rows)
+    with pytest.raises(DataError, match="coverage: column 'pull_rms' is missing"):
+        repeated_coverage(rows.drop(columns="pull_rms"))
+
+
+def test_points_that_make_no_curve_are_refused(halves: Jets) -> None:
+    with pytest.raises(DataError, match="train_jets of 'fit' is 0; it must be 1 or more"):
+        Point("fit", 100, 0, parameters=18)
+    with pytest.raises(DataError, match="learning curve: 'gnn' has no member to measure"):
+        Point("gnn", 100, 390).measure([], halves, FLAVOURS)
+    one = Point("gnn", 100, 390).measure([Constant(0.3)], halves, FLAVOURS)
+    with pytest.raises(DataError, match="'gnn' with 100 events is there twice; drop one"):
+        learning_table(pd.concat([one, one]))
+
+
+def test_histories_that_make_no_cost_are_refused() -> None:
+    with pytest.raises(DataError, match="needs at least one network; none was given"):
+        training_cost({}, 0.4)
+    with pytest.raises(DataError, match="the network 'gnn' has no history of its training"):
+        training_cost({"gnn": []}, 0.4)
+    lacking = history((1, 0.7)).drop(columns="seconds")
+    with pytest.raises(DataError, match="history 1 of the network 'gnn': column 'seconds' is miss"):
+        training_cost({"gnn": [history((1, 0.7)), lacking]}, 0.4)
+
+
+def test_the_truth_of_no_jets_has_no_loss() -> None:
+    with pytest.raises(DataError, match="is a mean over events with jets; the sample has none"):
+        true_loss(make_jets([0, 0]))
+
+
 def curve() -> pd.DataFrame:
     rows: list[dict[str, Any]] = [
         {
@@ -349,7 +423,7 @@ def test_the_learning_curve_is_drawn(tmp_path: Path) -> None:
 def test_work_is_drawn_even_where_it_is_done(tmp_path: Path) -> None:
     """A dozen networks, one of which falls below the truth on the validation events."""
     names = [f"batch_{number}" for number in range(12)]
-    table = work(
+    table = training_cost(
         {name: [history((9, 0.6), (9, 0.41)), history((8, 0.7), (9, 0.42))] for name in names}, 0.4
     )
     table.loc[table.index[-1], "excess"] = -0.01
@@ -357,7 +431,8 @@ def test_work_is_drawn_even_where_it_is_done(tmp_path: Path) -> None:
     check_figure(figure, tmp_path / "work.png")
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == names
     check_figure(
-        DRAWINGS["work"](work({"one": [history((1, 0.7))]}, 0.4), ["b"]), tmp_path / "one.png"
+        DRAWINGS["work"](training_cost({"one": [history((1, 0.7))]}, 0.4), ["b"]),
+        tmp_path / "one.png",
     )
 
 

@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 CLIP = 1e-6
-"""Logarithms are of predictions clipped to [CLIP, 1 - CLIP]: an empty map bin makes them infinite."""
+"""Predictions are clipped to [CLIP, 1 - CLIP]: the logarithm of an empty map bin is infinite."""
 
 
 def excess_loss(true: FloatArray, predicted: FloatArray) -> FloatArray:
