@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -177,3 +179,32 @@ def test_likelihoods_of_nothing_are_refused() -> None:
         compare_likelihoods(np.ones(3, dtype=bool), {})
     with pytest.raises(DataError, match="likelihoods of 0 jets by 1 efficiencies cannot be"):
         compare_likelihoods(np.zeros(0, dtype=bool), {"q": np.zeros(0)})
+
+
+@pytest.mark.parametrize("measure", [excess_loss, relative_residual])
+def test_two_efficiencies_are_of_the_same_jets(measure: Callable[..., np.ndarray]) -> None:
+    half = np.full(3, 0.5)
+    with pytest.raises(
+        DataError, match=r"have shape \(3,\), predicted ones \(1,\); give one of each"
+    ):
+        measure(half, half[:1])
+    with pytest.raises(DataError, match="true efficiencies: 1 of its entries are masked"):
+        measure(np.ma.array(half, mask=[1, 0, 0]), half)
+    with pytest.raises(DataError, match=r"predicted efficiencies is 1\.5; it must lie in \[0, 1\]"):
+        measure(half, 3 * half)
+
+
+def test_the_loss_of_tags_wants_truth_values_of_the_same_jets() -> None:
+    half = np.full(3, 0.5)
+    with pytest.raises(DataError, match="is_tagged: holds int64 values; give True or False"):
+        tag_loss(np.array([5, 3, 5]), half)
+    with pytest.raises(DataError, match=r"is_tagged has shape \(2,\)"):
+        tag_loss(np.ones(2, dtype=bool), half)
+    with pytest.raises(DataError, match="predicted efficiencies is nan; it must lie in"):
+        tag_loss(np.ones(3, dtype=bool), half * np.nan)
+
+
+def test_a_true_efficiency_of_zero_has_no_relative_residual() -> None:
+    residual = relative_residual(np.array([0.0, 0.5]), np.array([0.1, 0.25]))
+    assert np.isnan(residual[0])
+    assert residual[1] == 0.5

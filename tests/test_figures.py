@@ -472,7 +472,12 @@ def repeated(change: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: fram
         for panel, width in (("delta_r", 0.5), ("b-b", 100.0), ("c-c", 100.0)):
             for sample in range(3):
                 columns = {"yield": rng.normal(100, 3, 6), "efficiency_error": rng.uniform(2, 4, 6)}
-                where = {"network": network, "distribution": panel, "panel": panel, "sample": sample}
+                where = {
+                    "network": network,
+                    "distribution": panel,
+                    "panel": panel,
+                    "sample": sample,
+                }
                 parts.append(
                     pd.DataFrame(
                         {**where, "low": width * np.arange(6), "high": width * np.arange(1, 7)}

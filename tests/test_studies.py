@@ -149,7 +149,7 @@ def test_the_cost_is_time_added_up_and_loss_above_the_truth() -> None:
 def bins(
     network: str, sample: int, yields: list[float], replicas: list[list[float]], **more: Any
 ) -> pd.DataFrame:
-    """Return the rows of one closure histogram, filled by an ensemble; its replicas give a list of yields each."""
+    """Return the rows of one closure histogram, filled by an ensemble and by its replicas."""
     low = np.arange(len(yields)) * 10.0
     return pd.DataFrame(
         {
@@ -168,7 +168,7 @@ def bins(
 
 
 def two_samples() -> pd.DataFrame:
-    """Two training samples, their yields (2, 4) apart; of each two replicas, (2, 0), (4, 4) apart."""
+    """Two training samples, yields (2, 4) apart; replicas of each, (2, 0) and (4, 4) apart."""
     return pd.concat(
         [
             bins("gnn", 0, [10.0, 20.0], [[9.0, 20.0], [11.0, 20.0]]),

@@ -8,7 +8,16 @@ import numpy as np
 import pandas as pd
 from scipy.special import xlogy
 
-from truthtag.arrays import BoolArray, FloatArray, jet_mask, plain_array, probabilities
+from truthtag.arrays import (
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    divide,
+    in_unit_interval,
+    jet_mask,
+    plain_array,
+    probabilities,
+)
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 
@@ -39,10 +48,14 @@ def excess_loss(true: FloatArray, predicted: FloatArray) -> FloatArray:
     Returns:
         Excess per jet [nats].
 
+    Raises:
+        DataError: The shapes differ, an entry is masked, or a number is not in [0, 1].
+
     Example:
         >>> excess_loss(np.array([0.5, 0.5]), np.array([0.5, 0.25])).round(4).tolist()
         [0.0, 0.1438]
     """
+    true, predicted = _both(true, predicted)
     q = np.clip(predicted, CLIP, 1 - CLIP)
     of_tagged = xlogy(true, true / q)
     of_untagged = xlogy(1 - true, (1 - true) / (1 - q))
@@ -57,14 +70,28 @@ def tag_loss(is_tagged: BoolArray, predicted: FloatArray) -> FloatArray:
     Args:
         is_tagged: The tags, shape (n_jets,).
         predicted: Predicted efficiencies q, clipped to [1e-6, 1 - 1e-6], shape (n_jets,).
+
+    Raises:
+        DataError: The tags are no truth values, the shapes differ, an entry is masked, or a
+            number is not in [0, 1].
     """
+    predicted = plain_array(predicted, "predicted efficiencies")
+    is_tagged = jet_mask(is_tagged, predicted.size, "is_tagged")
+    probabilities(predicted, predicted.size, "predicted efficiencies")
     q = np.clip(predicted, CLIP, 1 - CLIP)
     return -np.log(np.where(is_tagged, q, 1 - q))
 
 
 def relative_residual(true: FloatArray, predicted: FloatArray) -> FloatArray:
-    """Return (true - predicted) / true per jet, as in Figure 6 of arXiv:2004.02665."""
-    return (true - predicted) / true
+    """Return (true - predicted) / true per jet, as in Figure 6 of arXiv:2004.02665.
+
+    It is NaN where the true efficiency is 0.
+
+    Raises:
+        DataError: The shapes differ, an entry is masked, or a number is not in [0, 1].
+    """
+    true, predicted = _both(true, predicted)
+    return divide(true - predicted, true)
 
 
 def summarise(
@@ -180,6 +207,21 @@ def compare_likelihoods(
         }
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _both(true: FloatArray, predicted: FloatArray) -> tuple[AnyArray, AnyArray]:
+    """Return two efficiencies of the same jets, in their precision, once they have been checked."""
+    first = plain_array(true, "true efficiencies")
+    second = plain_array(predicted, "predicted efficiencies")
+    if first.shape != second.shape:
+        msg = (
+            f"true efficiencies have shape {first.shape}, predicted ones {second.shape}; "
+            "give one of each per jet"
+        )
+        raise DataError(msg)
+    in_unit_interval(first, "true efficiencies")
+    in_unit_interval(second, "predicted efficiencies")
+    return first, second
 
 
 def _checked(efficiency: FloatArray, n_jets: int, name: str) -> FloatArray:

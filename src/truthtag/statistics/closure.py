@@ -178,7 +178,9 @@ def _filled(entries: Entries, edges: FloatArray, name: str, p: FloatArray) -> pd
         "error": np.sqrt(squares),
         "effective_events": divide(total**2, squares, 0.0),
         "difference_variance": np.nan if name == "direct" else spread,
-        "efficiency_error": Histogram.from_replicas(total, np.stack(templates)).error if templates else np.nan,
+        "efficiency_error": Histogram.from_replicas(total, np.stack(templates)).error
+        if templates
+        else np.nan,
     }
     by_replica = {f"replica_{number}": template for number, template in enumerate(templates)}
     return pd.DataFrame({"filled_by": name, **columns, **by_replica})
