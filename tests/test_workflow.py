@@ -21,8 +21,8 @@ import yaml
 from conftest import ROOT
 from truthtag.data.files import read_metadata
 from truthtag.data.jets import read_jets
-from truthtag.estimators.ensemble import Ensemble
-from truthtag.estimators.maps import COLUMNS, read_map, read_replica_maps
+from truthtag.estimators.binned import COLUMNS
+from truthtag.estimators.ensemble import Ensemble, load
 from truthtag.estimators.predictions import read_prediction
 from truthtag.statistics.accuracy import excess_loss
 
@@ -114,8 +114,8 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
         "0000.parquet",
         "0001.parquet",
     ]
-    assert tuple(pd.read_parquet(results / "maps/map.parquet")) == COLUMNS
-    history = pd.read_parquet(results / "networks/gnn/seed_1.history.parquet")
+    assert tuple(pd.read_parquet(results / "estimators/map/nominal.parquet")) == COLUMNS
+    history = pd.read_parquet(results / "estimators/gnn/seed_1.history.parquet")
     assert list(history) == [
         "epoch", "train_loss", "validation_loss", "learning_rate", "seconds", "events_per_second", "best",
     ]  # fmt: skip
@@ -148,9 +148,9 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
         assert list(by_map) == list(by_gnn) == ["event", "efficiency", "efficiency_std"]
         assert np.array_equal(by_map["event"], jets.per_jet("event"))
         assert np.array_equal(
-            by_map["efficiency"], read_map(results / "maps/map.parquet").efficiency(jets)
+            by_map["efficiency"], load(results / "estimators/map/nominal.parquet").efficiency(jets)
         )
-        ensemble = Ensemble.load(sorted((results / "networks/gnn").glob("seed_*.pt")))
+        ensemble = Ensemble.load(sorted((results / "estimators/gnn").glob("seed_*.pt")))
         mean, members = ensemble.with_replicas(jets)
         np.testing.assert_allclose(by_gnn["efficiency"], mean, rtol=1e-6)
         np.testing.assert_allclose(
@@ -166,7 +166,7 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
         np.testing.assert_allclose(
             gnn.replicas, members, rtol=0, atol=1e-3 * np.abs(members - mean).max()
         )
-        fitted = read_replica_maps(results / "maps/map.replicas.parquet")
+        fitted = read_replica_maps(results / "estimators/map/replicas.parquet")
         assert len(fitted) == len(maps.replicas) == 20
         np.testing.assert_allclose(maps.replicas[7], fitted[7].efficiency(jets), atol=1e-3)
 
@@ -230,7 +230,7 @@ def test_an_edit_runs_what_uses_it_and_nothing_else(copy: Workplace) -> None:
 
 
 def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
-    config = copy.overlay("axis.yaml", maps={"map": {"outside": "error"}})
+    config = copy.overlay("axis.yaml", estimators={"map": {"outside": "error"}})
     plan = copy.plan(config=config)
     assert plan["fit_map"] == plan["replicate_map"] == 1
     assert "train_network" not in plan
@@ -262,12 +262,12 @@ def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> Non
 
 def test_a_bad_config_starts_nothing(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
-    config = place.overlay("bad.yaml", networks={"gnn": {"architecture": {"width": -64}}}, sede=1)
+    config = place.overlay("bad.yaml", estimators={"gnn": {"architecture": {"width": -64}}}, sede=1)
     outcome = place.run(config=config)
     assert outcome.returncode != 0
     assert "the config: unknown key 'sede'" in outcome.stdout
     assert (
-        "networks.gnn.architecture.width: -64 is not allowed; it must be at least 4"
+        "estimators.gnn.architecture.width: -64 is not allowed; it must be at least 4"
         in outcome.stdout
     )
     assert "Traceback" not in outcome.stdout
@@ -277,22 +277,22 @@ def test_a_bad_config_starts_nothing(tmp_path: Path) -> None:
 def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -> None:
     shard = copy.folder / "results/tiny/samples/train/0001.parquet"
     shard.write_bytes(shard.read_bytes()[:2000])
-    outcome = copy.run("results/tiny/maps/map.parquet")
+    outcome = copy.run("results/tiny/estimators/map/nominal.parquet")
     assert outcome.returncode != 0
     assert "0001.parquet: cannot be read as Parquet" in outcome.stdout
     assert "Delete it" in outcome.stdout or "delete it and make it again" in outcome.stdout
-    assert not (copy.folder / "results/tiny/maps/map.parquet").exists()
+    assert not (copy.folder / "results/tiny/estimators/map/nominal.parquet").exists()
     assert not list(copy.folder.glob("results/tiny/maps/*map.*part*"))
     shard.unlink()
-    assert copy.run("results/tiny/maps/map.parquet").returncode == 0
+    assert copy.run("results/tiny/estimators/map/nominal.parquet").returncode == 0
 
 
 def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
-    target = "results/tiny/networks/gnn/seed_0.pt"
+    target = "results/tiny/estimators/gnn/seed_0.pt"
     config = copy.overlay(
-        "longer.yaml", networks={"gnn": {"threads": 2, "training": {"epochs": 40}}}
+        "longer.yaml", estimators={"gnn": {"threads": 2, "training": {"epochs": 40}}}
     )
-    checkpoint = copy.folder / "results/tiny/networks/gnn/seed_0.checkpoint.pt"
+    checkpoint = copy.folder / "results/tiny/estimators/gnn/seed_0.checkpoint.pt"
     process = subprocess.Popen(
         copy.command(target, config=config), start_new_session=True, **copy.options
     )
@@ -305,13 +305,13 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
     assert copy.run("--unlock", config=config).returncode == 0
     outcome = copy.run(target, config=config)
     assert outcome.returncode == 0, outcome.stdout
-    log = (copy.folder / "results/tiny/logs/networks/gnn/seed_0.log").read_text()
+    log = (copy.folder / "results/tiny/logs/estimators/gnn/seed_0.log").read_text()
     assert re.search(r"going on from .*seed_0\.checkpoint\.pt after \d+ epochs", log)
     assert not checkpoint.exists()
     resumed = torch.load(copy.folder / target, weights_only=True)["state"]
     (copy.folder / target).unlink()
     assert copy.run(target, config=config).returncode == 0
-    log = (copy.folder / "results/tiny/logs/networks/gnn/seed_0.log").read_text()
+    log = (copy.folder / "results/tiny/logs/estimators/gnn/seed_0.log").read_text()
     assert "going on" not in log
     assert "3000 events" in log
     assert "2 threads" in log
@@ -340,7 +340,7 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
         "results/paper/tables/summary.csv", config="config/paper.yaml config/shrunken.yaml"
     )
     assert outcome.returncode == 0, outcome.stdout
-    content = torch.load(tmp_path / "results/paper/networks/gnn/seed_1.pt", weights_only=True)
+    content = torch.load(tmp_path / "results/paper/estimators/gnn/seed_1.pt", weights_only=True)
     assert content["provenance"]["training"]["schedule"] == "constant"
     assert not content["provenance"]["training"]["rotate_phi"]
 
@@ -403,7 +403,7 @@ def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
     assert plan == {"generate_sample": 2, "train_gnn_seeds_0_to_1": 1, "train_gnn_seeds_2_to_2": 1}
     # Each network still has a history of its own.
     assert (
-        len(pd.read_parquet(tmp_path / "results/together/networks/gnn/seed_1.history.parquet")) == 1
+        len(pd.read_parquet(tmp_path / "results/together/estimators/gnn/seed_1.history.parquet")) == 1
     )
     jets = read_jets(tmp_path / "results/alone/samples/train")
     for file in files:
@@ -472,20 +472,20 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     for events in (200, 500):
         part = train.first(events)
         assert everything.loc[("map", events), "train_jets"] == part.n_jets
-        fitted = read_map(results / f"learning_curve/{events}/maps/map.parquet")
+        fitted = load(results / f"learning_curve/{events}/estimators/map/nominal.parquet")
         assert fitted.total.sum() == part.n_jets
         regret = excess_loss(test.efficiency_true, fitted.efficiency(test)).mean()
         assert everything.loc[("map", events), "regret"] == pytest.approx(regret)
-    content = torch.load(results / "learning_curve/200/networks/gnn/seed_0.pt", weights_only=True)
+    content = torch.load(results / "learning_curve/200/estimators/gnn/seed_0.pt", weights_only=True)
     assert content["provenance"]["train_events"] == 200
     assert content["provenance"]["training"]["batch_events"] == 50
     histories = [
-        f"learning_curve/{events}/networks/gnn/seed_0.history.parquet" for events in (200, 500)
+        f"learning_curve/{events}/estimators/gnn/seed_0.history.parquet" for events in (200, 500)
     ]
     assert [len(pd.read_parquet(results / path)) for path in histories] == [2, 1]
     # A network of the whole sample is the one that the last point trains.
     whole, last = (
-        torch.load(results / f"{folder}networks/gnn/seed_0.pt", weights_only=True)["state"]
+        torch.load(results / f"{folder}estimators/gnn/seed_0.pt", weights_only=True)["state"]
         for folder in ("", "learning_curve/500/")
     )
     assert all(torch.equal(whole[key], last[key]) for key in whole)
@@ -569,7 +569,7 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
     assert outcome.returncode == 0, outcome.stdout
     results = tmp_path / "results/repeated"
     files = [
-        results / f"repeated/{part}/networks/gnn/seed_{seed}.pt"
+        results / f"repeated/{part}/estimators/gnn/seed_{seed}.pt"
         for part in range(3)
         for seed in range(2)
     ]

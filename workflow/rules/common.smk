@@ -1,194 +1,113 @@
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
 LIBRARY = ROOT / "src" / "truthtag"
 
-# The rule files use two light modules of the library; the jobs import the installed package.
+# The rule files use light modules of the library; the jobs import the installed package.
 sys.path.insert(0, str(LIBRARY.parent))
 
-from truthtag.workflow.options import check_config, factor_figures, first_events, standard_figures
 from truthtag.errors import ConfigError
+from truthtag.estimators.protocol import KINDS
+from truthtag.figures.catalogue import figures_of
+from truthtag.toy.generation import GENERATORS
+from truthtag.toy.truth import TRUTHS
 from truthtag.workflow.digests import code_digest
+from truthtag.workflow.layout import Layout
+from truthtag.workflow.options import check_config, first_events
 
 try:
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    config = check_config(config, schema)
+    config = check_config(config).model_dump(mode="json", exclude_none=True)
+    layout = Layout(config)
+    catalogue = figures_of(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-RESULTS = config["results"]
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
-EFFICIENCIES = [*config["maps"], *config["networks"]]
+ESTIMATORS = config["estimators"]
+ROLES = config["roles"]
 # Graphics processors that a job asks for where networks are trained or evaluated.
 GPUS = int(config["device"] == "cuda")
-FACTOR_FIGURES = factor_figures(config)
-# Where figures are chosen, only they are made.
-CHOSEN_FIGURES = config["figures"].get("draw", [])
-CURVE = config.get("learning_curve", {"sample": "test", "points": []})
-REPEATED = config.get("repeated", {"samples": 0, "events": 0})
-POINTS = {str(point["events"]): point for point in CURVE["points"]}
 
-# Which samples each figure is made from; their predictions by every efficiency come with them.
-FIGURE_SAMPLES = {
-    "fig1": ["test"],
-    "fig2": ["test", "boson"],
-    "fig3": [],
-    "fig6": ["test"],
-    "fig7": ["test"],
-    "fig8": ["boson"],
-    "calibration": ["test"],
-    "coverage": ["test"],
-}
+
+def names(known):
+    """A wildcard constraint: one of the names, or nothing at all."""
+    return "|".join(known) or "none"
 
 
 wildcard_constraints:
-    efficiency="|".join(EFFICIENCIES) or "none",
-    sample="|".join(config["samples"]),
+    estimator=names(ESTIMATORS),
+    sample=names(config["samples"]),
+    distribution=names(config["distributions"]),
+    figure=names(catalogue),
     shard=r"\d+",
     seed=r"\d+",
-    map="|".join(config["maps"]) or "none",
-    network="|".join(config["networks"]) or "none",
+    first=r"\d+",
+    last=r"\d+",
+    part=r"\d+",
+    events=r"\d+",
 
 
-def code(script):
-    """Content of a script and of the library modules it uses: an edit re-runs the steps that use it."""
-    return code_digest(ROOT / "workflow" / "scripts" / script, LIBRARY)
+def code(script, *modules):
+    """Content of a script and of the library modules that it uses: an edit re-runs the steps that use it.
+
+    Args:
+        script: Name of the script.
+        modules: Further modules, those that the config names: a kind of estimator, say.
+    """
+    return code_digest(ROOT / "workflow" / "scripts" / script, LIBRARY, *modules)
 
 
-def shard_events(sample):
-    """The events of each shard of a sample, as (first, last) with the last one excluded."""
-    total, size = config["samples"][sample]["events"], config["events_per_shard"]
-    return [(first, min(first + size, total)) for first in range(0, total, size)]
+def kind_module(name):
+    """The module of an estimator's kind."""
+    return KINDS.module(ESTIMATORS[name]["kind"], f"estimators.{name}.kind")
 
 
-def events_of(wildcards):
-    """The events of one shard of a sample."""
-    spans = shard_events(wildcards.sample)
-    number = int(wildcards.shard)
-    if number >= len(spans):
-        raise WorkflowError(
-            f"sample {wildcards.sample} has {len(spans)} shards of {config['events_per_shard']} events, "
-            f"there is no shard {wildcards.shard}"
-        )
-    return spans[number]
+def sample_of(distribution):
+    """The sample that a distribution is filled with."""
+    return config["distributions"][distribution]["sample"]
 
 
-def shards(sample):
-    """The files of a sample."""
-    return [f"{RESULTS}/samples/{sample}/{i:04d}.parquet" for i in range(len(shard_events(sample)))]
+def fit_options(name):
+    """What an estimator is fitted with; the number of its replicas does not matter for the fit itself."""
+    return {key: value for key, value in ESTIMATORS[name].items() if key != "replicas"}
 
 
-def first_shards(sample, events):
-    """The files that hold the first events of a sample."""
-    return [
-        file for file, (first, _) in zip(shards(sample), shard_events(sample)) if first < events
-    ]
+def training_options(name):
+    """What a network is trained with; the number of networks does not matter for one of them."""
+    return {**ESTIMATORS[name], "seeds": 1, "seeds_per_job": 0, "threads": 1}
 
 
-def networks(network, folder=RESULTS):
-    """The files of the networks of an ensemble."""
-    return [
-        f"{folder}/networks/{network}/seed_{i}.pt"
-        for i in range(config["networks"][network]["seeds"])
-    ]
+def generator_of(sample):
+    """The options of the generator of a sample."""
+    return config["generators"][config["samples"][sample]["generator"]]
 
 
-def seeds_per_job(options):
-    """How many networks of an ensemble each training job makes."""
-    alone = 1 if config["device"] != "cuda" else options["seeds"]
-    return options["seeds_per_job"] or alone
+TRUTH_MODULE = TRUTHS.module(config["truth"]["kind"], "truth.kind")
 
 
-def seed_groups(options):
-    """The numbers of the networks that each training job of an ensemble makes."""
-    numbers, size = range(options["seeds"]), seeds_per_job(options)
-    return [numbers[first : first + size] for first in range(0, len(numbers), size)]
-
-
-def predictions(sample):
-    """The predictions on a sample, by the name of the efficiency."""
+def predictions_with_replicas(sample):
+    """The files of every prediction on a sample, by the name of the estimator."""
     return {
-        efficiency: f"{RESULTS}/predictions/{sample}/{efficiency}.parquet"
-        for efficiency in EFFICIENCIES
+        name: [layout.prediction(sample, name), layout.prediction_replicas(sample, name)]
+        for name in ESTIMATORS
     }
 
 
-def with_replicas(sample):
-    """The predictions on a sample and what their replicas say, by the name of the efficiency."""
-    return {
-        name: [path, path.replace(".parquet", ".replicas.parquet")]
-        for name, path in predictions(sample).items()
-    }
+def prediction_files(sample):
+    """The same files in one list."""
+    return [file for files in predictions_with_replicas(sample).values() for file in files]
 
 
-def domain(sample):
-    """Which jets of a sample are like the training jets."""
-    return f"{RESULTS}/domain/{sample}.parquet"
-
-
-def part(wildcards):
-    """How many of the first events of `train` and `validation` a point takes."""
-    return first_events(config, int(wildcards.events))
-
-
-def part_of(sample):
-    """The files that hold the events of a sample that a point takes."""
-    return lambda wildcards: first_shards(sample, part(wildcards)[sample])
-
-
-def fitted_on_part(wildcards):
-    """The map, or the networks, fitted to the events of a point."""
-    folder, name = f"{RESULTS}/learning_curve/{wildcards.events}", wildcards.efficiency
-    if name in config["maps"]:
-        return [f"{folder}/maps/{name}.parquet"]
-    return networks(name, folder)
-
-
-def map_options(wildcards):
-    """What a map is fitted with."""
-    return {key: value for key, value in config["maps"][wildcards.map].items() if key != "replicas"}
-
-
-def span_of(wildcards):
-    """The events of one of the repeated training samples, as (first, last) with the last one excluded."""
-    first = int(wildcards.part) * REPEATED["events"]
-    return first, first + REPEATED["events"]
-
-
-def shards_of_part(wildcards):
-    """The files that hold the events of one of the repeated training samples."""
-    first, last = span_of(wildcards)
-    return [
-        file
-        for file, (low, high) in zip(shards("train"), shard_events("train"))
-        if low < last and high > first
-    ]
-
-
-def place_in_files(wildcards):
-    """Where these events are in these files."""
-    first, last = span_of(wildcards)
-    size = config["events_per_shard"]
-    return first - first // size * size, last - first // size * size
-
-
-def memory(wildcards):
-    """A kilobyte for each event and efficiency, most of it replicas, beside what every job takes."""
-    events = sum(config["samples"][sample]["events"] for sample in FIGURE_SAMPLES[wildcards.figure])
-    return 4000 + events * len(EFFICIENCIES) // 1000
+def sample_memory(sample):
+    """A kilobyte for each event and estimator, most of it replicas, beside what every job takes."""
+    return 4000 + config["samples"][sample]["events"] * len(ESTIMATORS) // 1000
 
 
 onstart:
-    # A folder is a sample: shards that an earlier config left would be read as part of it.
-    for sample in config["samples"]:
-        for stale in set(Path(RESULTS, "samples", sample).glob("*.parquet")) - set(
-            map(Path, shards(sample))
-        ):
-            logger.info(
-                f"Removing {stale}: the config asks for fewer events than an earlier run."
-            )
-            stale.unlink()
+    # What an earlier config left must not be taken for a result of this one.
+    for stale in layout.stale_files():
+        logger.info(f"Removing {stale}: this config does not ask for it.")
+        stale.unlink()
