@@ -1,4 +1,7 @@
-"""Logs of jobs: plain lines in a file, errors without tracebacks where the user can mend them, progress with a rate."""
+"""Logs of jobs: plain lines in a file, and progress with a rate.
+
+Errors that a user can put right are one line; faults of the program have their traceback.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 from truthtag.errors import TruthtagError
 
-__all__ = ["Progress", "job_log"]
+__all__ = ["Progress", "clock", "job_log"]
 
 
 @contextmanager
@@ -39,7 +42,7 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
         yield logger
         logger.info("done in %s", clock(time.monotonic() - started))
     except TruthtagError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the user mends this, a traceback would hide it
+        logger.error("%s", error)  # noqa: TRY400 - a traceback would hide it
         raise SystemExit(1) from None
     except Exception:
         logger.exception("this is a fault of the program, not of its input")
@@ -78,9 +81,15 @@ class Progress:
         every: float = 10.0,
         now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.logger, self.total, self.unit, self.every, self.now = logger, total, unit, every, now
-        self.done = self.before = done
-        self.started = self.last = now()
+        self.logger = logger
+        self.total = total
+        self.unit = unit
+        self.every = every
+        self.now = now
+        self.done = done
+        self.before = done
+        self.started = now()
+        self.last = self.started
 
     def add(self, count: int) -> None:
         """Say that so much more is done."""
