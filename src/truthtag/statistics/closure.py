@@ -173,9 +173,7 @@ class ClosureHistogram:
     fillings: Mapping[str, Filling]
 
     @classmethod
-    def fill(
-        cls, entries: Entries, edges: FloatArray, reference: str = "true"
-    ) -> ClosureHistogram:
+    def fill(cls, entries: Entries, edges: FloatArray, reference: str = "true") -> ClosureHistogram:
         """Fill a histogram in all ways.
 
         Args:
