@@ -21,7 +21,15 @@ from truthtag.statistics.panels import OBSERVABLE_JETS, flavour_pairs
 from truthtag.statistics.spread import inflate_spread
 from truthtag.weights.tag_counts import tag_probabilities
 
-__all__ = ["OBSERVABLES", "Distribution", "entries_of", "fill", "fill_distribution"]
+__all__ = [
+    "OBSERVABLES",
+    "Distribution",
+    "Pairs",
+    "dijet",
+    "entries_of",
+    "fill",
+    "fill_distribution",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -260,3 +268,61 @@ def fill_distribution(
                 frame.insert(position, column, value)
             parts.append(frame)
     return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The two leading jets of each event, as entries of histograms.
+
+    Args:
+        delta_r: Entries in their Delta R.
+        mass: Entries in their invariant mass [GeV].
+        jets: Positions of the two jets in the sample, shape (m, 2).
+        tagged: Positions of those that must be tagged, shape (m, 1) or (m, 2).
+    """
+
+    delta_r: Entries
+    mass: Entries
+    jets: IntArray
+    tagged: IntArray
+
+
+def dijet(
+    jets: Jets,
+    efficiencies: Mapping[str, FloatArray],
+    both: bool = True,
+    replicas: Mapping[str, FloatArray] | None = None,
+) -> Pairs:
+    """Prepare Delta R and invariant mass of the two leading jets of each event.
+
+    Args:
+        jets: A tagged sample.
+        efficiencies: Efficiencies of the jets by name, each of shape (n_jets,).
+        both: Require both jets to be tagged; otherwise only the leading one.
+        replicas: Efficiencies by each replica, by name, each of shape (n_replicas, n_jets).
+
+    Raises:
+        DataError: The sample has no tags, or an efficiency does not fit the jets.
+    """
+    if jets.is_tagged is None:
+        msg = "closure compares with the tags; the sample has no column 'is_tagged'"
+        raise DataError(msg)
+    events, pair = jets.leading_jets(2)
+    tagged = pair if both else pair[:, :1]
+    probability = {}
+    for name, values in efficiencies.items():
+        checked = probabilities(values, jets.n_jets, f"the efficiency {name!r}")
+        probability[name] = _joint(checked[tagged])
+    by_replica = {}
+    for name, some in (replicas or {}).items():
+        for replica in some:
+            per_jet(replica, jets.n_jets, f"a replica of {name!r}")
+        by_replica[name] = _joint(np.asarray(some)[:, tagged])
+    passed = np.asarray(jets.is_tagged[tagged].all(axis=1))
+    weight = jets.weight[events]
+    return Pairs(
+        Entries(_distance(jets, pair), weight, passed, probability, by_replica),
+        Entries(_mass(jets, pair), weight, passed, probability, by_replica),
+        pair,
+        tagged,
+    )
