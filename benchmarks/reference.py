@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from truthtag.estimators.network.model import Batch, EfficiencyNetwork, GNBlock
+from truthtag.estimators.network.batches import Batch
+from truthtag.estimators.network.bodies import GNBlock
+from truthtag.estimators.network.model import EfficiencyNetwork
 
 
 def concatenated_block(block: GNBlock, x: Tensor) -> Tensor:

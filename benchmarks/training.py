@@ -15,16 +15,13 @@ from torch import nn
 from benchmarks.reference import ConcatenatedNetwork
 from benchmarks.timing import Row, Toy, alternate, median_seconds, multiply_rate, seconds
 from truthtag.data.jets import Jets
-from truthtag.estimators.network.model import Architecture, Batch, EfficiencyNetwork
-from truthtag.estimators.network.trainer import (
-    Events,
-    Options,
-    Training,
-    batch_loss,
-    train,
-    transform,
-    uses_bfloat16,
-)
+from truthtag.estimators.network.augmentation import transform
+from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.device import uses_bfloat16
+from truthtag.estimators.network.loss import batch_loss
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture, TrainingOptions
+from truthtag.estimators.network.trainer import Training, train
 
 BATCH_EVENTS = 500
 
@@ -53,7 +50,7 @@ def training_rows(toy: Toy, sample: Jets) -> list[Row]:
 
 def throughput(what: str, width: int, jets: Jets, rates: dict[torch.dtype, float]) -> list[Row]:
     """Measure whole steps of our network in each precision, in turn with those of the textbook in float32."""
-    events, architecture = Events(jets), Architecture(width=width)
+    events, architecture = TrainingEvents(jets), Architecture(width=width)
     torch.manual_seed(0)
     ours = EfficiencyNetwork(architecture, events.flavours)
     ours.standardise.fit(events.rows)
@@ -82,7 +79,7 @@ def throughput(what: str, width: int, jets: Jets, rates: dict[torch.dtype, float
 
 
 def step_of(
-    network: nn.Module, events: Events, dtype: torch.dtype, parts: int = 1
+    network: nn.Module, events: TrainingEvents, dtype: torch.dtype, parts: int = 1
 ) -> Callable[[], object]:
     """Return a training step on one batch: forward, backward, optimiser."""
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
@@ -101,7 +98,7 @@ def step_of(
 
 def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     """Measure where the time of a step of a network of the config goes."""
-    events, training = Events(sample), Options(**options["training"])
+    events, training = TrainingEvents(sample), TrainingOptions(**options["training"])
     network = EfficiencyNetwork(Architecture(**options["architecture"]), events.flavours)
     network.standardise.fit(events.rows)
     optimiser, rngs = (
@@ -138,7 +135,9 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     ]
 
 
-def some_batch(events: Events, size: int, parts: int = 1) -> list[tuple[Batch, torch.Tensor]]:
+def some_batch(
+    events: TrainingEvents, size: int, parts: int = 1
+) -> list[tuple[Batch, torch.Tensor]]:
     """Return the parts of a batch for one network."""
     drawn = islice(events.batches(size, [torch.Generator().manual_seed(0)], parts), parts)
     return [(Batch(batch.features[0], batch.shape), tags[0]) for batch, tags in drawn]
@@ -161,14 +160,14 @@ def epoch_of(
     parts = {
         part: {
             **options[part],
-            **{key: value for key, value in changes.items() if key in kind.__dataclass_fields__},
+            **{key: value for key, value in changes.items() if key in kind.model_fields},
         }
-        for part, kind in (("architecture", Architecture), ("training", Options))
+        for part, kind in (("architecture", Architecture), ("training", TrainingOptions))
     }
-    events, check = Events(jets, device), Events(jets.first(100), device)
+    events, check = TrainingEvents(jets, device), TrainingEvents(jets.first(100), device)
     training = Training(
         Architecture(**parts["architecture"]),
-        Options(**{**parts["training"], "epochs": 1000}),
+        TrainingOptions(**{**parts["training"], "epochs": 1000}),
         events,
         [(1, name, seed) for seed in range(seeds)],
         device,

@@ -11,22 +11,19 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 from textbook import textbook_block, textbook_network
 
 from benchmarks.reference import ConcatenatedNetwork
 from conftest import make_jets
 from truthtag.data.jets import Jets, concatenate
 from truthtag.data.kinematics import delta_phi, store_phi
-from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.network.model import (
-    Architecture,
-    Batch,
-    EfficiencyNetwork,
-    GNBlock,
-    features,
-    load_network,
-    save_network,
-)
+from truthtag.errors import DataError
+from truthtag.estimators.network.batches import Batch, features
+from truthtag.estimators.network.bodies import GNBlock
+from truthtag.estimators.network.file import load_network, save_network
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.predictions import Efficiency
 
 EDGES = ("delta_eta", "delta_phi", "delta_r")
@@ -190,7 +187,7 @@ def test_a_lone_jet_of_a_factorised_network_has_its_own_efficiency() -> None:
     batch = Batch(features(jets), [(1, 1), (1, 3)])
     with torch.inference_mode():
         x = network.standardise(batch.features)[:, network.seen]
-        base, factors = network.body.parts(x, batch.shape, network.edges(batch))
+        base, factors = network.body.terms(x, batch.shape, network.edges(batch))
     assert factors.shape == (6,)
     assert (factors < 0).all()
     eff = network.efficiency(jets)
@@ -260,21 +257,22 @@ def test_inputs_that_cannot_be_scaled_are_refused() -> None:
 @pytest.mark.parametrize(
     ("bad", "message"),
     [
-        ({"width": -64}, "width is -64; it must be a positive multiple of 4"),
-        ({"width": 6}, "width is 6; it must be a positive multiple of 4"),
-        ({"blocks": -1}, "has -1 blocks"),
-        ({"head": (0,)}, r"layers of no size"),
-        ({"kind": "tree"}, "kind is 'tree'; allowed are graph, factorised"),
-        ({"inputs": ["pt", "charge"]}, "inputs has 'charge'; allowed are pt, eta, phi, flavour"),
-        (
-            {"edge_features": ["mass"]},
-            "edge_features has 'mass'; allowed are delta_eta, delta_phi, delta_r",
-        ),
+        ({"width": -64}, "width\n.*greater than or equal to 4"),
+        ({"width": 6}, "width\n.*multiple of 4"),
+        ({"blocks": -1}, "blocks\n.*greater than or equal to 0"),
+        ({"head": (0,)}, r"head\.0\n.*greater than or equal to 1"),
+        ({"hidden": 0}, r"hidden\n.*greater than or equal to 1"),
+        ({"kind": "tree"}, "kind\n.*'graph' or 'factorised'"),
+        ({"inputs": ["pt", "charge"]}, r"inputs\.1\n.*'pt', 'eta', 'phi' or 'flavour'"),
+        ({"inputs": ["pt", "pt"]}, "inputs\n.*'pt' is named twice"),
+        ({"inputs": []}, "inputs\n.*at least 1 item"),
+        ({"edge_features": ["mass"]}, r"edge_features\.0\n.*'delta_eta', 'delta_phi' or 'delta_r'"),
+        ({"depth": 3}, "depth\n.*Extra inputs are not permitted"),
     ],
 )
 def test_bad_architectures_are_refused(bad: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
-        Architecture(**bad)
+    with pytest.raises(ValidationError, match=message):
+        Architecture(**{"width": 8, **bad})
 
 
 def test_a_network_is_an_efficiency(truth: Any) -> None:

@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from truthtag.estimators.network.model import EfficiencyNetwork, GNBlock
+from truthtag.estimators.network.bodies import GNBlock
+from truthtag.estimators.network.model import EfficiencyNetwork
 
 
 def geometry(network: EfficiencyNetwork, a: Tensor, b: Tensor) -> Tensor:

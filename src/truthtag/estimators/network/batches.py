@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -62,9 +63,7 @@ class TrainingEvents:
 
     def __init__(self, jets: Jets, device: torch.device | str = "cpu") -> None:
         if jets.is_tagged is None:
-            msg = (
-                "the sample has no column 'is_tagged': a network learns from tags. Tag it first."
-            )
+            msg = "the sample has no column 'is_tagged': a network learns from tags. Tag it first."
             raise DataError(msg)
         if not jets.n_jets:
             msg = (
@@ -162,10 +161,9 @@ class TrainingEvents:
     ) -> list[Tensor]:
         """Return the order of the events of each multiplicity, each of shape (n_networks, m)."""
         # Drawn on the CPU: the order does not depend on the device.
-        orders = []
-        for rng in rngs:
-            orders.append([torch.randperm(count, generator=rng) for count in sizes])
-        if not rngs:
+        if rngs:
+            orders = [[torch.randperm(count, generator=rng) for count in sizes] for rng in rngs]
+        else:
             orders = [[torch.arange(count) for count in sizes]]
         if resamples:
             for which, drawn in enumerate(resamples):
@@ -194,10 +192,9 @@ def _even_cuts(sizes: Sequence[int], steps: int) -> list[list[Cut]]:
     for number in range(len(sizes)):
         taken = np.r_[0, np.cumsum(group == number)]
         bounds.append(taken[ends].tolist())
-    cuts = []
-    for step in range(steps):
-        cuts.append([(ends_of_group[step], ends_of_group[step + 1]) for ends_of_group in bounds])
-    return cuts
+    of_groups = [list(pairwise(ends_of_group)) for ends_of_group in bounds]
+    # From a list of steps per group to a list of groups per step.
+    return [list(of_step) for of_step in zip(*of_groups, strict=True)]
 
 
 def _equal_cuts(sizes: Sequence[int], steps: int) -> list[list[Cut]]:
