@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
 from truthtag.estimators.network.loss import weighted_loss
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import FEATURES
@@ -22,7 +22,6 @@ __all__ = [
 ]
 
 FLAVOUR = FEATURES.index("flavour")
-EVALUATION_EVENTS = 1_000
 MAX_STANDARD_ERRORS = 3.0
 """A loss counts as above that of the constant from so many standard errors of the difference."""
 

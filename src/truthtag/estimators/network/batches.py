@@ -16,7 +16,10 @@ from truthtag.errors import DataError
 from truthtag.estimators.network.options import FEATURES
 from truthtag.estimators.network.pairs import Shape
 
-__all__ = ["MIN_EVENTS_EQUAL_CUT", "Batch", "TrainingEvents", "features"]
+__all__ = ["EVALUATION_EVENTS", "MIN_EVENTS_EQUAL_CUT", "Batch", "TrainingEvents", "features"]
+
+EVALUATION_EVENTS = 1_000
+"""Events that are evaluated at once: their layers stay in a processor's cache."""
 
 MIN_EVENTS_EQUAL_CUT = 16
 """From so many events of one multiplicity in a batch, all batches have the same number of them."""

@@ -112,9 +112,7 @@ class NetworkEstimator:
             identity,
             logger or logging.getLogger("truthtag"),
         )
-        return [
-            cls(one.network, options.training, one.provenance, one.history) for one in trained
-        ]
+        return [cls(one.network, options.training, one.provenance, one.history) for one in trained]
 
     @property
     def settings(self) -> dict[str, Any]:
