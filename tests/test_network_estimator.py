@@ -135,8 +135,8 @@ def test_a_job_goes_on_from_its_checkpoint_and_no_other(
 def test_a_network_that_diverged_is_refused_by_its_seed(few: Jets) -> None:
     train, validation = halves(few)
     message = (
-        r"network of seed \(1, 'gnn', 1\) has a validation loss of .* nats/event, above that of one "
-        r"constant per flavour, 0\.37.*Lower training\.learning_rate \(1000000\.0\), or train longer"
+        r"network of seed \(1, 'gnn', 1\) has a validation loss of .* nats/event, above that of "
+        r"one constant per flavour, 0\.37.*Lower training\.learning_rate \(1000000\.0\), or train"
     )
     with pytest.raises(DataError, match=message):
         NetworkEstimator.fit(train, validation, options(learning_rate=1e6), SEEDS[1])

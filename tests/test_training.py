@@ -147,12 +147,13 @@ def test_a_resample_draws_every_event_as_often_as_any_other(sample: Jets) -> Non
     for drawn in events.resample(generator(3)):
         times = torch.bincount(drawn, minlength=len(drawn)).numpy()
         n = len(drawn)
-        # Events never drawn: their number and its variance by counting, of one and of two given events.
-        one, two = (1 - 1 / n) ** n, (1 - 2 / n) ** n
+        # Events never drawn: their number and its variance, by counting one and two given events.
+        one = (1 - 1 / n) ** n
+        two = (1 - 2 / n) ** n
         variance = n * one + n * (n - 1) * two - (n * one) ** 2
         assert abs((times == 0).sum() - n * one) < 4 * math.sqrt(variance)
         assert one == pytest.approx(1 - 0.632, abs=1e-3)
-        # Their numbers are nearly those of Poisson with a mean of 1, whose fourth central moment is 4.
+        # Their numbers nearly follow Poisson with a mean of 1, whose fourth central moment is 4.
         assert abs(times.var() - 1) < 4 * math.sqrt(3 / n)
         # No part of the sample is drawn more often than another.
         first = times[: n // 2].sum()
@@ -234,10 +235,8 @@ def test_each_symmetry_can_be_chosen_alone(name: str, few: Jets) -> None:
 def run(
     few: Jets, options: TrainingOptions = OPTIONS, seed: tuple[int | str, ...] = SEED
 ) -> Training:
-    events, validation = (
-        TrainingEvents(few.take(slice(0, 250))),
-        TrainingEvents(few.take(slice(250, 300))),
-    )
+    events = TrainingEvents(few.take(slice(0, 250)))
+    validation = TrainingEvents(few.take(slice(250, 300)))
     training = Training(SMALL, options, events, [seed])
     list(train(training, events, validation))
     return training
@@ -267,7 +266,8 @@ def test_bootstrapped_networks_repeat_and_differ_from_those_trained_on_every_eve
     torch.rand(3)
     assert_same_weights(first, run(few, options))
     head = "body.head.0.weight"
-    plain, other = run(few), run(few, options, (1, "gnn", 1))
+    plain = run(few)
+    other = run(few, options, (1, "gnn", 1))
     assert plain.resamples == []
     assert not torch.equal(weights(first)[head], weights(plain)[head])
     # Every network has a sample of its own.
@@ -277,8 +277,9 @@ def test_bootstrapped_networks_repeat_and_differ_from_those_trained_on_every_eve
 
 
 def test_a_bootstrapped_network_learns_from_the_drawn_events_only(few: Jets) -> None:
-    """The loss of an epoch in which weights hardly move is that of the drawn events, as a sample of their own has it."""
-    jets, validation = few.take(slice(0, 250)), TrainingEvents(few.take(slice(250, 300)))
+    """Where weights hardly move, the loss of an epoch is that of the drawn events alone."""
+    jets = few.take(slice(0, 250))
+    validation = TrainingEvents(few.take(slice(250, 300)))
     still = changed(
         OPTIONS,
         epochs=1,
@@ -314,11 +315,10 @@ def test_a_killed_run_resumes_to_the_same_weights(
     few: Jets, tmp_path: Path, change: dict[str, Any], killed_after: int
 ) -> None:
     options = changed(OPTIONS, **change)
-    events, validation = (
-        TrainingEvents(few.take(slice(0, 250))),
-        TrainingEvents(few.take(slice(250, 300))),
-    )
-    identity, path = {"run": "a"}, tmp_path / "seed_0.checkpoint.pt"
+    events = TrainingEvents(few.take(slice(0, 250)))
+    validation = TrainingEvents(few.take(slice(250, 300)))
+    identity = {"run": "a"}
+    path = tmp_path / "seed_0.checkpoint.pt"
     killed = Training(SMALL, options, events, [SEED])
     for _ in train(killed, events, validation):
         killed.save(path, identity)
@@ -372,7 +372,7 @@ def test_patience_stops_early(few: Jets) -> None:
 def test_networks_trained_together_are_those_trained_alone(
     few: Jets, tmp_path: Path, bootstrap: bool
 ) -> None:
-    """Float32 sums of batched products differ in the last digits, and Adam makes a little more of them."""
+    """Batched float32 sums differ in the last digits, and Adam makes a little more of them."""
     # A learning rate this large makes some stop by patience before the others do.
     options = changed(
         OPTIONS,
@@ -383,12 +383,11 @@ def test_networks_trained_together_are_those_trained_alone(
         average=0.5,
         bootstrap=bootstrap,
     )
-    events, validation = (
-        TrainingEvents(few.take(slice(0, 250))),
-        TrainingEvents(few.take(slice(250, 300))),
-    )
+    events = TrainingEvents(few.take(slice(0, 250)))
+    validation = TrainingEvents(few.take(slice(250, 300)))
     seeds = [(1, "gnn", i) for i in range(3)]
-    together, path = Training(SMALL, options, events, seeds), tmp_path / "seeds.checkpoint.pt"
+    together = Training(SMALL, options, events, seeds)
+    path = tmp_path / "seeds.checkpoint.pt"
     for _ in train(together, events, validation):
         together.save(path, {"run": "a"})
         if together.epochs_done == 1:
@@ -399,7 +398,8 @@ def test_networks_trained_together_are_those_trained_alone(
     lengths = []
     for which, seed in enumerate(seeds):
         alone = run(few, options, seed)
-        ours, theirs = resumed.records[which].history, alone.records[0].history
+        ours = resumed.records[which].history
+        theirs = alone.records[0].history
         lengths.append(len(ours))
         assert [row.epoch for row in ours] == [row.epoch for row in theirs]
         for a, b in zip(ours, theirs, strict=True):
@@ -415,7 +415,7 @@ def test_networks_trained_together_are_those_trained_alone(
 
 
 def test_micro_batches_add_up_to_the_batch(few: Jets) -> None:
-    """One step on 240 events of equal jets at once, or in four parts: the same gradient, the same weights."""
+    """One step on 240 events at once, or in four micro-batches: the same weights."""
     jets = make_jets([3] * 240)
     options = changed(
         OPTIONS,
@@ -440,10 +440,8 @@ def test_micro_batches_add_up_to_the_batch(few: Jets) -> None:
 
 def test_averaged_weights_are_those_of_the_path(few: Jets) -> None:
     """Averaged over less than a step they are the weights; over two epochs they are not."""
-    events, validation = (
-        TrainingEvents(few.take(slice(0, 250))),
-        TrainingEvents(few.take(slice(250, 300))),
-    )
+    events = TrainingEvents(few.take(slice(0, 250)))
+    validation = TrainingEvents(few.take(slice(250, 300)))
     training = Training(SMALL, changed(OPTIONS, average=1e-6), events, [SEED])
     list(train(training, events, validation))
     plain = run(few)
@@ -490,10 +488,8 @@ def test_a_gpu_gives_the_same_networks(few: Jets, bootstrap: bool) -> None:
 
 def test_history_rows(few: Jets) -> None:
     ticks: list[int] = []
-    events, validation = (
-        TrainingEvents(few.take(slice(0, 250))),
-        TrainingEvents(few.take(slice(250, 300))),
-    )
+    events = TrainingEvents(few.take(slice(0, 250)))
+    validation = TrainingEvents(few.take(slice(250, 300)))
     training = Training(SMALL, OPTIONS, events, [SEED])
     rows = [row for (row,) in train(training, events, validation, ticks.append)]
     assert [row.epoch for row in rows] == [1, 2, 3, 4]
@@ -561,7 +557,7 @@ def test_events_know_their_content(few: Jets) -> None:
 
 
 def test_bfloat16_stays_close_to_float32(few: Jets) -> None:
-    """Weights, loss and predictions stay in float32; products of 8 bits leave the loss right to some parts in 1,000."""
+    """Weights and loss stay in float32; products of 8 bits keep the loss to 0.5%."""
     precise, fast = (run(few, changed(OPTIONS, precision=p)) for p in ("float32", "bfloat16"))
     assert fast.best_network().body.head[0].weight.dtype == torch.float32
     for a, b in zip(*(training.records[0].history for training in (precise, fast)), strict=True):
@@ -579,11 +575,9 @@ def test_one_jet_events_can_be_trained_on() -> None:
 
 
 def test_a_network_learns_the_neighbours_from_tags(sample: Jets) -> None:
-    """In seconds, on 15,000 events: better than a smoothed map of (pT, eta, flavour) fitted to a million, 8.1e-3 nats/jet."""
-    events, validation = (
-        TrainingEvents(sample.take(slice(0, 15_000))),
-        TrainingEvents(sample.take(slice(15_000, 17_000))),
-    )
+    """On 15,000 events, better than a smoothed map fitted to a million, 8.1e-3 nats/jet."""
+    events = TrainingEvents(sample.take(slice(0, 15_000)))
+    validation = TrainingEvents(sample.take(slice(15_000, 17_000)))
     test = sample.take(slice(17_000, 20_000))
     options = changed(OPTIONS, epochs=12, batch_events=250, learning_rate=5e-3)
     training = Training(Architecture(width=32, blocks=2, head=(32,)), options, events, [SEED])

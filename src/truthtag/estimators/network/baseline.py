@@ -41,8 +41,8 @@ class BaselineComparison:
         constant_loss: The same of the constant [nats/event].
         untrained_loss: The same of a score of 1/2 for every jet, about where training begins
             [nats/event].
-        error: Standard error of the difference of network and constant, from its variance over events
-            [nats/event].
+        error: Standard error of the difference of network and constant, from its variance over
+            events [nats/event].
     """
 
     loss: float
@@ -67,7 +67,8 @@ class BaselineComparison:
         """Return whether a network that was trained for so many steps is not to be used.
 
         It is refused where training diverged, and where it is worse than the constant after
-        :data:`MIN_STEPS_TO_JUDGE` steps: by then every network that learns has learned the constant.
+        :data:`MIN_STEPS_TO_JUDGE` steps: by then every network that learns has learned the
+        constant.
         """
         return self.has_diverged or (self.is_worse and steps >= MIN_STEPS_TO_JUDGE)
 

@@ -33,8 +33,8 @@ class Batch(NamedTuple):
 
     Attributes:
         features: One row per jet, the columns of :data:`.options.FEATURES`, shape (n_jets, 4).
-        shape: Pairs (m, n): m events of n jets each, in the order of the rows; the products m * n sum
-            to n_jets.
+        shape: Pairs (m, n): m events of n jets each, in the order of the rows; the products m * n
+            sum to n_jets.
     """
 
     features: Tensor
@@ -118,7 +118,7 @@ class TrainingEvents:
         micro_batches: int = 1,
         resamples: Sequence[Sequence[Tensor]] = (),
     ) -> Iterator[tuple[Batch, Tensor]]:
-        """Go through all events once, in batches of about ``size`` events, each cut into micro-batches.
+        """Go through all events once, in batches that are cut into micro-batches.
 
         Each batch holds its share of every multiplicity: its composition is that of the sample.
         Shuffled batches are all of one shape, since each new shape costs time in bfloat16: of each
@@ -133,8 +133,8 @@ class TrainingEvents:
                 default each once.
 
         Yields:
-            A micro-batch, features of shape (n_networks, n_jets, 4), and the tags of its jets, shape
-            (n_networks, n_jets).
+            A micro-batch, features of shape (n_networks, n_jets, 4), and the tags of its jets,
+            shape (n_networks, n_jets).
         """
         sizes = [len(tags) for _, tags in self.groups]
         n_cuts = self.steps(size) * micro_batches

@@ -72,8 +72,8 @@ def train_networks(
 
     Raises:
         ConfigError: There is no such device.
-        DataError: A sample has no tags or jets, the loss is not finite, or a network is worse than a
-            constant per flavour.
+        DataError: A sample has no tags or jets, the loss is not finite, or a network is worse than
+            a constant per flavour.
     """
     with _threads(options.threads):
         place = choose_device(device)
@@ -164,8 +164,8 @@ def _check_comparison(
     options = training.options
     steps = training.steps_per_epoch * training.epochs_done
     losses = (
-        f"the network of seed {tuple(seed)} has a validation loss of {compared.loss:.6g} nats/event, "
-        f"above that of one constant per flavour, {compared.constant_loss:.6g} "
+        f"the network of seed {tuple(seed)} has a validation loss of {compared.loss:.6g} "
+        f"nats/event, above that of one constant per flavour, {compared.constant_loss:.6g} "
         f"(standard error of the difference {compared.error:.2g})"
     )
     if compared.is_refused(steps):

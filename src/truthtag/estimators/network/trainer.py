@@ -84,9 +84,9 @@ class NetworkRecord:
 class Training:
     """All that changes while networks are trained: what a checkpoint holds.
 
-    The order of events and the random rotations are functions of (seed, epoch), so no random state is
-    kept. Networks that are trained together do not know of each other; they end with the one that
-    takes longest.
+    The order of events and the random rotations are functions of (seed, epoch), so no random state
+    is kept. Networks that are trained together do not know of each other; they end with the one
+    that takes longest.
 
     Args:
         architecture: Sizes of the networks.
