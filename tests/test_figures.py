@@ -20,7 +20,8 @@ from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import DataError
 from truthtag.estimators.maps import ReplicatedMap, fit_map, fit_replicas
 from truthtag.estimators.network.learned_factors import read_factors
-from truthtag.estimators.network.model import Architecture, EfficiencyNetwork
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.predictions import Prediction, predict, spread
 from truthtag.figures.numbers import NUMBERS, Inputs, flavour_pairs
 from truthtag.figures.plots import DRAWINGS, add_remark, save_figure, shown
@@ -608,7 +609,7 @@ def test_factors_of_an_untrained_network_are_those_that_predict(
     check_figure(DRAWINGS["factors"](frame, NAMES), tmp_path / "factors.png")
     with pytest.raises(DataError, match="kind 'graph' has no factors to read"):
         read_factors(
-            [EfficiencyNetwork(Architecture(16))],
+            [EfficiencyNetwork(Architecture(width=16))],
             inputs.truth,
             inputs.flavours,
             jet,

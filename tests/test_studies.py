@@ -15,7 +15,7 @@ from conftest import make_jets
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.network.trainer import batch_loss
+from truthtag.estimators.network.loss import batch_loss
 from truthtag.figures.plots import DRAWINGS
 from truthtag.figures.plots.style import look_of
 from truthtag.statistics.accuracy import summarise

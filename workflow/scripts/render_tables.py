@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from truthtag.data.files import render_page, whole_file
+from truthtag.data.files import render_page, atomic_write
 from truthtag.statistics.verdict import verdict_page
 from truthtag.workflow.logs import job_log
 
@@ -26,6 +26,6 @@ if __name__ == "__main__":
             snakemake.output.verdict: verdict_page(tables["verdict"]),
         }
         for path, page in pages.items():
-            with whole_file(path) as beside:
+            with atomic_write(path) as beside:
                 beside.write_text(page)
         log.info("%d tables", len(tables))
