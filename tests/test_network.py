@@ -261,7 +261,7 @@ def test_inputs_that_cannot_be_scaled_are_refused() -> None:
     inputs = features(make_jets([2, 2]))
     inputs[1, 0] = np.nan
     with pytest.raises(DataError, match="input 'pt' has mean nan"):
-        small_network().standardise.fit(features(jets))
+        small_network().standardise.fit(inputs)
 
 
 @pytest.mark.parametrize(
