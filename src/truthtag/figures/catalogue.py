@@ -396,9 +396,9 @@ def _closure_of(name: str, options: Mapping[str, Any]) -> FigureEntry:
         caption=(
             f"Does weighting reproduce the tags? {title}, sample {options['sample']}.{panels} "
             "Points are direct tagging, lines are sums of weights. Below: the ratios to the true "
-            "efficiency or, where that is unknown, to direct tagging. The grey band is the scatter "
-            "that direct tagging must have. Coloured bands are the statistical error of each "
-            "efficiency."
+            "efficiency or, where that is unknown, to direct tagging. A grey band is the scatter "
+            "that direct tagging must have about the truth. Coloured bands are the statistical "
+            "error of each efficiency."
         ),
         numbers=f"{NUMBERS}.closure:weighted_histograms",
         drawing=f"{PLOTS}.closure:draw_closure",

@@ -75,6 +75,8 @@ class DrawingContext:
         known: Names of all efficiencies.
         shown: Names of those that figures show.
         remark: Written before the text above each of the axes; empty where there is none.
+        origin: What all numbers are from, written above the axes.
+        trained_on: What the training sample is called.
         samples: What samples are called, by name, in the order of the config.
         distributions: Labels of distributions, by name.
     """
@@ -83,6 +85,8 @@ class DrawingContext:
     known: Sequence[str] = ()
     shown: Sequence[str] = ()
     remark: str = ""
+    origin: str = "toy simulation"
+    trained_on: str = "the training sample"
     samples: Mapping[str, str] = field(default_factory=dict)
     distributions: Mapping[str, DistributionLabel] = field(default_factory=dict)
 
@@ -131,6 +135,8 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
         "known": known,
         "shown": list(figures.get("efficiencies") or known),
         "remark": figures.get("remark") or "",
+        "origin": "toy simulation" if _all_toys(config) else "simulation",
+        "trained_on": trained_on,
         "samples": titles,
         "distributions": labels,
     }
@@ -181,6 +187,15 @@ def _sample_titles(config: Mapping[str, Any]) -> dict[str, str]:
         alike = name in config["roles"]["judged"] and judged.count(title) > 1
         named[name] = f"{title} ({name})" if alike and title != name else title
     return named
+
+
+def _all_toys(config: Mapping[str, Any]) -> bool:
+    """Return whether all judged samples come from the generators of the toy."""
+    for sample in config["roles"]["judged"]:
+        generator = config["samples"][sample].get("generator")
+        if generator is None or config["generators"][generator]["kind"] not in GENERATORS:
+            return False
+    return True
 
 
 def _title(sample: str, config: Mapping[str, Any]) -> str:

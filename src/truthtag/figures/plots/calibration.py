@@ -42,6 +42,7 @@ def draw_calibration(frame: pd.DataFrame, context: DrawingContext) -> Figure:
             lowest = of_flavour["predicted"].min() * 0.8
             highest = of_flavour["predicted"].max() * 1.25
             _finish(top, bottom, flavour, np.array([lowest, highest]))
+            stamp(top, context.origin)
         grid[0, 0].legend(loc="upper left")
         grid[0, 0].set_ylabel("tagged fraction")
         grid[1, 0].set_ylabel("tagged / predicted")
@@ -69,7 +70,6 @@ def _finish(top: Axes, bottom: Axes, flavour: str, ends: FloatArray) -> None:
     bottom.set(ylim=(0.5, 1.5), xlabel=rf"predicted $\epsilon$ of {name} jets")
     for axis in (top.xaxis, top.yaxis, bottom.xaxis):
         _few_labels(axis, *ends)
-    stamp(top)
 
 
 def _few_labels(axis: Axis, low: float, high: float) -> None:

@@ -58,6 +58,7 @@ def draw_closure(
             text = label.text(str(panel))
             legend = number == 0 or count < 3
             with_ratio(pair, one, label.axis, text, limits, legend)
+            stamp(pair[0], context.origin)
     return figure
 
 
@@ -81,9 +82,12 @@ def draw_jets_closure(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     with style():
         figure = new_figure(8, 12)
         above, below = split_figure(figure, 2, 1, height_ratios=[1, 1.35])
-        _residuals(above.subplots(), frame[frame["panel"] == "residual"])
+        axes = above.subplots()
+        _residuals(axes, frame[frame["panel"] == "residual"])
         pair = below.subplots(2, 1, sharex=True, height_ratios=HEIGHTS)
         with_ratio(pair, first, label.axis, label.text(panel), (0.72, 1.48))
+        stamp(axes, context.origin)
+        stamp(pair[0], context.origin)
     return figure
 
 
@@ -134,7 +138,6 @@ def with_ratio(
     bottom.axhline(1, color="0.3", linewidth=1)
     known = "true" if truth is not None else "direct"
     bottom.set(ylim=limits, ylabel=f"ratio to {known}", xlabel=label)
-    stamp(top)
     bottom.set_xlim(edges[0], edges[-1])
 
 
@@ -193,7 +196,6 @@ def _residuals(axes: Axes, frame: pd.DataFrame) -> None:
     highest = float(frame["yield"].max()) or 1.0
     axes.set_ylim(0, (1.1 + 0.12 * len(by_name)) * highest)
     axes.legend(loc="upper left")
-    stamp(axes)
     edges = bin_edges(next(iter(by_name.values())))
     axes.set_xlim(edges[0], edges[-1])
 

@@ -20,12 +20,12 @@ FLOOR: dict[str, Any] = {"color": "0.45", "linestyle": (0, (4, 3)), "linewidth":
 REPLICAS = "#0072B2"
 
 
-def draw_learning_curve(frame: pd.DataFrame, context: DrawingContext) -> Figure:  # noqa: ARG001
+def draw_learning_curve(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw the regret of every efficiency against the events that it was fitted to.
 
     Args:
         frame: Points of a learning curve; networks, which have seeds, get filled markers.
-        context: Not used.
+        context: What the numbers are from.
     """
     with style():
         figure = new_figure(11.5, 7)
@@ -42,16 +42,16 @@ def draw_learning_curve(frame: pd.DataFrame, context: DrawingContext) -> Figure:
                 axes.plot(rows["events"], rows["floor"], **FLOOR, zorder=1, label=label)
         axes.set(xlabel="training events", ylabel="regret [nats/jet]", xscale="log", yscale="log")
         _legend_beside(axes, "open: map or fit, filled: network")
-        stamp(axes)
+        stamp(axes, context.origin)
     return figure
 
 
-def draw_training_cost(frame: pd.DataFrame, context: DrawingContext) -> Figure:  # noqa: ARG001
+def draw_training_cost(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw the validation loss of every network above that of the truth against its training time.
 
     Args:
         frame: Losses by network and epoch, means over the seeds.
-        context: Not used.
+        context: What the numbers are from.
     """
     with style():
         figure = new_figure(11.5, 7)
@@ -71,7 +71,7 @@ def draw_training_cost(frame: pd.DataFrame, context: DrawingContext) -> Figure: 
         several = bool((frame["seeds"] > 1).any())
         title = "marker: the end\nbar: spread of seeds" if several else "marker: the end"
         _legend_beside(axes, title)
-        stamp(axes)
+        stamp(axes, context.origin)
     return figure
 
 
@@ -99,7 +99,7 @@ def draw_repeated(frame: pd.DataFrame, context: DrawingContext) -> Figure:
                 label = context.distribution(distribution)
                 axes.set_xlabel(f"{label.axis}, {label.text(panel)}")
                 axes.legend(loc="upper right", title=network, title_fontsize=12)
-                stamp(axes)
+                stamp(axes, context.origin)
             row[0].set_ylabel("error of the yield [%]")
     return figure
 

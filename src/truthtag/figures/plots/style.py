@@ -99,7 +99,7 @@ def _look(number: int) -> dict[str, Any]:
     return {key: LINES[which % len(LINES)][key] for key, which in places.items()}
 
 
-def stamp(axes: Axes, text: str = "toy simulation") -> None:
+def stamp(axes: Axes, text: str) -> None:
     """Write the project's name above the axes, and on the other side what they show."""
     above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
     axes.text(0, 1.015, "truthtag", weight="bold", ha="left", fontsize=13, **above)

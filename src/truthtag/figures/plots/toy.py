@@ -36,12 +36,12 @@ SAMPLE_LOOKS: tuple[dict[str, Any], ...] = (
 )
 
 
-def draw_weighting(frame: pd.DataFrame, context: DrawingContext) -> Figure:  # noqa: ARG001
+def draw_weighting(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw Figure 1: cutting events away, weighting them, and the statistical error of either.
 
     Args:
         frame: Rows of a closure histogram, and those of all generated events.
-        context: Not used.
+        context: What the numbers are from.
     """
     by_name = rows_by(frame, "filled_by")
     everything = by_name["generated"]
@@ -58,7 +58,7 @@ def draw_weighting(frame: pd.DataFrame, context: DrawingContext) -> Figure:  # n
         for axes in grid[0]:
             axes.stairs(everything["yield"], edges, label="all generated events", **filled)
             axes.set(yscale="log", ylim=(0.1, 30 * highest))
-            stamp(axes)
+            stamp(axes, context.origin)
         points(grid[0, 0], direct, label="direct tagging: the events that pass")
         weight = r"every event, weight $\epsilon_1\epsilon_2$ (true $\epsilon$)"
         steps(grid[0, 1], weighted, WEIGHTED, label=weight)
@@ -101,7 +101,7 @@ def draw_universality(frame: pd.DataFrame, context: DrawingContext) -> Figure:
             axes.legend(loc="upper right")
         stamp(left, "samples differ in what maps leave out")
         stamp(middle, "so one map cannot serve both")
-        stamp(right, f"{context.sample(last)}, fits from the training sample")
+        stamp(right, f"{context.sample(last)}, fits from {context.trained_on}")
     return figure
 
 
@@ -120,6 +120,7 @@ def draw_true_efficiency(frame: pd.DataFrame, context: DrawingContext) -> Figure
         base = frame[frame["panel"] == "base"]
         for axes, flavour in zip(panels, flavours, strict=True):
             _draw_base(above, axes, base[base["flavour"] == flavour], flavour)
+            stamp(axes, context.origin)
         panels[0].set_ylabel(r"$\eta$")
         axes = below.subplots()
         correction = frame[frame["panel"] == "correction"]
@@ -135,7 +136,7 @@ def draw_true_efficiency(frame: pd.DataFrame, context: DrawingContext) -> Figure
         axes.set_ylim(min(0.4, lowest - 0.05), 1.05)
         axes.set_xlim(left=0, right=float(frame["delta_r"].max()))
         axes.legend(loc="lower right")
-        stamp(axes)
+        stamp(axes, context.origin)
     return figure
 
 
@@ -191,4 +192,3 @@ def _draw_base(figure: SubFigure, axes: Axes, rows: pd.DataFrame, flavour: str) 
     name = FLAVOUR_NAMES.get(flavour, flavour)
     figure.colorbar(image, ax=axes, label=rf"$\epsilon$ of a {name} jet alone")
     axes.set_xlabel(PT)
-    stamp(axes)

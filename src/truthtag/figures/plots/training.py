@@ -17,12 +17,12 @@ __all__ = ["draw_training"]
 DASHES = {"train_loss": (0, (1, 1.2)), "validation_loss": "-"}
 
 
-def draw_training(frame: pd.DataFrame, context: DrawingContext) -> Figure:  # noqa: ARG001
+def draw_training(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw the losses of every ensemble by epoch: mean and range of the seeds.
 
     Args:
         frame: Training histories, with the columns ``network`` and ``seed``.
-        context: Not used.
+        context: What the numbers are from.
     """
     with style():
         figure = new_figure(9, 7)
@@ -40,7 +40,7 @@ def draw_training(frame: pd.DataFrame, context: DrawingContext) -> Figure:  # no
         axes.set(xlabel="epoch", ylabel="loss (Eq. 5) [nats/event]")
         title = "line: mean of the seeds, band: their range"
         axes.legend(loc="upper right", title=title, title_fontsize=12)
-        stamp(axes)
+        stamp(axes, context.origin)
     return figure
 
 
