@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -20,15 +21,16 @@ from truthtag.data.kinematics import delta_r
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.network.learned_factors import read_factors
-from truthtag.estimators.network.model import Architecture, EfficiencyNetwork
+from truthtag.estimators.network.model import Architecture, EfficiencyNetwork, save_network
 from truthtag.estimators.predictions import Prediction, spread, write_prediction, write_replicas
 from truthtag.figures import catalogue
 from truthtag.figures.catalogue import figures_of, options_of, samples_of
 from truthtag.figures.catalogue import standard_figures as standard
-from truthtag.figures.inputs import Inputs, read_inputs, read_numbers, read_rows
+from truthtag.figures.inputs import Inputs, read_inputs
 from truthtag.figures.labels import DistributionLabel, DrawingContext, drawing_options, pair_name
 from truthtag.figures.plots.drawing import draw_figure, shown_rows
 from truthtag.figures.plots.style import save_figure
+from truthtag.figures.tables import read_numbers, read_rows
 from truthtag.statistics.closure import Pairs, closure_histogram, dijet
 from truthtag.statistics.coverage import (
     bin_coverage,
@@ -230,7 +232,7 @@ def compute(run: Run, name: str) -> pd.DataFrame:
 
 def draw(name: str, frame: pd.DataFrame, context: DrawingContext = CONTEXT) -> Figure:
     """Draw a figure of the catalogue."""
-    return draw_figure(FIGURES[name], frame, context)
+    return draw_figure(FIGURES[name].drawing, frame, context)
 
 
 def binned_map(jets: Jets, weight: np.ndarray) -> Callable[[Jets], np.ndarray]:
@@ -394,11 +396,13 @@ def test_a_figure_from_outside_is_made_like_any_other(
     for name, jets in run.samples.items():
         write_jets([jets], tmp_path / f"{name}.parquet", {})
     files = {"samples": {name: [str(tmp_path / f"{name}.parquet")] for name in run.samples}}
-    inputs = read_inputs(entry, files, FLAVOURS, options_of(entry, config))
+    inputs = read_inputs(files, FLAVOURS, options_of(entry, config))
     frame = entry.load_numbers()(inputs)
     assert frame["jets"].tolist() == [jets.n_jets for jets in run.samples.values()]
     write_frame(frame, tmp_path / "counts.csv")
-    figure = draw_figure(entry, read_numbers(tmp_path / "counts.csv", entry), CONTEXT)
+    figure = draw_figure(
+        entry.drawing, read_numbers(tmp_path / "counts.csv", entry.columns), CONTEXT
+    )
     ticks = [tick.get_text() for tick in figure.axes[0].get_xticklabels()]
     assert ticks == ["multijet", "boosted boson"]
 
@@ -521,13 +525,15 @@ def test_inputs_are_read_from_files(run: Run, tmp_path: Path) -> None:
         "histograms:delta_r": str(tmp_path / "delta_r.parquet"),
     }
     entry = FIGURES["fig1"]
-    inputs = read_inputs(entry, files, FLAVOURS, options_of(entry, CONFIG))
+    wanted = {name: files[name] for name in entry.inputs}
+    inputs = read_inputs(wanted, FLAVOURS, options_of(entry, CONFIG))
     assert inputs.scales == {"map": {5: 2.0}, "nearly": {5: 1.5}}
     assert inputs.predictions["test"]["map"].replicas.shape == (4, jets.n_jets)
     frame = entry.load_numbers()(inputs)
     assert set(frame["filled_by"]) == {"generated", "direct", "true", "map", "nearly"}
     entry = FIGURES["fig6"]
-    inputs = read_inputs(entry, files, FLAVOURS, options_of(entry, CONFIG))
+    wanted = {name: files[name] for name in entry.inputs}
+    inputs = read_inputs(wanted, FLAVOURS, options_of(entry, CONFIG))
     # Residuals need no replicas, which are most of the memory.
     assert inputs.predictions["test"]["map"].replicas is None
     assert list(inputs.histograms) == ["delta_r"]
@@ -545,7 +551,7 @@ def test_predictions_of_another_sample_are_refused(run: Run, tmp_path: Path) -> 
         "histograms:delta_r": str(tmp_path / "delta_r.parquet"),
     }
     with pytest.raises(DataError, match="Predict again"):
-        read_inputs(FIGURES["fig6"], files, FLAVOURS, {})
+        read_inputs(files, FLAVOURS, {})
 
 
 def test_tables_are_joined_and_damage_is_named(tmp_path: Path) -> None:
@@ -570,13 +576,32 @@ def test_tables_are_joined_and_damage_is_named(tmp_path: Path) -> None:
         (tmp_path / "folder.csv").mkdir()
         read_rows(tmp_path / "folder.csv")
     with pytest.raises(DataError, match=r"0.csv: column 'panel' is missing"):
-        read_numbers(tmp_path / "0.csv", FIGURES["fig1"])
+        read_numbers(tmp_path / "0.csv", FIGURES["fig1"].columns)
 
 
-def test_numbers_without_a_column_are_not_drawn(numbers: dict[str, pd.DataFrame]) -> None:
-    without = numbers["fig8"].drop(columns="ratio_error")
-    with pytest.raises(DataError, match="the numbers of fig8: column 'ratio_error' is missing"):
-        draw("fig8", without)
+def test_numbers_without_a_column_are_not_drawn(
+    numbers: dict[str, pd.DataFrame], tmp_path: Path
+) -> None:
+    write_frame(numbers["fig8"].drop(columns="ratio_error"), tmp_path / "fig8.csv")
+    with pytest.raises(DataError, match=r"fig8.csv: column 'ratio_error' is missing"):
+        read_numbers(tmp_path / "fig8.csv", FIGURES["fig8"].columns)
+
+
+def test_the_columns_of_an_entry_are_those_that_its_numbers_have(
+    numbers: dict[str, pd.DataFrame],
+) -> None:
+    for name, frame in numbers.items():
+        assert set(FIGURES[name].columns) <= set(frame.columns), name
+
+
+def test_the_catalogue_is_cheap_to_import() -> None:
+    """Snakemake reads it in every job."""
+    heavy = "{'torch', 'pandas', 'scipy', 'matplotlib', 'hist', 'mplhep'}"
+    code = f"import sys, truthtag.figures.catalogue; print(sorted({heavy} & set(sys.modules)))"
+    found = subprocess.run(
+        [sys.executable, "-c", code], text=True, capture_output=True, check=True
+    ).stdout
+    assert found.strip() == "[]"
 
 
 def test_nearest_distance_is_the_smallest() -> None:
@@ -952,7 +977,7 @@ def test_figures_are_drawn_with_labels_and_units(
     check_figure(figure, tmp_path / f"{name}.png")
     write_frame(numbers[name], tmp_path / f"{name}.csv")
     # Drawn from the file as it is drawn from memory.
-    again = draw(name, read_numbers(tmp_path / f"{name}.csv", FIGURES[name]))
+    again = draw(name, read_numbers(tmp_path / f"{name}.csv", FIGURES[name].columns))
     save_figure(again, tmp_path / "again.png")
     assert (tmp_path / "again.png").read_bytes() == (tmp_path / f"{name}.png").read_bytes()
 
@@ -1168,7 +1193,13 @@ def test_factors_of_an_untrained_network_are_those_that_predict(run: Run, tmp_pa
     assert base["true"] == pytest.approx(run.truth.own(5, np.array([100.0]), np.array([0.5]))[0])
     assert factor["true"] == pytest.approx(1 - 0.30 * np.exp(-((0.4 / 0.6) ** 2) / 2))
     check_figure(draw("fig3_alone", frame), tmp_path / "factors.png")
-    given = replace(run.inputs("fig3_alone"), members={"alone": networks})
+    files = [tmp_path / f"seed_{number}.pt" for number in range(2)]
+    for network, file in zip(networks, files, strict=True):
+        save_network(network, file, {})
+    given = read_inputs(
+        {"members:alone": files}, FLAVOURS, options_of(FIGURES["fig3_alone"], CONFIG)
+    )
+    given = replace(given, truth=run.truth)
     of_figure = FIGURES["fig3_alone"].load_numbers()(given)
     assert set(of_figure["eta"]) == {CONFIG["figures"]["factor_probe"]["eta"]}
     assert len(of_figure) == 3 * (59 + 31)

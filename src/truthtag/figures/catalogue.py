@@ -116,12 +116,20 @@ class FigureEntry:
         return tuple(of for one, _, of in split if one == kind and of)
 
     def load_numbers(self) -> Callable[..., Any]:
-        """Import the function that computes the numbers."""
+        """Import the function that computes the numbers.
+
+        Raises:
+            ConfigError: It cannot be imported.
+        """
         function: Callable[..., Any] = load_object(self.numbers, f"numbers of figure {self.name}")
         return function
 
     def load_drawing(self) -> Callable[..., Any]:
-        """Import the function that draws."""
+        """Import the function that draws.
+
+        Raises:
+            ConfigError: It cannot be imported.
+        """
         function: Callable[..., Any] = load_object(self.drawing, f"drawing of figure {self.name}")
         return function
 
