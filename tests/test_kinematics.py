@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass, store_phi, wrap_phi
+from truthtag.data.kinematics import (
+    delta_phi,
+    delta_r,
+    invariant_mass,
+    wrap_angle_float32,
+    wrap_angle_float64,
+)
+from truthtag.errors import DataError
 
 angles = st.floats(-1e4, 1e4)
 near_pi = st.integers(-4, 4).flatmap(
@@ -19,7 +26,7 @@ near_pi = st.integers(-4, 4).flatmap(
 
 @given(st.one_of(angles, near_pi))
 def test_wrapped_angle_lies_in_the_interval_and_points_the_same_way(phi: float) -> None:
-    wrapped = float(wrap_phi(phi))
+    wrapped = float(wrap_angle_float64(phi))
     assert -math.pi <= wrapped < math.pi
     assert math.cos(wrapped) == pytest.approx(math.cos(phi), abs=1e-9)
     assert math.sin(wrapped) == pytest.approx(math.sin(phi), abs=1e-9)
@@ -27,7 +34,7 @@ def test_wrapped_angle_lies_in_the_interval_and_points_the_same_way(phi: float) 
 
 @given(st.one_of(angles, near_pi))
 def test_stored_angle_lies_in_the_interval_after_rounding(phi: float) -> None:
-    stored = store_phi(np.array([phi]))
+    stored = wrap_angle_float32(np.array([phi]))
     assert stored.dtype == np.float32
     assert -math.pi <= float(stored[0]) < math.pi
 
@@ -70,3 +77,13 @@ def test_mass_of_two_massless_jets_by_hand() -> None:
     assert float(invariant_mass([50, 40], [0.5, -0.5], [1.0, -1.0], [0, 0])) == pytest.approx(
         expected
     )
+
+
+def test_masked_and_complex_angles_are_refused() -> None:
+    masked = np.ma.array([0.1, 0.2], mask=[0, 1])
+    with pytest.raises(DataError, match="phi: 1 of its entries are masked"):
+        wrap_angle_float32(masked)
+    with pytest.raises(DataError, match="phi_2: 1 of its entries are masked"):
+        delta_r(0.0, 0.0, 0.0, masked)
+    with pytest.raises(DataError, match="pt: holds complex numbers"):
+        invariant_mass([1j, 2], [0, 0], [0, 0], [0, 0])

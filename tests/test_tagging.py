@@ -13,16 +13,9 @@ from hypothesis.extra.numpy import arrays
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.weights.tagging import (
-    assign_tags,
-    at_least,
-    draw_tags,
-    effective_events,
-    hybrid,
-    leading,
-    tag_counts,
-    tag_probabilities,
-)
+from truthtag.weights.assignment import assign_tags, draw_tags
+from truthtag.weights.events import effective_events, hybrid, weights_table
+from truthtag.weights.tag_counts import at_least, is_leading, tag_counts, tag_probabilities
 
 probabilities = st.floats(0, 1)
 
@@ -97,9 +90,9 @@ def test_counts_of_events_are_those_of_each_event_alone(
 
 def test_the_leading_jets_of_ragged_events() -> None:
     jets = make_jets([1, 0, 3, 2])
-    assert leading(jets, 2).tolist() == [True, True, True, False, True, True]
+    assert is_leading(jets, 2).tolist() == [True, True, True, False, True, True]
     eff = np.full(6, 0.5)
-    pair = tag_counts(jets, eff, 2, leading(jets, 2)).exactly[:, 2]
+    pair = tag_counts(jets, eff, 2, is_leading(jets, 2)).exactly[:, 2]
     assert pair.tolist() == [0, 0, 0.25, 0.25]
 
 
@@ -211,7 +204,7 @@ def test_assigned_tags_and_weights_make_the_same_yields(
 
 def test_assignments_are_reproducible_and_keep_to_the_chosen_jets(sample: Jets) -> None:
     few = sample.first(500)
-    chosen = leading(few, 2)
+    chosen = is_leading(few, 2)
     first, second = (
         assign_tags(
             few, few.efficiency_true, 1, np.random.default_rng(3), or_more=True, chosen=chosen
@@ -245,3 +238,65 @@ def test_columns_of_another_length_are_refused() -> None:
         tag_counts(jets, np.zeros(2), 1)
     with pytest.raises(DataError, match=r"chosen has shape \(4,\)"):
         assign_tags(jets, np.zeros(3), 1, np.random.default_rng(0), chosen=np.ones(4, dtype=bool))
+
+
+def test_efficiencies_that_are_no_probabilities_of_these_jets_are_refused() -> None:
+    jets = make_jets([2, 1])
+    rng = np.random.default_rng(0)
+    uses = (
+        lambda eff: tag_counts(jets, eff, 1),
+        lambda eff: assign_tags(jets, eff, 1, rng),
+        lambda eff: hybrid(jets, eff, [5]),
+    )
+    bad = (
+        (np.array([0.5]), r"efficiency has shape \(1,\)"),
+        (np.full((3, 1), 0.5), r"efficiency has shape \(3, 1\)"),
+        (np.array([0.5, np.nan, 0.5]), r"efficiency is nan; .*position 1"),
+        (np.array([0.5, 0.5, 1.5]), r"efficiency is 1.5; .*position 2"),
+        (np.ma.array([0.5, 0.5, 0.5], mask=[0, 1, 0]), "efficiency: 1 of its entries are masked"),
+        (np.array([0.5, 0.5j, 0.5]), "efficiency: holds complex numbers"),
+        (np.array(["a", "b", "c"]), "efficiency: holds <U1 values"),
+    )
+    for use in uses:
+        for efficiency, message in bad:
+            with pytest.raises(DataError, match=message):
+                use(efficiency)
+
+
+@pytest.mark.parametrize("chosen", [np.array([0, 2]), [0, 1, 2], np.array([1.0, 0.0, 1.0])])
+def test_positions_of_chosen_jets_are_refused(chosen: object) -> None:
+    jets = make_jets([2, 1])
+    with pytest.raises(DataError, match=r"chosen: holds .* values; give True or False"):
+        tag_counts(jets, np.full(3, 0.5), 1, chosen)
+    with pytest.raises(DataError, match=r"chosen: holds .* values; give True or False"):
+        assign_tags(jets, np.full(3, 0.5), 1, np.random.default_rng(0), chosen=chosen)
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, True])
+def test_numbers_of_tags_are_whole_and_not_negative(number: int) -> None:
+    jets = make_jets([2, 1])
+    with pytest.raises(DataError, match=f"max_tags is {number}; .* whole number, 0 or more"):
+        tag_counts(jets, np.full(3, 0.5), max_tags=number)
+    with pytest.raises(DataError, match=f"count is {number}; .* whole number, 0 or more"):
+        assign_tags(jets, np.full(3, 0.5), number, np.random.default_rng(0))
+
+
+def test_drawing_needs_a_whole_number_of_tags_for_each_event() -> None:
+    rng = np.random.default_rng(0)
+    for count in (np.array([1]), np.array([1.0, 1.0])):
+        with pytest.raises(DataError, match="must be one whole number per event"):
+            draw_tags(np.full((2, 2), 0.5), count, rng)
+
+
+def test_flavours_that_keep_their_tags_are_numbers(sample: Jets) -> None:
+    with pytest.raises(DataError, match="keep_tags_of holds 'bottom'; give flavours as whole num"):
+        hybrid(sample, sample.efficiency_true, ["bottom"])
+
+
+def test_weights_of_other_events_are_refused() -> None:
+    counts = tag_counts(make_jets([2, 1]), np.full(3, 0.5), 1)
+    table, effective = weights_table(make_jets([2, 1]), counts)
+    assert list(table) == ["event", "weight", "p_tag_0", "p_tag_1", "p_tag_ge_1"]
+    assert effective.keys() == {"p_tag_0", "p_tag_1", "p_tag_ge_1"}
+    with pytest.raises(DataError, match="probabilities are of 2 events, the jets of 1"):
+        weights_table(make_jets([3]), counts)
