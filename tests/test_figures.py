@@ -1,4 +1,4 @@
-"""The catalogue of figures, their numbers, and that each is drawn with labels, units and a legend."""
+"""The catalogue of figures, their numbers, and that each is drawn with labels and units."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from truthtag.statistics.coverage import (
     jet_coverage,
 )
 from truthtag.statistics.uncertainty import correct, measure_scales
-from truthtag.toy.truth import NeighbourProduct
+from truthtag.toy.truth import Truth
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 NAMES = list(FLAVOURS)
@@ -129,7 +129,7 @@ class Run:
     samples: Mapping[str, Jets]
     predictions: Mapping[str, Mapping[str, Prediction]]
     domains: Mapping[str, np.ndarray]
-    truth: NeighbourProduct
+    truth: Truth
 
     def inputs(self, name: str) -> Inputs:
         """Return what a figure asks for."""
@@ -255,7 +255,7 @@ def binned_map(jets: Jets, weight: np.ndarray) -> Callable[[Jets], np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def run(sample: Jets, boson_sample: Jets, truth: NeighbourProduct) -> Run:
+def run(sample: Jets, boson_sample: Jets, truth: Truth) -> Run:
     """A map with replicas, what is nearly the truth with others of its own, and without any."""
     rng = np.random.default_rng(8)
     factors = 1 + 0.01 * rng.normal(size=(6, 1))
@@ -295,6 +295,8 @@ def test_the_catalogue_holds_every_figure_of_a_run() -> None:
         assert entry.name == name
         assert callable(entry.load_numbers())
         assert callable(entry.load_drawing())
+        assert entry.load_numbers().__module__ == entry.numbers_module
+        assert entry.load_drawing().__module__ == entry.drawing_module
         assert entry.title
         # A caption is text for a page: no markup is left open, no sentence without its end.
         assert entry.caption.endswith(".")
@@ -736,7 +738,7 @@ def test_figure_1_holds_every_event_of_the_pair_once(
     numbers: dict[str, pd.DataFrame], sample: Jets
 ) -> None:
     frame = numbers["fig1"].set_index("filled_by")
-    pair = sample.leading(2).jets
+    pair = sample.leading_jets(2).jets
     both_c = (sample.flavour[pair] == 4).all(axis=1)
     assert frame.loc["generated", "yield"].sum() <= both_c.sum()
     # Masses above 800 GeV are outside the axis.
@@ -795,7 +797,7 @@ def test_figure_6_counts_jets_and_weights_events(
 
 def test_figure_7_splits_all_events_by_flavour(numbers: dict[str, pd.DataFrame], run: Run) -> None:
     frame, jets = numbers["fig7"][numbers["fig7"]["events"] == "all"], run.samples["test"]
-    pair = jets.leading(2).jets
+    pair = jets.leading_jets(2).jets
     direct = frame[frame["filled_by"] == "direct"]["yield"].sum()
     assert (
         0.95 * jets.is_tagged[pair].all(axis=1).sum()
@@ -1123,7 +1125,7 @@ def test_bins_without_events_leave_a_gap_in_repeated_samples(tmp_path: Path) -> 
 
 
 def check_figure(figure: Figure, path: Path) -> None:
-    """Every axis that shows numbers has a label, momenta and masses their unit, and the figure a legend."""
+    """Axes that show numbers have labels, momenta and masses their unit, the figure a legend."""
     save_figure(figure, path)
     save_figure(figure, path.with_suffix(".pdf"))
     assert path.with_suffix(".pdf").read_bytes().startswith(b"%PDF")

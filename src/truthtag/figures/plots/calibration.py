@@ -20,7 +20,7 @@ __all__ = ["draw_calibration"]
 
 
 def draw_calibration(frame: pd.DataFrame, context: DrawingContext) -> Figure:
-    """Draw the tagged fraction of jets against their predicted efficiency, and the ratio of the two.
+    """Draw the tagged fraction of jets against their predicted efficiency, and the ratio.
 
     Args:
         frame: Rows of :func:`truthtag.statistics.coverage.calibration`.

@@ -1,4 +1,4 @@
-"""What weighting buys, what a universal efficiency means, what the toy is made of: Figures 1 to 3."""
+"""What weighting buys, universality, and the true efficiency: Figures 1 to 3."""
 
 from __future__ import annotations
 
