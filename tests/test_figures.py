@@ -346,7 +346,7 @@ def test_every_declared_distribution_is_in_a_figure() -> None:
     split = {**CONFIG["distributions"]["m_jj"], "observable": "pt_1"}
     distributions = {**CONFIG["distributions"], "leading_pt": split}
     added = figures_of({**CONFIG, "distributions": distributions})["closure_leading_pt"]
-    assert added.title == "leading pt"
+    assert added.title == "leading_pt"
     assert "pair of flavours" in added.caption
 
 

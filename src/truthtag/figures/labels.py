@@ -143,8 +143,8 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def distribution_title(name: str, options: Mapping[str, Any]) -> str:
-    """Return what a distribution shows, in words."""
-    return options.get("title") or name.replace("_", " ")
+    """Return what a distribution shows, in words; its name where the config has no title."""
+    return str(options.get("title") or name)
 
 
 def split_by_flavour(options: Mapping[str, Any]) -> bool:
