@@ -11,7 +11,8 @@ sys.path.insert(0, str(LIBRARY.parent))
 
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS
-from truthtag.figures.catalogue import figures_of
+from truthtag.figures.catalogue import figures_of, options_of, samples_of, standard_figures
+from truthtag.figures.labels import drawing_options
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
 from truthtag.workflow.digests import code_digest
@@ -19,8 +20,9 @@ from truthtag.workflow.layout import Layout
 from truthtag.workflow.options import check_config, first_events
 
 try:
-    config = check_config(config).model_dump(mode="json", exclude_none=True)
-    layout = Layout(config)
+    checked = check_config(config)
+    layout = Layout(checked)
+    config = checked.to_dict()
     catalogue = figures_of(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
@@ -88,22 +90,177 @@ def generator_of(sample):
 TRUTH_MODULE = TRUTHS.module(config["truth"]["kind"], "truth.kind")
 
 
-def predictions_with_replicas(sample):
-    """The files of every prediction on a sample, by the name of the estimator."""
-    return {
-        name: [layout.prediction(sample, name), layout.prediction_replicas(sample, name)]
-        for name in ESTIMATORS
-    }
-
-
 def prediction_files(sample):
-    """The same files in one list."""
-    return [file for files in predictions_with_replicas(sample).values() for file in files]
+    """The files of all predictions on a sample and of their replicas."""
+    return [file for files in layout.predictions_with_replicas(sample).values() for file in files]
 
 
 def sample_memory(sample):
     """A kilobyte for each event and estimator, most of it replicas, beside what every job takes."""
     return 4000 + config["samples"][sample]["events"] * len(ESTIMATORS) // 1000
+
+
+# Calibration and coverage are measured on the first sample that is judged.
+JUDGED = ROLES["judged"][0]
+HISTOGRAMS = [layout.histograms(name) for name in config["distributions"]]
+JUDGED_HISTOGRAMS = [
+    layout.histograms(name) for name in config["distributions"] if sample_of(name) == JUDGED
+]
+COVERAGE_AXES = {
+    variable: config["figures"]["axes"][f"coverage_{variable}"] for variable in ("pt", "delta_r")
+}
+
+
+def members_at(name, folder):
+    """What is measured of an estimator in a study: the fit, or the networks, in a folder."""
+    if layout.is_seeded(name):
+        return layout.seed_files(name, folder)
+    return [layout.nominal(name, folder)]
+
+
+# The learning curve.
+CURVE = config.get("learning_curve") or {"sample": JUDGED, "points": []}
+CURVE_SAMPLE = CURVE["sample"]
+CURVE_POINTS = [
+    layout.curve_point(point["events"], name) for name in ESTIMATORS for point in CURVE["points"]
+]
+
+
+def events_of_point(events):
+    """How many of the first training and validation events a point takes."""
+    return first_events(checked, int(events))
+
+
+def first_shards(role, events):
+    """The files that hold the events of a role that a point takes."""
+    return layout.first_shards(ROLES[role], events_of_point(events)[role])
+
+
+def options_at_point(name, events):
+    """What a network is trained with at a point."""
+    options = training_options(name)
+    (point,) = [point for point in CURVE["points"] if point["events"] == int(events)]
+    return {**options, "training": {**options["training"], **point.get("training", {})}}
+
+
+# Repeated training samples.
+REPEATED_HISTOGRAMS = [
+    layout.repeated_histograms(part, name)
+    for name in layout.seeded
+    for part in layout.repeated_numbers
+]
+REPEATED_COVERAGE = [
+    layout.repeated_coverage(part, name)
+    for name in layout.seeded
+    for part in layout.repeated_numbers
+]
+
+
+def place_in_files(part):
+    """Where the events of a repeated sample are in its files, as (first, last)."""
+    span = layout.span_in_files(layout.repeated_span(part))
+    return span.start, span.stop
+
+
+# Figures.
+CHOSEN_FIGURES = config["figures"].get("only") or []
+FIGURES = CHOSEN_FIGURES or standard_figures(config)
+FIGURE_FILES = [file for figure in FIGURES for file in layout.figure_files(figure)]
+
+
+def figure_inputs(figure):
+    """The files that the numbers of a figure are made from, by the name of the input."""
+    entry = catalogue[figure]
+    known = {
+        "samples": lambda: {sample: layout.shards(sample) for sample in entry.samples},
+        "predictions": lambda: {sample: layout.predictions(sample) for sample in entry.samples},
+        "replicas": lambda: {
+            sample: {name: layout.prediction_replicas(sample, name) for name in ESTIMATORS}
+            for sample in entry.samples
+        },
+        "domains": lambda: {sample: layout.in_domain(sample) for sample in entry.samples},
+        "scales": lambda: layout.table("scales"),
+        "calibration": lambda: layout.table("calibration"),
+        "coverage": lambda: layout.table("coverage_by_bin"),
+        "histories": lambda: {name: layout.histories(name) for name in layout.seeded},
+        "validation": lambda: layout.shards(ROLES["validation"]),
+        "learning_curve": lambda: CURVE_POINTS,
+        "repeated": lambda: REPEATED_HISTOGRAMS,
+    }
+    files = {name: known[name]() for name in entry.inputs if name in known}
+    for name in entry.inputs_of("histograms"):
+        files[f"histograms:{name}"] = layout.histograms(name)
+    for name in entry.inputs_of("members"):
+        files[f"members:{name}"] = layout.seed_files(name)
+    return files
+
+
+def figure_needs(figure):
+    """The files that must be there before the numbers of a figure are computed."""
+    entry = catalogue[figure]
+    trained = set(entry.inputs_of("members"))
+    if "histories" in entry.inputs:
+        trained.update(layout.seeded)
+    needs = [file for name in sorted(trained) for file in layout.training_outputs(name)]
+    for name, files in figure_inputs(figure).items():
+        if name != "histories" and not name.startswith("members:"):
+            needs += flat(files)
+    return needs
+
+
+def flat(files):
+    """All files in lists and dictionaries of files."""
+    if isinstance(files, str):
+        return [files]
+    inner = files.values() if isinstance(files, dict) else files
+    return [file for part in inner for file in flat(part)]
+
+
+def figure_memory(figure):
+    """Memory that the numbers of a figure ask for (MB): what their largest sample takes."""
+    samples = samples_of(catalogue[figure], config)
+    return max([sample_memory(sample) for sample in samples], default=4000)
+
+
+def modules_of_numbers(entry):
+    """The module that computes the numbers of a figure, and those that the config names for it."""
+    truth = [TRUTH_MODULE] if "truth" in entry.inputs else []
+    return [entry.numbers_module, *truth, *map(kind_module, entry.inputs_of("members"))]
+
+
+TABLES = [
+    layout.table(name)
+    for name in (
+        "summary",
+        "summary_in_range",
+        "summary_in_domain",
+        "likelihood",
+        "closure",
+        "verdict",
+        "coverage",
+        "calibration",
+        "scales",
+    )
+]
+STUDY_TABLES = {
+    "learning_curve": ["learning_curve"],
+    "repeated": ["repeated_covariance", "repeated_coverage"],
+}
+# Where figures are chosen, only they are made, and the tables that belong to them.
+CHOSEN_TABLES = [
+    layout.table(table) for figure in CHOSEN_FIGURES for table in STUDY_TABLES.get(figure, [])
+]
+EVERYTHING = [
+    *TABLES,
+    *(layout.table_page(page) for page in ("tables", "verdict")),
+    *([layout.table("required_closure")] if config["closure"]["required"] else []),
+    *(layout.weights(sample, name) for sample in config["samples"] for name in ESTIMATORS),
+    *(layout.in_domain(sample) for sample in config["samples"]),
+    *HISTOGRAMS,
+    *(file for sample in config["samples"] for file in prediction_files(sample)),
+    *(file for name in ESTIMATORS for file in layout.fit_outputs(name)),
+    *(file for sample in config["samples"] for file in layout.shards(sample)),
+]
 
 
 onstart:

@@ -1,11 +1,3 @@
-HISTOGRAMS = [layout.histograms(name) for name in config["distributions"]]
-# Calibration and coverage are measured on the first sample that is judged.
-JUDGED = ROLES["judged"][0]
-JUDGED_HISTOGRAMS = [
-    layout.histograms(name) for name in config["distributions"] if sample_of(name) == JUDGED
-]
-
-
 rule fit_domain:
     input:
         train=layout.shards(ROLES["train"]),
@@ -57,7 +49,7 @@ rule measure_spread:
     conda:
         ENVIRONMENT
     params:
-        predictions=predictions_with_replicas(config["uncertainty"]["sample"]),
+        predictions=layout.predictions_with_replicas(config["uncertainty"]["sample"]),
         flavours=config["flavours"],
         options=config["uncertainty"],
         code=code("measure_spread.py"),
@@ -115,7 +107,7 @@ rule fill_histograms:
         mem_mb=lambda wildcards: sample_memory(sample_of(wildcards.distribution)),
         runtime=60,
     params:
-        predictions=lambda wildcards: predictions_with_replicas(sample_of(wildcards.distribution)),
+        predictions=lambda wildcards: layout.predictions_with_replicas(sample_of(wildcards.distribution)),
         options=lambda wildcards: config["distributions"][wildcards.distribution],
         flavours=config["flavours"],
         code=code("fill_histograms.py"),
@@ -164,12 +156,9 @@ rule measure_coverage:
         mem_mb=sample_memory(JUDGED),
         runtime=60,
     params:
-        predictions=predictions_with_replicas(JUDGED),
+        predictions=layout.predictions_with_replicas(JUDGED),
         flavours=config["flavours"],
-        axes={
-            variable: config["figures"]["axes"][f"coverage_{variable}"]
-            for variable in ("pt", "delta_r")
-        },
+        axes=COVERAGE_AXES,
         minimum_events=config["closure"]["minimum_events"],
         code=code("measure_coverage.py"),
     message:

@@ -11,13 +11,15 @@ rule figure_numbers:
         mem_mb=lambda wildcards: figure_memory(wildcards.figure),
         runtime=60,
     params:
-        entry=lambda wildcards: numbers_entry(wildcards.figure),
-        files=lambda wildcards: figure_files(wildcards.figure),
+        numbers=lambda wildcards: catalogue[wildcards.figure].numbers,
+        files=lambda wildcards: figure_inputs(wildcards.figure),
         flavours=config["flavours"],
         options=lambda wildcards: options_of(catalogue[wildcards.figure], config),
-        truth=lambda wildcards: truth_of(wildcards.figure),
+        truth=lambda wildcards: (
+            config["truth"] if "truth" in catalogue[wildcards.figure].inputs else None
+        ),
         code=lambda wildcards: code(
-            "figure_numbers.py", module_of(catalogue[wildcards.figure].numbers)
+            "figure_numbers.py", *modules_of_numbers(catalogue[wildcards.figure])
         ),
     message:
         "Computing the numbers of {wildcards.figure}"
@@ -44,10 +46,13 @@ rule draw_figure:
     conda:
         ENVIRONMENT
     params:
-        entry=lambda wildcards: catalogue[wildcards.figure].to_dict(),
+        drawing=lambda wildcards: catalogue[wildcards.figure].drawing,
+        columns=lambda wildcards: catalogue[wildcards.figure].columns,
         caption=lambda wildcards: catalogue[wildcards.figure].caption,
-        context=lambda wildcards: drawing_context(wildcards.figure),
-        code=lambda wildcards: code("draw_figure.py", module_of(catalogue[wildcards.figure].drawing)),
+        context=drawing_options(config),
+        code=lambda wildcards: code(
+            "draw_figure.py", catalogue[wildcards.figure].drawing_module
+        ),
     message:
         "Drawing {wildcards.figure}"
     script:

@@ -1,8 +1,8 @@
 # The learning curve: everything is fitted anew to the first events of the training sample.
 use rule fit_map as fit_map_on_part with:
     input:
-        train=lambda wildcards: first_shards(ROLES["train"], wildcards.events),
-        validation=lambda wildcards: first_shards(ROLES["validation"], wildcards.events),
+        train=lambda wildcards: first_shards("train", wildcards.events),
+        validation=lambda wildcards: first_shards("validation", wildcards.events),
     output:
         layout.nominal("{estimator}", layout.curve_folder("{events}")),
     log:
@@ -16,8 +16,8 @@ use rule fit_map as fit_map_on_part with:
 # A job per network, even where those of the whole sample share one.
 use rule train_network as train_network_on_part with:
     input:
-        train=lambda wildcards: first_shards(ROLES["train"], wildcards.events),
-        validation=lambda wildcards: first_shards(ROLES["validation"], wildcards.events),
+        train=lambda wildcards: first_shards("train", wildcards.events),
+        validation=lambda wildcards: first_shards("validation", wildcards.events),
     output:
         network=layout.seed("{estimator}", "{seed}", layout.curve_folder("{events}")),
         history=layout.history("{estimator}", "{seed}", layout.curve_folder("{events}")),
@@ -33,7 +33,7 @@ use rule train_network as train_network_on_part with:
 
 rule learning_point:
     input:
-        train=lambda wildcards: first_shards(ROLES["train"], wildcards.events),
+        train=lambda wildcards: first_shards("train", wildcards.events),
         sample=layout.shards(CURVE_SAMPLE),
         fitted=lambda wildcards: members_at(
             wildcards.estimator, layout.curve_folder(wildcards.events)
@@ -49,6 +49,7 @@ rule learning_point:
         gpu=GPUS,
     params:
         name=lambda wildcards: wildcards.estimator,
+        seeded=lambda wildcards: layout.is_seeded(wildcards.estimator),
         first_events=lambda wildcards: events_of_point(wildcards.events),
         flavours=config["flavours"],
         device=config["device"],
