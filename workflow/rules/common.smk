@@ -17,6 +17,7 @@ from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
 from truthtag.workflow.digests import code_digest
 from truthtag.workflow.layout import Layout
+from truthtag.workflow.logs import running_jobs
 from truthtag.workflow.options import check_config, first_events
 
 try:
@@ -80,6 +81,12 @@ def fit_options(name):
 def training_options(name):
     """What a network is trained with; the number of networks does not matter for one of them."""
     return {**ESTIMATORS[name], "seeds": 1, "seeds_per_job": 0, "threads": 1}
+
+
+def span_of(sample, shard):
+    """The events of one file of a sample, as (first, last) with the last one excluded."""
+    span = layout.shard_span(sample, shard)
+    return span.start, span.stop
 
 
 def generator_of(sample):
@@ -264,6 +271,13 @@ EVERYTHING = [
 
 
 onstart:
+    # A job outlives its Snakemake where that alone was killed; two jobs must not write one file.
+    running = running_jobs(layout.path("logs"))
+    if running:
+        raise WorkflowError(
+            f"{len(running)} job(s) of an earlier run are still running, the first writes "
+            f"{running[0]}. Wait until they end, or stop them; their logs begin with their process."
+        )
     # What an earlier config left must not be taken for a result of this one.
     for stale in layout.stale_files():
         logger.info(f"Removing {stale}: this config does not ask for it.")

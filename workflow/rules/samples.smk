@@ -12,7 +12,7 @@ rule generate_sample:
         truth=config["truth"],
         flavours=config["flavours"],
         seed=config["seed"],
-        events=lambda wildcards: layout.shard_span(wildcards.sample, wildcards.shard),
+        events=lambda wildcards: span_of(wildcards.sample, wildcards.shard),
         code=lambda wildcards: code(
             "generate_sample.py",
             GENERATORS.module(generator_of(wildcards.sample)["kind"], "generators"),

@@ -12,7 +12,8 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
         kind = KINDS.load(params.options["kind"], f"estimators.{params.name}.kind")
-        options = kind.options_type.model_validate(params.options)
+        given = kind.options_type.model_validate(params.options)
+        options = given.model_copy(update={"threads": snakemake.threads})
         train = read_jets(snakemake.input.train)
         validation = read_jets(snakemake.input.validation)
         if first := params.get("first_events"):
@@ -20,13 +21,14 @@ if __name__ == "__main__":
             validation = validation.first(first["validation"])
         if part := params.get("part"):
             train = train.take(slice(*part))
+        checkpoint = Path(params.checkpoint)
         networks = kind.fit_members(
             train,
             validation,
             options,
             [(params.base_seed, params.name, number) for number in params.seeds],
             device=params.device,
-            checkpoint=Path(params.checkpoint),
+            checkpoint=checkpoint,
             identity=params.code,
             logger=log,
         )
@@ -38,3 +40,5 @@ if __name__ == "__main__":
         for network, target in zip(networks, targets, strict=True):
             write_frame(network.history, target.with_suffix(".history.parquet"), provenance)
             network.save(target, provenance)
+        # Only now are the networks safe without it.
+        checkpoint.unlink(missing_ok=True)

@@ -1,25 +1,31 @@
-"""Logs of jobs: plain lines in a file.
+"""Logs of jobs: plain lines in a file, which also tells whether the job is still running.
 
 Errors that a user can put right are one line; faults of the program have their traceback.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from truthtag.errors import TruthtagError
 from truthtag.progress import clock
 
-__all__ = ["job_log"]
+__all__ = ["job_log", "running_jobs"]
 
 
 @contextmanager
 def job_log(path: str | Path) -> Iterator[logging.Logger]:
     """Log to a file while the block runs, and turn errors of the user into one plain message.
+
+    The file is locked for that time. The lock goes with the process, however that ends, so that
+    :func:`running_jobs` can tell a job that still runs from one that was killed.
 
     Args:
         path: The log file.
@@ -28,18 +34,32 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
         The logger.
 
     Raises:
-        SystemExit: A :class:`TruthtagError` ended the block; its text is in the log.
+        SystemExit: A :class:`TruthtagError` ended the block, or another process holds the log;
+            the text is in the log.
     """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("a") as file:
+        if not _lock(file):
+            msg = f"{path}: another process still writes this log. Wait until it ends, or stop it."
+            raise SystemExit(msg)
+        file.truncate(0)
+        with _logger(file) as logger:
+            yield logger
+
+
+@contextmanager
+def _logger(file: TextIO) -> Iterator[logging.Logger]:
+    """Log to an open file while the block runs."""
     logger = logging.getLogger("truthtag")
     logger.setLevel(logging.INFO)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w")
+    handler = logging.StreamHandler(file)
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
     )
     logger.addHandler(handler)
     started = time.monotonic()
     try:
+        logger.info("process %d on %s", os.getpid(), os.uname().nodename)
         yield logger
         logger.info("done in %s", clock(time.monotonic() - started))
     except TruthtagError as error:
@@ -51,3 +71,28 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
     finally:
         logger.removeHandler(handler)
         handler.close()
+
+
+def running_jobs(folder: str | Path) -> list[Path]:
+    """Return the logs in a folder, and below it, that a running job writes.
+
+    A job outlives its Snakemake where that alone was killed.
+
+    Args:
+        folder: The folder of the logs; it need not exist.
+    """
+    held = []
+    for path in sorted(Path(folder).rglob("*.log")):
+        with path.open("a") as file:
+            if not _lock(file):
+                held.append(path)
+    return held
+
+
+def _lock(file: TextIO) -> bool:
+    """Lock a file until it is closed; return whether no other process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
