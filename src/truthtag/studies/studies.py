@@ -15,7 +15,7 @@ from truthtag.errors import DataError
 from truthtag.estimators.predictions import Efficiency, predict
 from truthtag.statistics.accuracy import excess_loss, summarise
 from truthtag.statistics.closure import replica_yields
-from truthtag.statistics.uncertainty import Histogram, covariance
+from truthtag.statistics.covariance import Histogram, covariance
 
 __all__ = [
     "Point",
@@ -212,7 +212,7 @@ def repeated_covariance(histograms: pd.DataFrame) -> pd.DataFrame:
             for _, part in rows.groupby("sample")
         ]
         claimed, seen = np.mean(replicas, axis=0), covariance(yields)
-        leading = Histogram(yields.mean(axis=0), claimed).leading(1)[0].change
+        leading = Histogram(yields.mean(axis=0), claimed).eigenvariations(1)[0].change
         out.append(
             {
                 **dict(zip(("network", "panel"), keys, strict=True)),

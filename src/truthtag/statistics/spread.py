@@ -1,0 +1,457 @@
+"""The spread of replicas beside the error of the efficiency, which tags measure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import minimize_scalar
+from scipy.stats import norm as normal
+from scipy.stats import t as student
+
+from truthtag.arrays import (
+    AnyArray,
+    BoolArray,
+    FloatArray,
+    IntArray,
+    jet_mask,
+    per_jet,
+    plain_array,
+    probabilities,
+)
+from truthtag.data.jets import Jets
+from truthtag.data.neighbours import nearest_jet
+from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.predictions import Prediction
+from truthtag.statistics.covariance import covariance
+
+__all__ = [
+    "MIN_SCALE",
+    "Scale",
+    "fit_spread_scale",
+    "inflate_spread",
+    "regions",
+    "scales_by_name",
+    "small_sample_factor",
+    "spread_scales",
+]
+
+MIN_SCALE = float(np.exp(-3))
+"""Lower bound of the fitted scale; the inverse is the upper one, where no smaller one is given."""
+
+
+@dataclass(frozen=True)
+class Scale:
+    """By how much the spread of replicas must be stretched to be the error of the efficiency.
+
+    Attributes:
+        scale: The factor.
+        error: Its statistical error.
+        regions: Number of regions in which tagged and predicted jets were compared: those where a
+            tag can scatter.
+        chi2: Of tagged minus predicted jets in the regions, with the covariance as it is.
+        chi2_scaled: The same with the spread stretched.
+    """
+
+    scale: float
+    error: float
+    regions: int
+    chi2: float
+    chi2_scaled: float
+
+
+def regions(jets: Jets, chosen: BoolArray, count: int) -> IntArray:
+    """Cut jets into regions of equal numbers.
+
+    Jets are halved again and again: in pT, in Delta R to the nearest jet, in abs(eta), and in pT
+    again.
+
+    Args:
+        jets: The jets.
+        chosen: Which of them to cut, shape (n_jets,).
+        count: Number of regions, at least 1; fewer where there are not so many jets.
+
+    Returns:
+        The region of each chosen jet, from 0, shape (n_chosen,).
+
+    Raises:
+        DataError: ``chosen`` is no mask with an entry per jet.
+        ConfigError: The count is below 1.
+    """
+    if count < 1:
+        msg = f"uncertainty.regions is {count}; it must be at least 1. Take 32, say."
+        raise ConfigError(msg)
+    chosen = jet_mask(chosen, jets.n_jets, "chosen")
+    # Jets alone have an infinite Delta R, and so a closeness of 0.
+    closeness = 1 / (1 + nearest_jet(jets)[1])
+    variables = np.stack([jets.pt, closeness, np.abs(jets.eta)], axis=1)[chosen]
+    n_chosen = len(variables)
+    region = np.zeros(n_chosen, dtype=np.int64)
+
+    def cut(rows: IntArray, first: int, n_regions: int, depth: int) -> None:
+        """Number the regions of some rows, from ``first`` on."""
+        if n_regions <= 1:
+            region[rows] = first
+            return
+        variable = variables[rows, depth % variables.shape[1]]
+        ordered = rows[np.argsort(variable, kind="stable")]
+        # An odd number of regions is cut so that all of them keep one size.
+        n_lower = n_regions // 2
+        middle = len(rows) * n_lower // n_regions
+        cut(ordered[:middle], first, n_lower, depth + 1)
+        cut(ordered[middle:], first + n_lower, n_regions - n_lower, depth + 1)
+
+    cut(np.arange(n_chosen), 0, min(count, n_chosen), 0)
+    return region
+
+
+def fit_spread_scale(
+    is_tagged: BoolArray,
+    values: FloatArray,
+    replicas: FloatArray,
+    region: IntArray,
+    prior_width: float,
+    max_scale: float = np.inf,
+) -> Scale:
+    r"""Fit the ratio of an efficiency's error to the spread of its replicas, by tags alone.
+
+    In region r, tagged minus predicted jets has two sources of variance: the tags, which are
+    independent, and the efficiency, whose error regions share,
+
+    .. math:: d_r = \sum_{i \in r} (t_i - \epsilon_i), \quad
+        \langle d_r d_q \rangle = \delta_{rq} S_r + s^2 C_{rq}
+
+    .. math:: S_r = \sum_{i \in r} \epsilon_i (1 - \epsilon_i), \quad
+        C_{rq} = \mathrm{Cov}_k
+        \Big(\sum_{i \in r} \epsilon^k_i, \sum_{i \in q} \epsilon^k_i\Big)
+
+    s maximises the Gaussian likelihood of all :math:`d_r` times a prior, :math:`\ln s` Gaussian
+    about 0. The prior matters: the tags of a sample smaller than the training sample tell little
+    about errors that the training sample made.
+
+    Args:
+        is_tagged: Tags of jets that the efficiency was not learned from, shape (n_jets,).
+        values: Their efficiencies, shape (n_jets,).
+        replicas: The same by each replica, shape (n_replicas, n_jets).
+        region: The region of each jet, numbered from 0, shape (n_jets,).
+        prior_width: Standard deviation of the prior on ln s.
+        max_scale: Largest scale. Where tags ask for more, the efficiency is wrong in a way that no
+            replica has: closure should say so, and no stretched error should hide it.
+
+    Returns:
+        The scale; 1 with an infinite error where there is one replica only, and so no spread to
+        stretch.
+
+    Raises:
+        DataError: An array has another length or kind, or a number is not allowed.
+        ConfigError: The width of the prior or the largest scale is not allowed.
+    """
+    _check_options(prior_width, max_scale)
+    # Efficiencies keep their precision: float32 sums differ from those of float64.
+    values = np.asarray(values)
+    n_jets = len(values)
+    probabilities(values, n_jets, "values")
+    is_tagged = jet_mask(is_tagged, n_jets, "is_tagged")
+    replicas = _replicas(replicas, n_jets)
+    region = _region_numbers(region, n_jets)
+
+    n_regions = int(region.max(initial=-1)) + 1
+    if len(replicas) < 2 or n_regions == 0:
+        return Scale(1.0, float("inf"), n_regions, float("nan"), float("nan"))
+
+    def sum_by_region(per_jet: FloatArray) -> FloatArray:
+        total = np.bincount(region, per_jet.astype(np.float64), n_regions)
+        return np.asarray(total, dtype=np.float64)
+
+    difference = sum_by_region(is_tagged - values)
+    tag_variance = sum_by_region(values * (1 - values))
+    # Where no tag can scatter, as with efficiencies of 0, no scale explains one.
+    can_scatter = tag_variance > np.finfo(float).tiny
+    # All is measured in units of the scatter of the tags, whose covariance is then the unit matrix.
+    unit = np.sqrt(tag_variance[can_scatter])
+    by_replica = np.stack([sum_by_region(replica)[can_scatter] / unit for replica in replicas])
+    shared = _shrunk_covariance(by_replica)
+    # Along the eigenvectors of that covariance all differences are independent.
+    variances, directions = np.linalg.eigh(shared)
+    variances = np.clip(variances, 0, None)
+    squares = (directions.T @ (difference[can_scatter] / unit)) ** 2
+    likelihood = _Likelihood(variances, squares, prior_width)
+
+    lower = np.log(MIN_SCALE)
+    upper = np.log(min(max_scale, 1 / MIN_SCALE))
+    fit = minimize_scalar(likelihood.cost, bounds=(lower, upper), method="bounded")
+    log_scale = float(fit.x)
+    scale = float(np.exp(log_scale))
+    # The error of s is that of ln s times s.
+    error = scale / float(np.sqrt(likelihood.information(log_scale)))
+    return Scale(
+        scale=scale,
+        error=error,
+        regions=len(unit),
+        chi2=likelihood.chi2(0.0),
+        chi2_scaled=likelihood.chi2(log_scale),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Likelihood:
+    """The likelihood of independent differences d, each in units of the scatter of the tags.
+
+    Args:
+        variances: Variance of each by the efficiency, at a scale of 1, shape (n,).
+        squares: The differences squared, shape (n,).
+        prior_width: Standard deviation of the prior on ln s.
+    """
+
+    variances: FloatArray
+    squares: FloatArray
+    prior_width: float
+
+    def total_variance(self, log_scale: float) -> FloatArray:
+        """Return the variance of each difference: 1 by the tags, the rest by the efficiency."""
+        return np.asarray(1 + np.exp(2 * log_scale) * self.variances)
+
+    def cost(self, log_scale: float) -> float:
+        """Return minus the logarithm of likelihood times prior, up to a constant."""
+        variance = self.total_variance(log_scale)
+        of_data = 0.5 * np.sum(np.log(variance) + self.squares / variance)
+        of_prior = 0.5 * (log_scale / self.prior_width) ** 2
+        return float(of_data + of_prior)
+
+    def information(self, log_scale: float) -> float:
+        """Return Fisher's information on ln s, and that of the prior added."""
+        share = 1 - 1 / self.total_variance(log_scale)
+        of_data = float(np.sum(2 * share**2))
+        return of_data + self.prior_width**-2
+
+    def chi2(self, log_scale: float) -> float:
+        """Return the sum of squared differences over their variances."""
+        return float(np.sum(self.squares / self.total_variance(log_scale)))
+
+
+def _shrunk_covariance(replicas: FloatArray) -> FloatArray:
+    r"""Return the covariance over few replicas, its correlations shrunk by their share of noise.
+
+    .. math:: C_{ij} \to (1 - \lambda) C_{ij}, \quad
+        \lambda = \sum_{i \ne j} \mathrm{Var}(C_{ij}) \Big/ \sum_{i \ne j} C_{ij}^2 \le 1
+
+    K replicas span K - 1 directions; where there are more, the covariance as it is leaves
+    directions without any error.
+
+    Source: Schäfer and Strimmer, doi 10.2202/1544-6115.1175.
+    """
+    count = len(replicas)
+    plain = covariance(replicas)
+    # The variance of an element, from the scatter of the products whose mean it is.
+    difference = replicas - replicas.mean(axis=0)
+    products = difference[:, :, None] * difference[:, None, :]
+    scatter = ((products - products.mean(axis=0)) ** 2).sum(axis=0)
+    noise = count / (count - 1) ** 3 * scatter
+    # Variances stay; only what is off the diagonal is shrunk.
+    off_diagonal = ~np.eye(len(plain), dtype=bool)
+    squares = float((plain[off_diagonal] ** 2).sum())
+    share = 1.0
+    if squares > 0:
+        share = min(1.0, float(noise[off_diagonal].sum()) / squares)
+    return np.where(off_diagonal, (1 - share) * plain, plain)
+
+
+def small_sample_factor(count: int) -> float:
+    r"""Return what the spread of few replicas must be stretched by to be a standard deviation.
+
+    .. math:: f_K = \sqrt{1 + 1/K}\; t_{K-1}(\Phi(1))
+
+    K replicas tell their own spread badly, and their mean is uncertain: a further number of the
+    same origin lies within :math:`f_K` times their standard deviation of their mean with the
+    probability of one Gaussian standard deviation, 68.3%, by Student's distribution. It is 1.05
+    for 20 replicas, 2.25 for two.
+
+    Args:
+        count: Number of replicas; 1, for no stretch at all, where there is only one.
+
+    Example:
+        >>> round(small_sample_factor(20), 3)
+        1.052
+    """
+    if count < 2:
+        return 1.0
+    quantile = student.ppf(normal.cdf(1), count - 1)
+    return float(np.sqrt(1 + 1 / count) * quantile)
+
+
+def spread_scales(
+    jets: Jets,
+    prediction: Prediction,
+    flavours: Mapping[str, int],
+    count: int,
+    prior_width: float,
+    max_scale: float = np.inf,
+) -> pd.DataFrame:
+    """Measure the scale of every flavour.
+
+    Args:
+        jets: A tagged sample that the efficiency was not learned from.
+        prediction: The efficiency on it, with replicas.
+        flavours: Numbers of the hadron flavours, by name.
+        count: Regions per flavour.
+        prior_width: As in :func:`fit_spread_scale`.
+        max_scale: As in :func:`fit_spread_scale`.
+
+    Returns:
+        A row per flavour: ``flavour, number, jets``; ``scale`` and its ``error``, the product of
+        ``small_sample_factor`` (:func:`small_sample_factor`) and ``from_tags``
+        (:func:`fit_spread_scale` of a spread that is stretched by the first); ``regions, chi2,
+        chi2_scaled``.
+
+    Raises:
+        DataError: The sample has no tags, or the prediction no replicas, or it is not for these
+            jets.
+        ConfigError: An option is out of range.
+    """
+    if jets.is_tagged is None or prediction.replicas is None:
+        msg = (
+            "the error of an efficiency is measured with tags and replicas; the sample or the "
+            "prediction lacks them"
+        )
+        raise DataError(msg)
+    values = per_jet(prediction.values, jets.n_jets, "prediction.values")
+    replicas = _replicas(prediction.replicas, jets.n_jets)
+    factor = small_sample_factor(len(replicas))
+    mean = replicas.mean(axis=0)
+    rows = []
+    for name, number in flavours.items():
+        chosen = jets.flavour == number
+        region = regions(jets, chosen, count)
+        stretched = mean[chosen] + factor * (replicas[:, chosen] - mean[chosen])
+        found = fit_spread_scale(
+            jets.is_tagged[chosen], values[chosen], stretched, region, prior_width, max_scale
+        )
+        row = {
+            "flavour": name,
+            "number": number,
+            "jets": int(chosen.sum()),
+            "scale": factor * found.scale,
+            "error": factor * found.error,
+            "small_sample_factor": factor,
+            "from_tags": found.scale,
+            "regions": found.regions,
+            "chi2": found.chi2,
+            "chi2_scaled": found.chi2_scaled,
+        }
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def scales_by_name(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
+    """Return the scales of a table by the name of the efficiency and the number of the flavour.
+
+    Args:
+        frame: Rows of :func:`spread_scales`, and in each the name in the column ``efficiency``.
+
+    Raises:
+        DataError: A column is missing, a scale is no number of at least 0, or an efficiency has
+            two for one flavour.
+
+    Example:
+        >>> rows = {"efficiency": ["gnn", "gnn"], "number": [5, 4], "scale": [1.5, 1.2]}
+        >>> scales_by_name(pd.DataFrame(rows))
+        {'gnn': {5: 1.5, 4: 1.2}}
+    """
+    for column in ("efficiency", "number", "scale"):
+        if column not in frame:
+            listed = ", ".join(map(str, frame.columns))
+            msg = f"scales: column {column!r} is missing; the table has {listed}"
+            raise DataError(msg)
+    result: dict[str, dict[int, float]] = {}
+    for name, rows in frame.groupby("efficiency", sort=False):
+        scales: dict[int, float] = {}
+        for number, scale in zip(rows["number"], rows["scale"], strict=True):
+            if int(number) in scales:
+                msg = f"scales: efficiency {name!r} has two rows for flavour {number}. Drop one."
+                raise DataError(msg)
+            scales[int(number)] = _checked_scale(float(scale), int(number))
+        result[str(name)] = scales
+    return result
+
+
+def inflate_spread(prediction: Prediction, jets: Jets, scales: Mapping[int, float]) -> Prediction:
+    r"""Stretch the spread of the replicas, and centre it on the efficiency.
+
+    .. math:: \epsilon^k \to \epsilon + s_f (\epsilon^k - \langle \epsilon^k \rangle),
+        \quad \text{clipped to } [0, 1]
+
+    Args:
+        prediction: An efficiency on a sample; without replicas it comes back as it is.
+        jets: The sample.
+        scales: The scale of each hadron flavour; 1 for flavours that are not there.
+
+    Raises:
+        DataError: The prediction has another number of jets, a number is masked or no probability,
+            or a scale is no number of at least 0.
+    """
+    if prediction.replicas is None:
+        return prediction
+    values = per_jet(prediction.values, jets.n_jets, "prediction.values")
+    replicas = _replicas(prediction.replicas, jets.n_jets)
+    scale = np.ones(jets.n_jets, dtype=np.float32)
+    for number, value in scales.items():
+        scale[jets.flavour == number] = _checked_scale(value, number)
+    difference = replicas - replicas.mean(axis=0)
+    stretched = values.astype(np.float32) + scale * difference
+    return replace(prediction, replicas=np.clip(stretched, 0, 1))
+
+
+def _check_options(prior_width: float, max_scale: float) -> None:
+    """Refuse options of the fit that make no scale."""
+    if not (prior_width > 0 and np.isfinite(prior_width)):
+        msg = f"uncertainty.prior_width is {prior_width}; it must be above 0. Take 0.3, say."
+        raise ConfigError(msg)
+    if not max_scale > MIN_SCALE:
+        msg = (
+            f"uncertainty.max_scale is {max_scale}; it must be above {MIN_SCALE:.3f}, where the "
+            "search for the scale begins. Take 2, say."
+        )
+        raise ConfigError(msg)
+
+
+def _checked_scale(value: float, number: int) -> float:
+    """Return a scale; refuse what stretches no spread."""
+    if not (value >= 0 and np.isfinite(value)):
+        msg = f"the scale of flavour {number} is {value}; it must be a number of at least 0"
+        raise DataError(msg)
+    return value
+
+
+def _replicas(values: Any, n_jets: int) -> AnyArray:
+    """Return the efficiencies by each replica; stretched ones may lie outside [0, 1]."""
+    array = plain_array(values, "replicas")
+    if array.ndim != 2 or array.shape[1] != n_jets:
+        msg = (
+            f"replicas have shape {array.shape}; they must have a row for each replica and "
+            f"{n_jets} jets in each"
+        )
+        raise DataError(msg)
+    if array.dtype.kind not in "biuf":
+        msg = f"replicas: hold {array.dtype} values; give numbers"
+        raise DataError(msg)
+    finite = np.isfinite(array)
+    if not finite.all():
+        row, jet = np.argwhere(~finite)[0]
+        msg = f"replica {row} is {array[row, jet]} for jet {jet}; every number must be finite"
+        raise DataError(msg)
+    return array
+
+
+def _region_numbers(values: Any, n_jets: int) -> IntArray:
+    """Return the region of each jet; refuse what is no number of a region."""
+    array = per_jet(values, n_jets, "region")
+    if array.dtype.kind not in "iu":
+        msg = f"region: holds {array.dtype} values; regions are numbered 0, 1, ..."
+        raise DataError(msg)
+    if array.min(initial=0) < 0:
+        msg = f"region is {array.min()} for jet {int(np.argmin(array))}; regions begin at 0"
+        raise DataError(msg)
+    return array
