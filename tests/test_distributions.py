@@ -23,7 +23,12 @@ FLAVOURS = {"b": 5, "c": 4, "light": 0}
 
 
 def distribution(**changes: object) -> Distribution:
-    options = {"sample": "test", "observable": "m_jj", "tagged": [1, 2], "axis": [0.0, 100.0, 900.0]}
+    options = {
+        "sample": "test",
+        "observable": "m_jj",
+        "tagged": [1, 2],
+        "axis": [0.0, 100.0, 900.0],
+    }
     return Distribution.from_options("mine", options | changes)
 
 
@@ -117,4 +122,3 @@ def test_what_cannot_be_filled_is_refused(sample: Jets) -> None:
         list(fill(distribution(), sample, {}, np.flatnonzero(inside), FLAVOURS))
     with pytest.raises(DataError, match="no column 'is_tagged'"):
         entries_of(distribution(), make_jets([2], is_tagged=None), {})
-

@@ -20,8 +20,10 @@ from truthtag.data.jets import Jets, write_jets
 from truthtag.data.kinematics import delta_r
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.network.file import save_network
 from truthtag.estimators.network.learned_factors import read_factors
-from truthtag.estimators.network.model import Architecture, EfficiencyNetwork, save_network
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.predictions import Prediction, spread, write_prediction, write_replicas
 from truthtag.figures import catalogue
 from truthtag.figures.catalogue import figures_of, options_of, samples_of
@@ -31,14 +33,9 @@ from truthtag.figures.labels import DistributionLabel, DrawingContext, drawing_o
 from truthtag.figures.plots.drawing import draw_figure, shown_rows
 from truthtag.figures.plots.style import save_figure
 from truthtag.figures.tables import read_numbers, read_rows
-from truthtag.statistics.closure import Pairs, closure_histogram, dijet
-from truthtag.statistics.coverage import (
-    bin_coverage,
-    calibration,
-    coverage_table,
-    jet_coverage,
-)
-from truthtag.statistics.uncertainty import correct, measure_scales
+from truthtag.statistics.coverage import calibration, coverage, coverage_table
+from truthtag.statistics.distributions import Distribution, fill_distribution
+from truthtag.statistics.spread import spread_scales
 from truthtag.toy.truth import Truth
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
@@ -150,49 +147,18 @@ class Run:
             truth=self.truth,
         )
 
-    def spreads(self, sample: str) -> dict[str, Mapping[str, Prediction]]:
-        """Return the predictions with the spread as it is, and corrected."""
-        jets = self.samples[sample]
-        raw = self.predictions[sample]
-        corrected = {name: correct(one, jets, SCALES[name]) for name, one in raw.items()}
-        return {"raw": raw, "corrected": corrected}
-
-    def pairs(self, sample: str, predictions: Mapping[str, Prediction], both: bool) -> Pairs:
-        jets = self.samples[sample]
-        values = {name: one.values for name, one in predictions.items()}
-        if jets.efficiency_true is not None:
-            values = {"true": jets.efficiency_true, **values}
-        replicas = {
-            name: one.replicas for name, one in predictions.items() if one.replicas is not None
-        }
-        return dijet(jets, values, both, replicas)
-
     def histograms(self, distribution: str) -> pd.DataFrame:
         """Fill the histograms of a distribution, as the workflow does."""
         options = CONFIG["distributions"][distribution]
         sample = options["sample"]
-        axis = options["axis"]
-        edges = np.linspace(axis["low"], axis["high"], axis["bins"] + 1)
-        parts = []
-        for spread_of, predictions in self.spreads(sample).items():
-            pairs = self.pairs(sample, predictions, both=len(options["tagged"]) == 2)
-            entries = pairs.delta_r if options["observable"] == "delta_r" else pairs.mass
-            flavour = self.samples[sample].flavour[pairs.jets]
-            inside = self.domains[sample][pairs.tagged].all(axis=1)
-            for panel, chosen in panels_of(options["split"], flavour):
-                for events, part in (("all", chosen), ("in_domain", chosen & inside)):
-                    where = {
-                        "sample": sample,
-                        "distribution": distribution,
-                        "panel": panel,
-                        "events": events,
-                        "spread": spread_of,
-                    }
-                    frame = closure_histogram(entries.where(part), edges)
-                    for place, (column, value) in enumerate(where.items()):
-                        frame.insert(place, column, value)
-                    parts.append(frame)
-        return pd.concat(parts, ignore_index=True)
+        return fill_distribution(
+            Distribution.from_options(distribution, options),
+            self.samples[sample],
+            self.predictions[sample],
+            self.domains[sample],
+            FLAVOURS,
+            SCALES,
+        )
 
     def calibration(self) -> pd.DataFrame:
         values = {name: one.values for name, one in self.predictions["test"].items()}
@@ -201,28 +167,17 @@ class Run:
 
     def coverage(self, minimum: float = MINIMUM_EVENTS) -> pd.DataFrame:
         """Compute the coverage of the test sample, as the workflow does."""
-        parts = []
-        jets = self.samples["test"]
-        filled = pd.concat([self.histograms(name) for name in ("delta_r", "m_jj")])
-        for spread_of, predictions in self.spreads("test").items():
-            by_jet = jet_coverage(jets, predictions, self.domains["test"], FLAVOURS, COVERAGE_AXES)
-            chosen = (filled["spread"] == spread_of) & (filled["events"] == "all")
-            by_bin = bin_coverage(filled[chosen], minimum)
-            parts += [by_jet.assign(spread=spread_of), by_bin.assign(spread=spread_of)]
-        # Empty tables would turn the numbers of the others into objects.
-        return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
-
-
-def panels_of(split: str, flavour: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-    """Go through the panels of a distribution, and which events each takes."""
-    if split == "none":
-        yield "all", np.ones(len(flavour), dtype=bool)
-        return
-    ordered = np.sort(flavour, axis=1)
-    for number, first in enumerate(NAMES):
-        for second in NAMES[number:]:
-            wanted = np.sort([FLAVOURS[first], FLAVOURS[second]])
-            yield f"{first}-{second}", (ordered == wanted).all(axis=1)
+        histograms = pd.concat([self.histograms(name) for name in ("delta_r", "m_jj")])
+        return coverage(
+            self.samples["test"],
+            self.predictions["test"],
+            self.domains["test"],
+            FLAVOURS,
+            COVERAGE_AXES,
+            SCALES,
+            histograms,
+            minimum,
+        )
 
 
 def compute(run: Run, name: str) -> pd.DataFrame:
@@ -649,7 +604,7 @@ def test_corrected_inputs_have_the_spread_that_the_scales_say(run: Run) -> None:
 def test_a_scale_of_every_efficiency_is_what_the_tags_say(run: Run) -> None:
     """Scales as the workflow measures them, in the form that the figures take them."""
     one = run.predictions["test"]["map"]
-    table = measure_scales(run.samples["test"], one, FLAVOURS, 8, 0.3)
+    table = spread_scales(run.samples["test"], one, FLAVOURS, 8, 0.3)
     scales = {"map": table.set_index("number")["scale"].to_dict()}
     given = replace(run.inputs("fig1"), predictions={"test": {"map": one}}, scales=scales)
     alone = given.corrected().predictions["test"]["map"]

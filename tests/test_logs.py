@@ -43,7 +43,10 @@ def test_a_job_that_runs_is_seen_and_one_that_was_killed_is_not(tmp_path: Path) 
         assert job.stdout is not None
         assert job.stdout.readline() == "locked\n"
         assert running_jobs(tmp_path / "logs") == [path]
-        with pytest.raises(SystemExit, match="another process still writes this log"), job_log(path):
+        with (
+            pytest.raises(SystemExit, match="another process still writes this log"),
+            job_log(path),
+        ):
             pytest.fail("two jobs wrote one log")
         assert f"process {job.pid} on" in path.read_text()
     finally:

@@ -117,7 +117,8 @@ def test_the_table_has_a_row_per_histogram_and_efficiency(table: pd.DataFrame) -
         (*h, name) for h in histograms for name in names
     ]
     inside, every = (
-        table[(table["distribution"] == "fig6") & (table["events"] == e)] for e in ("in_domain", "all")
+        table[(table["distribution"] == "fig6") & (table["events"] == e)]
+        for e in ("in_domain", "all")
     )
     assert (inside["direct"].to_numpy() < every["direct"].to_numpy()).all()
 
@@ -154,7 +155,9 @@ def test_the_test_with_the_covariance_is_there_where_replicas_are(table: pd.Data
 
 
 def test_deviations_and_gains_are_those_of_the_efficiency(table: pd.DataFrame) -> None:
-    rows = table[(table["distribution"] == "fig6") & (table["events"] == "all")].set_index("efficiency")
+    rows = table[(table["distribution"] == "fig6") & (table["events"] == "all")].set_index(
+        "efficiency"
+    )
     assert rows.loc["true", "largest_deviation"] == 1
     assert rows.loc["low", "largest_deviation"] == pytest.approx(0.8)
     # A common factor changes the yield, and not its relative error.
@@ -177,9 +180,7 @@ def test_the_table_is_the_same_from_files(
 ) -> None:
     for name, frame in figures.items():
         write_frame(frame, tmp_path / f"{name}.csv")
-    again = table_of(
-        {name: pd.read_csv(tmp_path / f"{name}.csv") for name in figures}, 10, 0.01
-    )
+    again = table_of({name: pd.read_csv(tmp_path / f"{name}.csv") for name in figures}, 10, 0.01)
     pd.testing.assert_frame_equal(again, table, check_dtype=False)
 
 
@@ -345,9 +346,7 @@ def test_verdicts_side_by_side(table: pd.DataFrame) -> None:
 def test_verdicts_of_an_efficiency_that_one_histogram_lacks(table: pd.DataFrame) -> None:
     lacking = table[(table["efficiency"] != "low") | (table["distribution"] != "fig7")]
     wide = verdict_table(lacking).set_index("distribution")
-    assert wide["low"].isna().to_dict() == {
-        name: name == "fig7" for name in wide.index.unique()
-    }
+    assert wide["low"].isna().to_dict() == {name: name == "fig7" for name in wide.index.unique()}
 
 
 def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> None:
@@ -365,11 +364,14 @@ def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> N
     body = verdict_page(verdicts).split("</style>")[1]
     assert body.count("<tr>") == 2
     assert (
-        "".join(f"<th>{name}</th>" for name in ("sample", "distribution", "panel", "map", "gnn", "few"))
+        "".join(
+            f"<th>{name}</th>" for name in ("sample", "distribution", "panel", "map", "gnn", "few")
+        )
         in body
     )
     assert (
-        f'<td>m &lt; 3</td><td>all</td><td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>' in body
+        f'<td>m &lt; 3</td><td>all</td><td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>'
+        in body
     )
     assert f'<td class="untested">{UNTESTED}</td>' in body
     assert CLOSES not in body.replace(FAILS, "")
@@ -395,7 +397,9 @@ def test_what_must_close_and_does_not_is_named(table: pd.DataFrame) -> None:
         {"efficiency": "low", "distribution": "fig6", "events": "all"},
     ]
     row = table[
-        (table["efficiency"] == "low") & (table["distribution"] == "fig6") & (table["events"] == "all")
+        (table["efficiency"] == "low")
+        & (table["distribution"] == "fig6")
+        & (table["events"] == "all")
     ].iloc[0]
     with pytest.raises(DataError) as refused:
         require_closure(table, required)

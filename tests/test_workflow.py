@@ -130,7 +130,7 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
         "0001.parquet",
     ]
     assert tuple(pd.read_parquet(results / "estimators/map/nominal.parquet")) == COLUMNS
-    history = pd.read_parquet(results / "estimators/gnn/seed_1.history.parquet")
+    history = pd.read_parquet(results / "estimators/gnn/seeds_0_to_1/seed_1.history.parquet")
     assert list(history) == [
         "epoch", "train_loss", "validation_loss", "learning_rate", "seconds", "events_per_second", "best",
     ]  # fmt: skip
@@ -462,7 +462,11 @@ def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
     }
     # Each network still has a history of its own.
     assert (
-        len(pd.read_parquet(tmp_path / "results/together/estimators/gnn/seed_1.history.parquet"))
+        len(
+            pd.read_parquet(
+                tmp_path / "results/together/estimators/gnn/seeds_0_to_1/seed_1.history.parquet"
+            )
+        )
         == 1
     )
     jets = read_jets(tmp_path / "results/alone/samples/train")
@@ -514,7 +518,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     }
     drawn = {
         f"{figure}.{kind}"
-        for figure in ("learning_curve", "work")
+        for figure in ("learning_curve", "training_cost")
         for kind in ("png", "pdf", "csv")
     }
     assert {path.name for path in (results / "figures").iterdir()} == drawn

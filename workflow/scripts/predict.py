@@ -18,4 +18,6 @@ if __name__ == "__main__":
         write_prediction(prediction, snakemake.output.prediction, metadata)
         write_replicas(prediction, snakemake.output.replicas, metadata)
         mean = prediction.values.mean()
-        log.info("%d jets, %d replicas, mean efficiency %.4f", jets.n_jets, len(ensemble.members), mean)
+        log.info(
+            "%d jets, %d replicas, mean efficiency %.4f", jets.n_jets, len(ensemble.members), mean
+        )

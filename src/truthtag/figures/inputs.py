@@ -17,7 +17,7 @@ from truthtag.data.jets import Jets, read_jets
 from truthtag.errors import DataError
 from truthtag.estimators.predictions import Prediction, read_prediction
 from truthtag.figures.tables import read_rows
-from truthtag.statistics.uncertainty import correct
+from truthtag.statistics.spread import inflate_spread
 from truthtag.toy.truth import Truth, make_truth
 
 __all__ = ["Inputs", "read_inputs"]
@@ -81,7 +81,7 @@ class Inputs:
         for sample, by_name in self.predictions.items():
             jets = self.samples[sample]
             predictions[sample] = {
-                name: correct(one, jets, self.scales[name]) for name, one in by_name.items()
+                name: inflate_spread(one, jets, self.scales[name]) for name, one in by_name.items()
             }
         return replace(self, predictions=predictions)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from truthtag.estimators.network.file import load_network
 from truthtag.estimators.network.learned_factors import read_factors
-from truthtag.estimators.network.model import load_network
 from truthtag.figures.inputs import Inputs
 
 __all__ = ["learned_factors"]

@@ -14,7 +14,8 @@ from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import DataError
 from truthtag.figures.inputs import Inputs
 from truthtag.figures.numbers.rows import binned_rows
-from truthtag.statistics.closure import Entries, closure_histogram, dijet
+from truthtag.statistics.closure import ClosureHistogram, Entries
+from truthtag.statistics.distributions import dijet
 
 __all__ = ["true_efficiency", "universality", "weighting"]
 
@@ -42,8 +43,9 @@ def weighting(inputs: Inputs) -> pd.DataFrame:
     # Filled as if every event passed.
     everything = np.ones(len(entries.values), dtype=bool)
     every_event = Entries(entries.values, entries.weight, everything, {})
-    generated = closure_histogram(every_event, edges).assign(filled_by="generated")
-    frame = pd.concat([generated, closure_histogram(entries, edges)], ignore_index=True)
+    generated = ClosureHistogram.fill(every_event, edges).to_frame()
+    filled = ClosureHistogram.fill(entries, edges).to_frame()
+    frame = pd.concat([generated.assign(filled_by="generated"), filled], ignore_index=True)
     return frame.assign(panel=f"{first}-{second}")
 
 
