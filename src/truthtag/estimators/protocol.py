@@ -10,11 +10,20 @@ from pydantic import Field
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.errors import ConfigError
 from truthtag.options import Options, Whole
-from truthtag.registry import Registry
+from truthtag.registry import Registry, validated
 from truthtag.seeds import Seed
 
-__all__ = ["KINDS", "Efficiency", "Estimator", "EstimatorOptions", "Replicated", "ResampledOptions"]
+__all__ = [
+    "KINDS",
+    "Efficiency",
+    "Estimator",
+    "EstimatorOptions",
+    "Replicated",
+    "ResampledOptions",
+    "kind_and_options",
+]
 
 
 @runtime_checkable
@@ -42,7 +51,8 @@ class EstimatorOptions(Options):
     """Kind of estimator: a name that truthtag knows, one of an installed package, or `module:Class`."""
 
     members: ClassVar[Literal["resamples", "seeds"]]
-    """Where replicas come from: fits to resampled events around a nominal fit, or one fit per seed, whose mean is taken."""
+    """Where replicas come from: fits to resampled events around a nominal fit, or one fit per seed,
+    whose mean is taken."""
 
 
 class ResampledOptions(EstimatorOptions):
@@ -106,3 +116,29 @@ KINDS = Registry(
     group="truthtag.estimators",
 )
 """Kinds of estimator that the config can name; other packages add theirs as entry points."""
+
+
+def kind_and_options(
+    given: Mapping[str, Any] | EstimatorOptions, path: str
+) -> tuple[Any, EstimatorOptions]:
+    """Return the class of an estimator and its options, as an entry of the config describes them.
+
+    Args:
+        given: The entry, with its ``kind``; or the options that it became.
+        path: Where it stands, for errors: ``estimators.map`` say.
+
+    Raises:
+        ConfigError: The kind is unknown, or an option is missing, unknown or not allowed.
+
+    Example:
+        >>> kind, options = kind_and_options({"kind": "parametric"}, "estimators.fit")
+        >>> kind.__name__, options.replicas
+        ('ParametricFit', 20)
+    """
+    if isinstance(given, EstimatorOptions):
+        return KINDS.load(given.kind, f"{path}.kind"), given
+    if "kind" not in given:
+        msg = f"{path}.kind: it is missing. Allowed: {', '.join(KINDS.places())}, or module:Class"
+        raise ConfigError(msg)
+    kind = KINDS.load(given["kind"], f"{path}.kind")
+    return kind, validated(kind.options_type, given, path)

@@ -209,13 +209,16 @@ class BoostedTrees(TableEstimator):
             msg = f"it has {len(frame)} rows; it must have one, the text of a model"
             raise DataError(msg)
         flavours = tuple(int(flavour) for flavour in settings["flavours"])
-        return cls(
+        found = cls(
             frame["model"].iloc[0],
             flavours,
             settings["neighbours"],
             settings["crowding"],
             settings["reach"],
         )
+        # A text that is no model is noticed here, where the file is known.
+        _ = found._booster
+        return found
 
 
 def neighbour_features(
