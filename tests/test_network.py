@@ -27,7 +27,7 @@ from truthtag.estimators.network.model import (
     load_network,
     save_network,
 )
-from truthtag.estimators.predictions import Efficiency
+from truthtag.estimators.protocol import Efficiency
 
 EDGES = ("delta_eta", "delta_phi", "delta_r")
 SEEN = ("pt", "eta", "flavour")
