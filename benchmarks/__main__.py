@@ -26,7 +26,7 @@ SAMPLES = ("train", "validation", "test")
 
 
 def tree_rows(toy: Toy) -> list[Row]:
-    """Fit boosted trees to as many events as the default config has, where LightGBM is installed."""
+    """Fit boosted trees to as many events as the default config has, if LightGBM is installed."""
     if find_spec("lightgbm") is None:
         return []
     events = {name: toy.config["samples"][name]["events"] for name in SAMPLES}

@@ -25,7 +25,7 @@ PT, ETA = [20.0, 100.0, 600.0], [-2.5, 0.0, 2.5]
 
 
 def by_hand(**changes: Any) -> Jets:
-    """Five b jets in events of one: two in the first bin, one of them tagged; three in the last, all tagged."""
+    """Five b jets in events of one: one of two tagged in the first bin, three of three in the last."""
     columns = {
         "pt": np.array([50.0, 60.0, 200.0, 300.0, 600.0]),
         "eta": np.array([-1.0, -2.0, 1.0, 2.0, 2.5]),
@@ -87,7 +87,9 @@ def test_a_jet_below_the_first_edge_gets_the_first_bin_not_the_last() -> None:
 
 def test_out_of_range_can_be_refused() -> None:
     fitted = fit_by_hand(by_hand(), "error")
-    message = r"2 jets lie outside the map's pt axis \[20.0, 600.0\], the first at 5.0. Widen.*outside: clamp"
+    message = (
+        r"2 jets lie outside the map's pt axis \[20.0, 600.0\], the first at 5.0. Widen.*clamp"
+    )
     with pytest.raises(DataError, match=message):
         fitted.efficiency(by_hand(pt=np.array([5.0, 20.0, 300.0, 600.0, 601.0])))
 
@@ -179,7 +181,7 @@ def test_values_on_edges_follow_one_rule() -> None:
 
 
 def test_a_float32_on_the_last_edge_is_inside() -> None:
-    """float32(2.4) is above 2.4, yet it is how a jet at 2.4 is stored; likewise at the lower end."""
+    """float32(2.4) is above 2.4, yet a jet at 2.4 is stored so; likewise at the lower end."""
     eta = np.array([-2.4, 2.4, 0.0, -1.0, 1.0], dtype=np.float32)
     assert float(eta[1]) > 2.4
     fitted = fit_by_hand(by_hand(eta=eta), "error", eta=[-2.4, 0.0, 2.4])

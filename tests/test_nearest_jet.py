@@ -16,7 +16,9 @@ from truthtag.data.files import write_frame
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.nearest_jet import NearestJetMap
-from truthtag.toy.truth import NearbyDip, NeighbourProduct, tag
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.shapes import NearbyDip
+from truthtag.toy.tagging import tag
 
 
 def fit_by_hand(jets: Jets, pt: list[float], delta_r: list[float]) -> NearestJetMap:
@@ -24,7 +26,7 @@ def fit_by_hand(jets: Jets, pt: list[float], delta_r: list[float]) -> NearestJet
 
 
 def corrected_by_hand() -> NearestJetMap:
-    """Three close pairs, tagged two times in six; a far pair and a jet alone, all tagged; the map has 5/9."""
+    """Three close pairs, two of six tagged; a far pair and a jet alone, all tagged; 5/9 in all."""
     jets = b_jets(
         [2, 2, 2, 2, 1],
         eta=[0.0, 0.1] * 3 + [-2.0, 2.0, 0.0],
@@ -38,7 +40,7 @@ def test_correction_by_hand() -> None:
     assert fitted.total.tolist() == [[6, 0, 3]]
     assert fitted.tagged.tolist() == [[2, 0, 3]]
     assert fitted.base.values.ravel() == pytest.approx([5 / 9])
-    # Tags over expected tags; 1 where none are expected; the last bin is that of jets without a near one.
+    # Tags over expected tags; 1 where none are expected; the last bin is for no near jet.
     assert fitted.correction.tolist() == [pytest.approx([2 / (6 * 5 / 9), 1.0, 3 / (3 * 5 / 9)])]
     at = b_jets([2, 2, 1], eta=[0.0, 0.7, 0.0, 0.2, 0.0])
     assert fitted.efficiency(at) == pytest.approx([5 / 9, 5 / 9, 1 / 3, 1 / 3, 1.0])

@@ -26,8 +26,9 @@ from truthtag.estimators.parametric import (
     _to_free,
 )
 from truthtag.statistics.accuracy import excess_loss, tag_loss
-from truthtag.toy.generation import Process, generate
-from truthtag.toy.truth import NeighbourProduct
+from truthtag.toy.generation import generate
+from truthtag.toy.generator import Generator
+from truthtag.toy.neighbour_product import NeighbourProduct
 
 
 def fitted_to(jets: Jets) -> ParametricFit:
@@ -63,7 +64,7 @@ def test_gradient_and_information_are_exact() -> None:
     np.testing.assert_allclose(_loss([block], free)[1], numeric, rtol=1e-3, atol=1e-7)
 
     def root(flat: np.ndarray) -> np.ndarray:
-        """Return twice the arc sine of the root of the efficiencies: its slopes make the information."""
+        """Twice the arc sine of the root of the efficiencies: its slopes make the information."""
         fitted = ParametricFit((0, 4, 5), flat.reshape(values.shape), values)
         return 2 * np.arcsin(np.sqrt(fitted.efficiency(jets)))
 
@@ -85,13 +86,14 @@ def test_the_fit_finds_the_truth_within_its_errors(sample: Jets, truth: Neighbou
     pulls = ((fitted.values - true) / fitted.errors)[1:]
     assert np.abs(pulls).max() < 4
     assert 0.5 < np.sqrt((pulls**2).mean()) < 1.5
-    # Twice the excess log-likelihood has a chi-square distribution with a degree of freedom per parameter (Wilks).
+    # Twice the excess log-likelihood is chi-square distributed, a degree of freedom per parameter
+    # (Wilks).
     excess = 2 * excess_loss(sample.efficiency_true, fitted.efficiency(sample)).sum()
     assert chi2.ppf(1e-3, 18) < excess < chi2.isf(1e-3, 18)
 
 
 def test_the_fit_is_as_good_as_its_parameters_are_few(
-    multijet: Process, truth: NeighbourProduct
+    multijet: Generator, truth: NeighbourProduct
 ) -> None:
     """At a thousand events, in ten samples, the regret is still about p / (2 N)."""
     (jets,) = generate(multijet, truth, range(10_000), (7, "fits"))
@@ -139,7 +141,10 @@ def test_a_fit_that_does_not_converge_is_refused(
         return OptimizeResult(x=start, success=False, nit=500)
 
     monkeypatch.setattr("scipy.optimize.minimize", give_up)
-    message = rf"the fit of 18 parameters to {few.n_jets} jets did not converge in 500 steps: .* Fit it to more events"
+    message = (
+        rf"the fit of 18 parameters to {few.n_jets} jets did not converge in 500 steps: .* "
+        r"Fit it to more events"
+    )
     with pytest.raises(DataError, match=message):
         fitted_to(few)
 

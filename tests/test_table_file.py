@@ -207,7 +207,7 @@ def test_a_sample_whose_flavours_are_always_lost_ends_with_an_error() -> None:
     jets = make_jets([1] * 30, flavour=np.arange(30))
     with pytest.raises(
         DataError,
-        match=r"1000 times, 30 events drawn with replacement lost one of the 30 flavours; .* 1 jets",
+        match=r"1000 times, 30 events drawn with replacement lost one of the 30 flavours; .* 1 j",
     ):
         replicas_of(jets)
 

@@ -174,7 +174,7 @@ def _on_device(member: Any, device: str) -> Any:
 
 
 def _settings(member: Any) -> dict[str, Any]:
-    """Return what members of one ensemble share: kind, and what the estimator calls its settings."""
+    """Return what members of one ensemble share: kind, and what they call their settings."""
     kind = type(member)
     return {"kind": f"{kind.__module__}:{kind.__qualname__}", **getattr(member, "settings", {})}
 

@@ -28,7 +28,10 @@ __all__ = [
 
 @runtime_checkable
 class Efficiency(Protocol):
-    """Anything with an efficiency per jet: the truth, a map, a network, an ensemble, a stored prediction."""
+    """Anything with an efficiency per jet.
+
+    The truth, a map, a network, an ensemble, a stored prediction.
+    """
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the probability that each jet is tagged, shape (n_jets,)."""
@@ -37,10 +40,10 @@ class Efficiency(Protocol):
 
 @runtime_checkable
 class Replicated(Efficiency, Protocol):
-    """An efficiency that knows its replicas: what it might have been, had other events been learned from."""
+    """An efficiency with its replicas: what it might be, had it been learned from other events."""
 
     def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
-        """Return efficiencies, shape (n_jets,), and those of each replica, shape (n_replicas, n_jets)."""
+        """Return efficiencies, shape (n_jets,), and by each replica, shape (n_replicas, n_jets)."""
         ...
 
 
@@ -48,7 +51,7 @@ class EstimatorOptions(Options):
     """What every estimator's options have."""
 
     kind: str
-    """Kind of estimator: a name that truthtag knows, one of an installed package, or `module:Class`."""
+    """Kind of estimator: a name of truthtag, one of an installed package, or `module:Class`."""
 
     members: ClassVar[Literal["resamples", "seeds"]]
     """Where replicas come from: fits to resampled events around a nominal fit, or one fit per seed,
@@ -56,7 +59,7 @@ class EstimatorOptions(Options):
 
 
 class ResampledOptions(EstimatorOptions):
-    """Options of estimators that are fitted in one go, and refitted to resampled events for their replicas."""
+    """Options of estimators that are fitted in one go, and to bootstrap samples for replicas."""
 
     members: ClassVar[Literal["resamples", "seeds"]] = "resamples"
 
@@ -67,11 +70,15 @@ class ResampledOptions(EstimatorOptions):
 class Estimator(Efficiency, Protocol):
     """What learns an efficiency from tags.
 
-    A new kind is one class with these members, in a module of its own, and an entry of the config that names it.
+    A new kind is one class with these members, in a module of its own, and an entry of the config
+    that names it.
     """
 
     options_type: ClassVar[type[EstimatorOptions]]
     """Type of its options."""
+
+    suffix: ClassVar[str]
+    """Suffix of its file, ``.parquet`` say."""
 
     @classmethod
     def fit(cls, train: Jets, validation: Jets, options: Any, seed: Seed) -> Self:
@@ -90,7 +97,7 @@ class Estimator(Efficiency, Protocol):
         ...
 
     def save(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
-        """Write to one file, whole or not at all, with its kind, so that ``truthtag.load`` can read it."""
+        """Write to one file, whole or not at all, so that ``truthtag.load`` can read it."""
         ...
 
     @classmethod
