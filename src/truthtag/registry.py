@@ -160,7 +160,9 @@ def _fault_lines(error: ValidationError, path: str) -> list[str]:
     """Say for each option that is wrong where it is, what is allowed, and what it is."""
     lines = []
     for fault in error.errors():
-        place = ".".join([path, *map(str, fault["loc"])])
+        # What pydantic adds to tell bins of one width from edges is no part of the path.
+        keys = [str(key) for key in fault["loc"] if not str(key).startswith("<")]
+        place = ".".join([path, *keys])
         if fault["type"] == "value_error":
             # Our own texts hold the value already.
             lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}")
