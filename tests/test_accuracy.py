@@ -114,3 +114,66 @@ def test_the_truth_has_no_regret(sample: Jets) -> None:
     assert table["regret"].abs().max() < 1e-15
     assert table["residual_rms"].max() == 0
     assert relative_residual(np.array([0.5]), np.array([0.25]))[0] == 0.5
+
+
+NO_EFFICIENCIES = [
+    (
+        np.full(2, 0.5),
+        r"the efficiency 'q' has shape \(2,\); it must have one value per jet, \(3,\)",
+    ),
+    (np.full((3, 1), 0.5), r"the efficiency 'q' has shape \(3, 1\)"),
+    (np.ma.array([0.5] * 3, mask=[0, 1, 0]), "the efficiency 'q': 1 of its entries are masked"),
+    (np.full(3, 0.5j), r"the efficiency 'q': holds complex numbers \(complex128\)"),
+    (
+        np.array([0.5, 1.5, 0.5]),
+        r"the efficiency 'q' is 1\.5; it must lie in \[0, 1\] \(position 1",
+    ),
+    (np.array([0.5, np.nan, 0.5]), r"the efficiency 'q' is nan; it must lie in \[0, 1\]"),
+    (np.array([0.5, 0.5, -1e-9]), r"the efficiency 'q' is -1e-09; it must lie in \[0, 1\]"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "message"), NO_EFFICIENCIES)
+def test_what_is_no_efficiency_of_the_jets_is_refused_by_name(
+    wrong: np.ndarray, message: str, three: Jets
+) -> None:
+    efficiencies = {"right": np.full(3, 0.5), "q": wrong}
+    with pytest.raises(DataError, match=message):
+        summarise(three, efficiencies, FLAVOURS, np.ones(3, dtype=bool))
+    with pytest.raises(DataError, match=message):
+        compare_likelihoods(three.is_tagged, efficiencies)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (np.array([0, 1, 2]), "holds int64 values; give True or False for each jet, not positions"),
+        (np.array([1.0, 0.0, 1.0]), "holds float64 values; give True or False"),
+        (np.ones(2, dtype=bool), r"has shape \(2,\); it must have one value per jet, \(3,\)"),
+        (np.ma.array([True] * 3, mask=[0, 1, 0]), "1 of its entries are masked"),
+    ],
+)
+def test_masks_are_truth_values_of_the_jets(wrong: np.ndarray, message: str, three: Jets) -> None:
+    efficiencies = {"q": np.full(3, 0.5)}
+    every = np.ones(3, dtype=bool)
+    with pytest.raises(DataError, match=f"chosen:? {message}"):
+        summarise(three, efficiencies, FLAVOURS, wrong)
+    with pytest.raises(DataError, match=f"in_domain:? {message}"):
+        summarise(three, efficiencies, FLAVOURS, every, wrong)
+
+
+def test_tags_are_truth_values() -> None:
+    efficiencies = {"q": np.full(3, 0.5)}
+    with pytest.raises(DataError, match="is_tagged: holds int64 values; give True or False"):
+        compare_likelihoods(np.array([5, 3, 5]), efficiencies)
+    with pytest.raises(DataError, match="is_tagged: 1 of its entries are masked"):
+        compare_likelihoods(np.ma.array([True] * 3, mask=[0, 1, 0]), efficiencies)
+    with pytest.raises(DataError, match=r"is_tagged has shape \(3, 1\)"):
+        compare_likelihoods(np.ones((3, 1), dtype=bool), efficiencies)
+
+
+def test_likelihoods_of_nothing_are_refused() -> None:
+    with pytest.raises(DataError, match="likelihoods of 3 jets by 0 efficiencies cannot be"):
+        compare_likelihoods(np.ones(3, dtype=bool), {})
+    with pytest.raises(DataError, match="likelihoods of 0 jets by 1 efficiencies cannot be"):
+        compare_likelihoods(np.zeros(0, dtype=bool), {"q": np.zeros(0)})

@@ -11,14 +11,22 @@ from scipy import stats
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
-from truthtag.errors import DataError
+from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
-from truthtag.statistics.coverage import bin_coverage, calibration, coverage_table, jet_coverage
+from truthtag.statistics.coverage import (
+    bin_coverage,
+    calibration,
+    coverage,
+    coverage_table,
+    jet_coverage,
+)
+from truthtag.statistics.spread import inflate_spread
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 AXES = {"pt": np.array([20.0, 150.0, 300.0, 450.0]), "delta_r": np.array([0.0, 0.5, 1.0, 2.0])}
 JET_COLUMNS = [
-    "efficiency", "flavour", "variable", "low", "high", "count", "within_1", "within_2", "pull_mean", "pull_rms"
+    "efficiency", "flavour", "variable", "low", "high", "count",
+    "within_1", "within_2", "pull_mean", "pull_rms",
 ]  # fmt: skip
 
 
@@ -28,7 +36,7 @@ def prediction(values: np.ndarray, replicas: np.ndarray | None) -> Prediction:
 
 @pytest.fixture(scope="module")
 def gaussian(sample: Jets) -> tuple[Jets, Prediction]:
-    """Jets whose true efficiency scatters about the predicted one just as the replicas do, each with a spread of its own."""
+    """Jets whose true efficiency scatters as the replicas do, each with a spread of its own."""
     rng, count = np.random.default_rng(2), 50
     jets = sample.first(4000)
     spread = rng.uniform(0.01, 0.05, jets.n_jets)
@@ -46,7 +54,8 @@ def test_gaussian_errors_cover_as_a_gaussian_does(gaussian: tuple[Jets, Predicti
     assert whole["count"].tolist() == [
         (jets.flavour == number).sum() for number in FLAVOURS.values()
     ]
-    # 50 replicas tell the spread to a tenth: Student's distribution with 49 degrees of freedom, not yet a Gaussian.
+    # 50 replicas tell the spread to a tenth: Student's distribution with 49 degrees of freedom,
+    # not yet a Gaussian.
     student = stats.t(49)
     for within in (1, 2):
         expected = student.cdf(within) - student.cdf(-within)
@@ -72,7 +81,8 @@ def test_a_spread_that_is_too_small_covers_too_little(gaussian: tuple[Jets, Pred
 
 
 def test_jet_coverage_by_hand() -> None:
-    # Standard deviations of 0.1; the differences are 0.05, -0.15, 0.3 | 0.1, of which the third is not chosen.
+    # Standard deviations of 0.1; the differences are 0.05, -0.15, 0.3 | 0.1.
+    # The third is not chosen.
     jets = make_jets(
         [2, 2, 1],
         flavour=np.array([5, 5, 5, 5, 4]),
@@ -162,6 +172,7 @@ def histograms() -> pd.DataFrame:
         panels = ["delta_r", "delta_r", "b-b", "b-b"]
         columns = {
             "filled_by": name,
+            "distribution": "any",
             "panel": panels,
             "low": [0.0, 1.0, 0.0, 100.0],
             "yield": yields,
@@ -189,7 +200,8 @@ def test_bin_coverage_by_hand() -> None:
     assert set(table["flavour"]) == {"all"}
     assert set(table["variable"]) == {"histogram bins"}
     table = table.set_index("efficiency")
-    # map: pulls of -2 and 0.5; its third bin has no error, its last too few events. gnn: 0.5, -1.5, -1.5.
+    # map: pulls of -2 and 0.5; its third bin has no error, its last too few events.
+    # gnn: 0.5, -1.5, -1.5.
     assert table["count"].to_dict() == {"gnn": 3, "map": 2}
     assert table["within_1"].to_dict() == pytest.approx({"gnn": 1 / 3, "map": 1 / 2})
     assert table["within_2"].to_dict() == {"gnn": 1, "map": 1}
@@ -359,7 +371,7 @@ def test_few_values_share_bins_and_no_jet_is_lost() -> None:
 
 
 def test_a_right_efficiency_lies_in_the_intervals_as_often_as_they_say(sample: Jets) -> None:
-    """Tags drawn anew: the interval holds the prediction in 68 % of bins at least, and hardly more where jets are many."""
+    """With tags drawn anew: in 68 % of bins at least, and hardly more where jets are many."""
     rng, inside, low_is_wrong = np.random.default_rng(4), [], []
     efficiencies = {"true": sample.efficiency_true, "low": sample.efficiency_true * 0.9}
     for _ in range(8):
@@ -371,6 +383,145 @@ def test_a_right_efficiency_lies_in_the_intervals_as_often_as_they_say(sample: J
         inside += covered[table["efficiency"] == "true"].tolist()
         low_is_wrong += covered[(table["efficiency"] == "low") & (table["flavour"] == "b")].tolist()
     scatter = np.sqrt(0.68 * 0.32 / len(inside))
-    # Clopper-Pearson intervals cover more than they say, by a few percent where a bin has some 30 tags.
+    # Clopper-Pearson intervals cover more than they say, by a few percent where a bin has some
+    # 30 tags.
     assert 0.6827 - 3 * scatter < np.mean(inside) < 0.6827 + 0.04 + 3 * scatter
     assert np.mean(low_is_wrong) < 0.2
+
+
+# ---- raw and corrected together
+
+
+def of_both_spreads() -> pd.DataFrame:
+    """Histograms of two spreads, of all events and of those in the domain."""
+    one = histograms().assign(events="all", spread="raw")
+    wider = one.assign(efficiency_error=2 * one["efficiency_error"], spread="corrected")
+    inside = pd.concat([one, wider]).assign(events="in_domain")
+    return pd.concat([one, wider, inside.assign(**{"yield": 0.0})])
+
+
+def test_coverage_is_that_of_jets_and_bins_for_both_spreads(
+    gaussian: tuple[Jets, Prediction],
+) -> None:
+    jets, predicted = gaussian
+    in_domain = np.arange(jets.n_jets) % 3 > 0
+    predictions = {"gnn": predicted, "alone": prediction(predicted.values, None)}
+    scales = {"gnn": {5: 2.0, 4: 0.5}}
+    frame = of_both_spreads()
+    table = coverage(jets, predictions, in_domain, FLAVOURS, AXES, scales, frame, 10)
+    assert list(table) == [*JET_COLUMNS, "spread"]
+    wider = {"gnn": inflate_spread(predicted, jets, scales["gnn"])}
+    expected = [
+        jet_coverage(jets, predictions, in_domain, FLAVOURS, AXES).assign(spread="raw"),
+        bin_coverage(histograms(), 10).assign(spread="raw"),
+        jet_coverage(jets, wider, in_domain, FLAVOURS, AXES).assign(spread="corrected"),
+        bin_coverage(
+            histograms().assign(efficiency_error=lambda rows: 2 * rows["efficiency_error"]), 10
+        ).assign(spread="corrected"),
+    ]
+    pd.testing.assert_frame_equal(table, pd.concat(expected, ignore_index=True), check_exact=True)
+    both = coverage_table(table, pd.DataFrame(columns=["efficiency", "flavour", "scale", "error"]))
+    b = both[(both["flavour"] == "b") & (both["of"] == "jets")].iloc[0]
+    # Twice the spread: what was within two errors is within one.
+    raw = table[(table["flavour"] == "b") & (table["variable"] == "all")].iloc[0]
+    assert b["within_1"] == pytest.approx(raw["within_2"], abs=0.01)
+
+
+def test_coverage_without_any_spread_has_its_columns() -> None:
+    jets = make_jets([2])
+    frame = of_both_spreads().assign(efficiency_error=np.nan)
+    table = coverage(
+        jets,
+        {"alone": prediction(np.full(2, 0.5), None)},
+        np.ones(2, dtype=bool),
+        FLAVOURS,
+        AXES,
+        {},
+        frame,
+        10,
+    )
+    assert table.empty
+    assert list(table) == [*JET_COLUMNS, "spread"]
+
+
+def test_an_efficiency_with_replicas_needs_its_scales() -> None:
+    jets = make_jets([2])
+    predictions = {"gnn": prediction(np.full(2, 0.5), np.full((2, 2), 0.5))}
+    with pytest.raises(DataError, match="no scale for the spread of 'gnn', only for: map"):
+        coverage(
+            jets,
+            predictions,
+            np.ones(2, dtype=bool),
+            FLAVOURS,
+            AXES,
+            {"map": {}},
+            of_both_spreads(),
+            10,
+        )
+
+
+def test_bins_of_several_distributions_are_told_apart() -> None:
+    """A mass and another mass have the same panels and the same low edges."""
+    one = histograms().assign(distribution="m_jj")
+    other = histograms().assign(distribution="m_12", **{"yield": 2 * histograms()["yield"]})
+    table = bin_coverage(pd.concat([one, other]), 10).set_index("efficiency")
+    # map: pulls of -2 and 0.5 and, with twice the difference, -4 and 1.
+    assert table.loc["map", "count"] == 4
+    assert table.loc["map", "pull_mean"] == pytest.approx((-2 + 0.5 - 4 + 1) / 4)
+
+
+def test_bins_are_left_out_by_their_effective_events() -> None:
+    """Weights a thousand times as large make the same events."""
+    plain = bin_coverage(histograms().assign(mean_weight=1.0), 10)
+    heavy = histograms().assign(mean_weight=1000.0)
+    for column in ("yield", "efficiency_error"):
+        heavy[column] = heavy[column] * 1000
+    heavy["difference_variance"] = heavy["difference_variance"] * 1000**2
+    pd.testing.assert_frame_equal(bin_coverage(heavy, 10), plain)
+    pd.testing.assert_frame_equal(bin_coverage(histograms(), 10), plain)
+
+
+def test_histograms_that_do_not_fit_are_refused() -> None:
+    twice = pd.concat([histograms(), histograms()])
+    with pytest.raises(
+        DataError, match=r"there twice \(distribution any, panel b-b, low 100\.0, fi"
+    ):
+        bin_coverage(twice, 10)
+    frame = histograms()
+    with pytest.raises(DataError, match="no rows filled by 'true' for the bin"):
+        bin_coverage(frame[frame["filled_by"] != "true"], 10)
+    with pytest.raises(DataError, match="histograms: column 'low' is missing; the table has fille"):
+        bin_coverage(frame.drop(columns="low"), 10)
+    with pytest.raises(DataError, match="histograms: column 'events' is missing"):
+        coverage(make_jets([1]), {}, np.ones(1, dtype=bool), FLAVOURS, AXES, {}, frame, 10)
+
+
+def test_arrays_that_do_not_fit_the_jets_are_refused() -> None:
+    jets = make_jets([2, 1])
+    one = {"q": prediction(np.full(3, 0.5), np.full((2, 3), 0.5))}
+    with pytest.raises(DataError, match="chosen: holds int64 values; give True or False"):
+        jet_coverage(jets, one, np.array([0, 1, 2]), FLAVOURS, AXES)
+    with pytest.raises(DataError, match=r"chosen has shape \(2,\)"):
+        jet_coverage(jets, one, np.ones(2, dtype=bool), FLAVOURS, AXES)
+    longer = {"q": prediction(np.full(4, 0.5), np.full((2, 4), 0.5))}
+    with pytest.raises(DataError, match=r"the efficiency 'q' has shape \(4,\)"):
+        jet_coverage(jets, longer, np.ones(3, dtype=bool), FLAVOURS, AXES)
+    with pytest.raises(ConfigError, match="coverage: there is no axis 'eta'; it must be pt or del"):
+        jet_coverage(jets, one, np.ones(3, dtype=bool), FLAVOURS, {"eta": [0.0, 1.0]})
+    with pytest.raises(ConfigError, match=r"coverage axis 'pt': edge 1 is 1\.0, not above"):
+        jet_coverage(jets, one, np.ones(3, dtype=bool), FLAVOURS, {"pt": [2.0, 1.0]})
+    with pytest.raises(DataError, match=r"the efficiency 'q' has shape \(4,\)"):
+        calibration(jets, {"q": np.full(4, 0.5)}, FLAVOURS, 2)
+    masked = np.ma.array(np.full(3, 0.5), mask=[0, 1, 0])
+    with pytest.raises(DataError, match="the efficiency 'q': 1 of its entries are masked"):
+        calibration(jets, {"q": masked}, FLAVOURS, 2)
+    with pytest.raises(DataError, match=r"the efficiency 'q' is 1\.5; it must lie in \[0, 1\]"):
+        calibration(jets, {"q": np.full(3, 1.5)}, FLAVOURS, 2)
+    with pytest.raises(ConfigError, match=r"figures\.calibration_bins is 0; it must be at least"):
+        calibration(jets, {"q": np.full(3, 0.5)}, FLAVOURS, 0)
+
+
+def test_calibration_of_no_jets_has_its_columns() -> None:
+    table = calibration(make_jets([0]), {"q": np.zeros(0)}, FLAVOURS, 3)
+    assert table.empty
+    assert {"efficiency", "low", "predicted", "tagged_fraction"} <= set(table)

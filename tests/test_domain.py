@@ -22,15 +22,13 @@ from truthtag.statistics.domain import (
     COLUMNS,
     VARIABLES,
     Domain,
-    read_domain,
     variables_of,
-    write_domain,
 )
 from truthtag.toy.generation import generate
 from truthtag.toy.generator import Generator
 from truthtag.toy.neighbour_product import NeighbourProduct
 
-OPTIONS: dict[str, Any] = {"flagged": 0.005, "neighbours": 10, "reference": 20_000}
+OPTIONS: dict[str, Any] = {"flagged": 0.005, "neighbours": 10, "max_reference_jets": 20_000}
 
 
 def fit(train: Jets, validation: Jets, seed: int = 0, **changes: Any) -> Domain:
@@ -102,7 +100,8 @@ def test_variables_equal_the_slow_version(counts: list[int], seed: int) -> None:
 
 
 def test_distance_by_hand() -> None:
-    # Only pT varies. Spacings of the validation jets are 2, 3, 4, 6 GeV; a third of them lies beyond 4 GeV.
+    # Only pT varies. Spacings of the validation jets are 2, 3, 4, 6 GeV;
+    # a third of them lies beyond 4 GeV.
     fitted = fit(alone([10, 20, 30, 50]), alone([12, 24, 36, 47]), flagged=1 / 3, neighbours=1)
     spread = np.sqrt(875 / 4)
     assert fitted.scale == pytest.approx([spread, 0, 0, 0, 0])
@@ -230,7 +229,10 @@ def test_a_mirrored_sample_has_a_mirrored_domain(
 
 
 def spread_of_share(share: float, *samples: tuple[Jets, BoolArray]) -> float:
-    """Standard deviation of the difference of shares, an event counting as one: its jets are not independent."""
+    """Standard deviation of the difference of shares; an event counts as one.
+
+    Its jets are not independent.
+    """
     events = [len(np.unique(jets.event_of_jet[chosen])) for jets, chosen in samples]
     return float(np.sqrt(share * (1 - share) * sum(1 / count for count in events)))
 
@@ -242,7 +244,7 @@ def test_the_asked_share_of_a_fresh_sample_is_outside(
 ) -> None:
     train, validation, jets = parts
     jets = mirrored(jets) if mirror else jets
-    fitted = fit(train, validation, flagged=flagged, reference=4000)
+    fitted = fit(train, validation, flagged=flagged, max_reference_jets=4000)
     outside = ~fitted.contains(jets)
     for flavour in fitted.flavours:
         chosen, tried = jets.flavour == flavour, validation.flavour == flavour
@@ -315,7 +317,7 @@ def test_flavours_of_the_validation_sample_only_stay_unknown() -> None:
 
 def test_reference_jets_are_drawn_from_the_training_jets(parts: tuple[Jets, Jets, Jets]) -> None:
     train, validation, _ = parts
-    fitted = fit(train, validation, reference=500)
+    fitted = fit(train, validation, max_reference_jets=500)
     of_train = variables_of(train)
     for flavour in (0, 4, 5):
         chosen = fitted.reference[fitted.reference_flavour == flavour]
@@ -328,7 +330,7 @@ def test_reference_jets_are_drawn_from_the_training_jets(parts: tuple[Jets, Jets
 def test_the_draw_is_that_of_the_generator(parts: tuple[Jets, Jets, Jets]) -> None:
     train, validation, jets = parts
     one, again, other = (
-        fit(train, validation, seed, reference=500).distance(jets) for seed in (1, 1, 2)
+        fit(train, validation, seed, max_reference_jets=500).distance(jets) for seed in (1, 1, 2)
     )
     assert np.array_equal(one, again)
     assert not np.array_equal(one, other)
@@ -353,8 +355,8 @@ def test_write_and_read_is_the_identity(
     domain: Domain, parts: tuple[Jets, Jets, Jets], tmp_path: Path
 ) -> None:
     path = tmp_path / "domain.parquet"
-    write_domain(domain, path, {"seed": 7})
-    again = read_domain(path)
+    domain.write(path, {"seed": 7})
+    again = Domain.read(path)
     frame = pd.read_parquet(path)
     assert tuple(frame.columns) == COLUMNS
     assert len(frame) == parts[0].n_jets
@@ -371,27 +373,103 @@ def test_files_that_hold_no_domain_are_refused(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"domain\.parquet: no such file. Check the path, or run the workflow"
     ):
-        read_domain(path)
-    write_domain(fitted, path, {})
+        Domain.read(path)
+    fitted.write(path, {})
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(
         DataError, match=r"domain\.parquet: cannot be read as Parquet .* is truncated or of another"
     ):
-        read_domain(path)
+        Domain.read(path)
     fitted.to_frame().to_parquet(path)
     with pytest.raises(
         DataError,
         match=r"its metadata hold no ranges and thresholds of a domain; fit the domain again",
     ):
-        read_domain(path)
+        Domain.read(path)
     frame = fitted.to_frame().rename(columns={"closeness": "closeness_r"})
     write_frame(frame, path, {"domain": fitted.criterion})
     with pytest.raises(
         DataError,
         match=r"column 'closeness' is missing; .*Is it called 'closeness_r' here\? Rename it",
     ):
-        read_domain(path)
+        Domain.read(path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"low": [[0.0] * 4]},
+            r"domain\.parquet: holds no domain \(domain: low has shape \(1, 4\)",
+        ),
+        ({"low": "text"}, r"domain\.parquet: holds no domain \("),
+        ({"low": [["a"] * 5]}, r"domain\.parquet: holds no domain \("),
+        ({"scale": [1.0, 2.0]}, r"domain: scale has shape \(2,\); it must have \(5,\)"),
+        ({"scale": [float("nan")] * 5}, r"domain: scale is nan at position \(0,\)"),
+        ({"scale": [-1.0] * 5}, r"domain: scale is -1\.0; a distance is not negative"),
+        ({"threshold": []}, r"domain: threshold has shape \(0,\); it must have \(1,\)"),
+        ({"threshold": [-2.0]}, r"domain: threshold is -2\.0; a distance is not negative"),
+        ({"high": [[0.0] * 5]}, r"the range of pt for flavour 5 ends at 0\.0, below its begin, 10"),
+        ({"neighbours": 0}, r"domain: neighbours is 0; it must be at least 1"),
+        (
+            {"neighbours": "ten"},
+            r"domain\.parquet: its metadata are damaged \('ten' is no whole nu",
+        ),
+        ({"flavours": [5.5]}, r"domain\.parquet: its metadata are damaged \(5\.5 is no whole numb"),
+        ({"flavours": 5}, r"domain\.parquet: holds no domain \("),
+        ({"flavours": [4]}, r"domain: flavour 4 has no reference jet; fit the domain again"),
+    ],
+)
+def test_damaged_metadata_are_refused_with_the_file(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "domain.parquet"
+    fitted = fit(alone([10, 20, 30]), alone([15, 25]))
+    write_frame(fitted.to_frame(), path, {"domain": fitted.criterion | changes})
+    with pytest.raises(DataError, match=message) as caught:
+        Domain.read(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_metadata_that_lack_an_entry_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "domain.parquet"
+    fitted = fit(alone([10, 20, 30]), alone([15, 25]))
+    for name in fitted.criterion:
+        criterion = fitted.criterion
+        del criterion[name]
+        write_frame(fitted.to_frame(), path, {"domain": criterion})
+        with pytest.raises(DataError, match=rf"domain\.parquet: its metadata lack '{name}' of the"):
+            Domain.read(path)
+    write_frame(fitted.to_frame(), path, {"domain": [1, 2]})
+    with pytest.raises(DataError, match=r"metadata are damaged \(domain is \[1, 2\]\); fit the"):
+        Domain.read(path)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "message"),
+    [
+        ("eta", np.nan, r"reference is nan at position \(0, 1\)"),
+        ("pt", "many", r"domain: reference: holds Python objects"),
+        ("flavour", 4, r"domain: flavour 5 has no reference jet"),
+    ],
+)
+def test_damaged_tables_are_refused_with_the_file(
+    column: str, value: object, message: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "domain.parquet"
+    fitted = fit(alone([10, 20, 30]), alone([15, 25]))
+    write_frame(fitted.to_frame().assign(**{column: value}), path, {"domain": fitted.criterion})
+    with pytest.raises(DataError, match=message) as caught:
+        Domain.read(path)
+    assert str(caught.value).startswith(str(path))
+
+
+def test_masked_reference_jets_are_refused() -> None:
+    fitted = fit(alone([10, 20, 30]), alone([15, 25]))
+    masked = np.ma.array(fitted.reference, mask=np.arange(15).reshape(3, 5) == 7)
+    with pytest.raises(DataError, match="domain: reference: 1 of its entries are masked"):
+        replace(fitted, reference=masked)
 
 
 # ---- what is refused
@@ -408,8 +486,8 @@ def test_files_that_hold_no_domain_are_refused(tmp_path: Path) -> None:
         ({"flagged": float("nan")}, r"domain: flagged is nan; it must be above 0 and below 1"),
         ({"neighbours": 0}, r"domain: neighbours is 0; it must be at least 1\. Take 10, say"),
         (
-            {"reference": 9},
-            r"domain: reference is 9; it must be at least neighbours, 10\. Raise it, or lower neigh",
+            {"max_reference_jets": 9},
+            r"domain: max_reference_jets is 9; it must be at least neighbours, 10\. Raise it, or l",
         ),
     ],
 )
@@ -431,7 +509,8 @@ def test_empty_samples_are_refused(few: Jets) -> None:
 def test_a_flavour_that_validation_lacks_is_refused() -> None:
     train = alone([10, 20, 30, 40]).with_columns(flavour=np.array([5, 4, 4, 0]))
     message = (
-        r"the validation sample has no jet of flavour 4, the training sample has 2: nothing sets the threshold .* "
+        r"the validation sample has no jet of flavour 4, the training sample has 2: "
+        r"nothing sets the threshold .* "
         "Give the validation sample more events, or drop those jets from the training sample"
     )
     with pytest.raises(DataError, match=message):

@@ -1,4 +1,4 @@
-"""How far an efficiency is from the truth where it is known, and how probable it makes the tags where it is not."""
+"""How far efficiencies are from the truth, and how probable they make the tags."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import xlogy
 
-from truthtag.arrays import BoolArray, FloatArray
+from truthtag.arrays import BoolArray, FloatArray, jet_mask, plain_array, probabilities
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 
@@ -22,11 +22,13 @@ __all__ = [
 ]
 
 CLIP = 1e-6
-"""Predictions are clipped to [CLIP, 1 - CLIP] in logarithms, since an empty map bin would make them infinite."""
+"""Logarithms are of predictions clipped to [CLIP, 1 - CLIP]: an empty map bin makes them infinite."""
 
 
 def excess_loss(true: FloatArray, predicted: FloatArray) -> FloatArray:
-    r"""Expected excess of the log-loss over that of the true efficiency, per jet; its mean is the regret.
+    r"""Return the expected excess of the log-loss over that of the true efficiency, per jet.
+
+    Its mean over jets is the regret.
 
     .. math:: \epsilon \ln\frac{\epsilon}{q} + (1 - \epsilon) \ln\frac{1 - \epsilon}{1 - q}
 
@@ -42,11 +44,20 @@ def excess_loss(true: FloatArray, predicted: FloatArray) -> FloatArray:
         [0.0, 0.1438]
     """
     q = np.clip(predicted, CLIP, 1 - CLIP)
-    return np.asarray(xlogy(true, true / q) + xlogy(1 - true, (1 - true) / (1 - q)))
+    of_tagged = xlogy(true, true / q)
+    of_untagged = xlogy(1 - true, (1 - true) / (1 - q))
+    return np.asarray(of_tagged + of_untagged)
 
 
 def tag_loss(is_tagged: BoolArray, predicted: FloatArray) -> FloatArray:
-    r"""Log-loss of each jet's tag, :math:`-\ln q` where tagged and :math:`-\ln(1 - q)` where not [nats]."""
+    r"""Return the log-loss of each jet's tag [nats].
+
+    .. math:: -\ln q \text{ where tagged}, \quad -\ln(1 - q) \text{ where not}
+
+    Args:
+        is_tagged: The tags, shape (n_jets,).
+        predicted: Predicted efficiencies q, clipped to [1e-6, 1 - 1e-6], shape (n_jets,).
+    """
     q = np.clip(predicted, CLIP, 1 - CLIP)
     return -np.log(np.where(is_tagged, q, 1 - q))
 
@@ -67,81 +78,116 @@ def summarise(
 
     Args:
         jets: A tagged sample whose true efficiencies are known.
-        efficiencies: Predicted efficiencies by name, each of shape (n_jets,).
+        efficiencies: Predicted efficiencies by name, each of shape (n_jets,), in [0, 1].
         flavours: Numbers of the hadron flavours, by name.
         chosen: Which jets count, shape (n_jets,).
-        in_domain: Which jets are like those that the efficiencies were learned from, shape (n_jets,); or None.
+        in_domain: Which jets are like those that the efficiencies were learned from, shape
+            (n_jets,); or None.
 
     Returns:
-        A row per efficiency and flavour: ``jets``, ``regret`` and ``log_loss`` [nats/jet], ``residual_mean`` and
-        ``residual_rms`` (standard deviation) of the relative residual, and, where ``in_domain`` is given, its fraction.
+        A row per efficiency and flavour: ``jets``, ``regret`` and ``log_loss`` [nats/jet],
+        ``residual_mean`` and ``residual_rms`` (standard deviation) of the relative residual, and,
+        where ``in_domain`` is given, its fraction.
 
     Raises:
-        DataError: The sample has no tags or no true efficiencies.
+        DataError: The sample has no tags or no true efficiencies; an efficiency or a mask has
+            another length or kind, masked entries, or values that are not allowed.
     """
     if jets.efficiency_true is None or jets.is_tagged is None:
-        msg = "the summary needs the columns 'efficiency_true' and 'is_tagged'; the sample lacks one of them"
+        msg = (
+            "the summary needs the columns 'efficiency_true' and 'is_tagged'; the sample lacks one "
+            "of them"
+        )
         raise DataError(msg)
-    true, is_tagged = jets.efficiency_true, jets.is_tagged
-    groups = {
-        "all": chosen,
-        **{name: chosen & (jets.flavour == number) for name, number in flavours.items()},
-    }
+    true = jets.efficiency_true
+    chosen = jet_mask(chosen, jets.n_jets, "chosen")
+    if in_domain is not None:
+        in_domain = jet_mask(in_domain, jets.n_jets, "in_domain")
+    groups = {"all": chosen}
+    for name, number in flavours.items():
+        groups[name] = chosen & (jets.flavour == number)
     rows = []
-    for name, predicted in efficiencies.items():
+    for name, given in efficiencies.items():
+        predicted = _checked(given, jets.n_jets, name)
         residual = relative_residual(true, predicted)
-        excess, loss = excess_loss(true, predicted), tag_loss(is_tagged, predicted)
+        excess = excess_loss(true, predicted)
+        loss = tag_loss(jets.is_tagged, predicted)
         for flavour, inside in groups.items():
-            some = inside.any()
-            rows.append(
-                {
-                    "efficiency": name,
-                    "flavour": flavour,
-                    "jets": int(inside.sum()),
-                    "regret": excess[inside].mean() if some else np.nan,
-                    "residual_mean": residual[inside].mean() if some else np.nan,
-                    "residual_rms": residual[inside].std() if some else np.nan,
-                    "log_loss": loss[inside].mean() if some else np.nan,
-                    **(
-                        {}
-                        if in_domain is None
-                        else {"in_domain": in_domain[inside].mean() if some else np.nan}
-                    ),
-                }
-            )
+            row: dict[str, object] = {
+                "efficiency": name,
+                "flavour": flavour,
+                "jets": int(inside.sum()),
+                "regret": _mean(excess[inside]),
+                "residual_mean": _mean(residual[inside]),
+                "residual_rms": residual[inside].std() if inside.any() else np.nan,
+                "log_loss": _mean(loss[inside]),
+            }
+            if in_domain is not None:
+                row["in_domain"] = _mean(in_domain[inside])
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
 def compare_likelihoods(
     is_tagged: BoolArray, efficiencies: Mapping[str, FloatArray]
 ) -> pd.DataFrame:
-    r"""Compare efficiencies by how probable they make the tags that were seen; no truth is needed.
+    r"""Compare efficiencies by how probable they make the tags that were seen.
 
-    With :math:`\ell_i` the log-loss of jet i and k the efficiency of the lowest mean loss, the difference
-    :math:`d = \langle \ell - \ell^{(k)} \rangle` has the error :math:`\sigma(\ell - \ell^{(k)}) / \sqrt{N}`: both see the same jets.
-    An assumption built into one estimator, that efficiencies factorise, say, is refuted where a freer one is better by many errors.
+    No truth is needed. With :math:`\ell_i` the log-loss of jet i and k the efficiency of the lowest
+    mean loss, the difference :math:`d = \langle \ell - \ell^{(k)} \rangle` has the error
+    :math:`\sigma(\ell - \ell^{(k)}) / \sqrt{N}`: both see the same jets. An assumption built into
+    one estimator, such as efficiencies that factorise, is refuted where a freer one is better by
+    many errors.
 
     Args:
         is_tagged: The tags, shape (n_jets,).
-        efficiencies: Predicted efficiencies by name, each of shape (n_jets,).
+        efficiencies: Predicted efficiencies by name, each of shape (n_jets,), in [0, 1].
 
     Returns:
-        A row per efficiency: ``log_loss``, its ``difference`` to the lowest and the ``error`` of that [nats/jet], and
-        ``significance``, their ratio (0 for the lowest).
+        A row per efficiency: ``log_loss``, its ``difference`` to the lowest and the ``error`` of
+        that [nats/jet], and ``significance``, their ratio (0 for the lowest).
+
+    Raises:
+        DataError: There is no efficiency or no jet; the tags or an efficiency have another length
+            or kind, masked entries, or values that are not allowed.
     """
-    losses = {name: tag_loss(is_tagged, eff) for name, eff in efficiencies.items()}
-    best = min(losses, key=lambda name: float(losses[name].mean()))
+    n_jets = plain_array(is_tagged, "is_tagged").size
+    tags = jet_mask(is_tagged, n_jets, "is_tagged")
+    if not n_jets or not efficiencies:
+        msg = (
+            f"likelihoods of {n_jets} jets by {len(efficiencies)} efficiencies cannot be compared; "
+            "give at least one of each"
+        )
+        raise DataError(msg)
+    losses = {}
+    means = {}
+    for name, given in efficiencies.items():
+        losses[name] = tag_loss(tags, _checked(given, n_jets, name))
+        means[name] = float(losses[name].mean())
+    best = min(means, key=means.__getitem__)
     rows = []
     for name, loss in losses.items():
+        # Jet by jet: what both find hard cancels, and the error is that of the difference.
         excess = loss - losses[best]
-        difference, error = float(excess.mean()), float(excess.std() / np.sqrt(len(excess)))
-        rows.append(
-            {
-                "efficiency": name,
-                "log_loss": float(loss.mean()),
-                "difference": difference,
-                "error": error,
-                "significance": difference / error if error > 0 else 0.0,
-            }
-        )
+        difference = float(excess.mean())
+        error = float(excess.std() / np.sqrt(n_jets))
+        row = {
+            "efficiency": name,
+            "log_loss": means[name],
+            "difference": difference,
+            "error": error,
+            "significance": difference / error if error > 0 else 0.0,
+        }
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _checked(efficiency: FloatArray, n_jets: int, name: str) -> FloatArray:
+    """Return an efficiency as it was given, in its precision, once it has been checked."""
+    probabilities(efficiency, n_jets, f"the efficiency {name!r}")
+    return np.asarray(efficiency)
+
+
+def _mean(values: FloatArray | BoolArray) -> float:
+    """Return the mean, NaN of nothing."""
+    return float(values.mean()) if len(values) else np.nan
