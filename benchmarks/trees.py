@@ -38,7 +38,7 @@ def hand_made(jets: Jets) -> FloatArray:
     rows = np.full((jets.n_jets, 4 + 2 * NEIGHBOURS + 3), 10.0)
     own = (jets.pt, jets.eta, jets.flavour, np.repeat(jets.multiplicity, jets.multiplicity))
     rows[:, :4] = np.stack(own, axis=1)
-    for _, index in jets.buckets():
+    for _, index in jets.by_multiplicity():
         n = index.shape[1]
         eta, phi, flavour = jets.eta[index], jets.phi[index], jets.flavour[index]
         distance = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None], phi[:, None])

@@ -16,7 +16,7 @@ from conftest import make_jets
 from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.files import read_metadata, write_frame
 from truthtag.data.jets import Jets
-from truthtag.data.kinematics import delta_r, store_phi
+from truthtag.data.kinematics import delta_r, wrap_angle_float32
 from truthtag.errors import ConfigError, DataError
 from truthtag.statistics.domain import (
     COLUMNS,
@@ -208,7 +208,7 @@ def test_rotations_do_not_matter(domain: Domain, few: Jets) -> None:
     turned = coarse.with_columns(phi=coarse.phi + np.float32(1.5))
     assert np.array_equal(domain.distance(turned), domain.distance(coarse))
     # Others are rounded to float32: of a Delta R above 0.01 one part in 10^5.
-    turned = few.with_columns(phi=store_phi(few.phi.astype(float) + 2.0))
+    turned = few.with_columns(phi=wrap_angle_float32(few.phi.astype(float) + 2.0))
     np.testing.assert_allclose(domain.distance(turned), domain.distance(few), rtol=1e-3, atol=1e-4)
 
 
@@ -285,7 +285,7 @@ def test_a_gap_inside_the_ranges_is_outside() -> None:
 
 
 def test_jets_alone_are_outside_where_training_had_none(domain: Domain, few: Jets) -> None:
-    leads = few.leading(1).jets[:, 0]
+    leads = few.leading_jets(1).jets[:, 0]
     names = few.jet_columns
     lone = make_jets([1] * few.n_events, **{name: getattr(few, name)[leads] for name in names})
     assert np.isinf(domain.distance(lone)).all()

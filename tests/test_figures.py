@@ -202,7 +202,7 @@ def test_figure_1_holds_every_event_of_the_pair_once(
     numbers: dict[str, pd.DataFrame], sample: Jets
 ) -> None:
     frame = numbers["fig1"].set_index("filled_by")
-    pair = sample.leading(2).jets
+    pair = sample.leading_jets(2).jets
     both_c = (sample.flavour[pair] == 4).all(axis=1)
     assert frame.loc["generated", "yield"].sum() <= both_c.sum()
     # Masses above 800 GeV are outside the axis.
@@ -265,7 +265,7 @@ def test_figure_7_splits_all_events_by_flavour(
     numbers: dict[str, pd.DataFrame], inputs: Inputs
 ) -> None:
     frame, jets = numbers["fig7"][numbers["fig7"]["events"] == "all"], inputs.samples["test"]
-    pair = jets.leading(2).jets
+    pair = jets.leading_jets(2).jets
     direct = frame[frame["filled_by"] == "direct"]["yield"].sum()
     assert (
         0.95 * jets.is_tagged[pair].all(axis=1).sum()

@@ -39,9 +39,9 @@ def test_write_and_read_is_the_identity(counts: list[int], seed: int) -> None:
 @given(multiplicities)
 def test_buckets_hold_every_jet_once(counts: list[int]) -> None:
     jets = make_jets(counts)
-    seen = np.concatenate([bucket.jets.ravel() for bucket in jets.buckets()])
+    seen = np.concatenate([bucket.jets.ravel() for bucket in jets.by_multiplicity()])
     assert np.array_equal(np.sort(seen), np.arange(jets.n_jets))
-    for events, index in jets.buckets():
+    for events, index in jets.by_multiplicity():
         assert np.array_equal(
             jets.event_of_jet[index], np.repeat(events[:, None], index.shape[1], axis=1)
         )
@@ -95,8 +95,8 @@ def test_a_folder_of_shards_is_one_sample_for_us_and_for_pandas(few: Jets, tmp_p
 
 def test_events_of_zero_one_and_many_jets() -> None:
     jets = make_jets([0, 1, 40, 0])
-    assert [len(bucket.events) for bucket in jets.buckets()] == [1, 1]
-    assert jets.leading(2).jets.tolist() == [[1, 2]]
+    assert [len(bucket.events) for bucket in jets.by_multiplicity()] == [1, 1]
+    assert jets.leading_jets(2).jets.tolist() == [[1, 2]]
     with pytest.raises(
         DataError, match=r"event 0 has no jets \(2 such events\).*take\(multiplicity > 0\)"
     ):
@@ -108,7 +108,7 @@ def test_a_sample_without_events_is_allowed_in_memory_and_refused_on_disk(
     few: Jets, tmp_path: Path
 ) -> None:
     nothing = few.take(slice(0, 0))
-    assert (nothing.n_events, nothing.n_jets, list(nothing.buckets())) == (0, 0, [])
+    assert (nothing.n_events, nothing.n_jets, list(nothing.by_multiplicity())) == (0, 0, [])
     with pytest.raises(DataError, match="no events to write"):
         write_jets([], tmp_path / "a.parquet")
     assert list(tmp_path.iterdir()) == []

@@ -9,7 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass, store_phi, wrap_phi
+from truthtag.data.kinematics import (
+    delta_phi,
+    delta_r,
+    invariant_mass,
+    wrap_angle_float32,
+    wrap_angle_float64,
+)
 
 angles = st.floats(-1e4, 1e4)
 near_pi = st.integers(-4, 4).flatmap(
@@ -19,7 +25,7 @@ near_pi = st.integers(-4, 4).flatmap(
 
 @given(st.one_of(angles, near_pi))
 def test_wrapped_angle_lies_in_the_interval_and_points_the_same_way(phi: float) -> None:
-    wrapped = float(wrap_phi(phi))
+    wrapped = float(wrap_angle_float64(phi))
     assert -math.pi <= wrapped < math.pi
     assert math.cos(wrapped) == pytest.approx(math.cos(phi), abs=1e-9)
     assert math.sin(wrapped) == pytest.approx(math.sin(phi), abs=1e-9)
@@ -27,7 +33,7 @@ def test_wrapped_angle_lies_in_the_interval_and_points_the_same_way(phi: float) 
 
 @given(st.one_of(angles, near_pi))
 def test_stored_angle_lies_in_the_interval_after_rounding(phi: float) -> None:
-    stored = store_phi(np.array([phi]))
+    stored = wrap_angle_float32(np.array([phi]))
     assert stored.dtype == np.float32
     assert -math.pi <= float(stored[0]) < math.pi
 

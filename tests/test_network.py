@@ -16,7 +16,7 @@ from textbook import textbook_block, textbook_network
 from benchmarks.reference import ConcatenatedNetwork
 from conftest import make_jets
 from truthtag.data.jets import Jets, concatenate
-from truthtag.data.kinematics import delta_phi, store_phi
+from truthtag.data.kinematics import delta_phi, wrap_angle_float32
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.network.model import (
     Architecture,
@@ -137,7 +137,7 @@ def test_rotations_change_nothing_where_the_network_sees_differences(
     kind: str, angle: float, seed: int
 ) -> None:
     jets, network = make_jets([1, 2, 4], seed), small_network(kind)
-    turned = jets.with_columns(phi=store_phi(jets.phi.astype(np.float64) + angle))
+    turned = jets.with_columns(phi=wrap_angle_float32(jets.phi.astype(np.float64) + angle))
     # phi is stored in float32: that rounding is all that is left, and close to Delta phi = pi it can flip the sign.
     seam = np.abs(np.abs(delta_phi(jets.phi[:, None], jets.phi[None, :])) - np.pi) < 1e-5
     if not seam.any():
@@ -146,7 +146,7 @@ def test_rotations_change_nothing_where_the_network_sees_differences(
 
 def test_a_rotation_does_change_what_sees_phi() -> None:
     jets, network = make_jets([2, 4]), small_network("gnn")
-    turned = jets.with_columns(phi=store_phi(jets.phi.astype(np.float64) + 1))
+    turned = jets.with_columns(phi=wrap_angle_float32(jets.phi.astype(np.float64) + 1))
     assert np.abs(network.efficiency(turned) / network.efficiency(jets) - 1).max() > 1e-3
 
 

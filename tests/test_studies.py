@@ -106,7 +106,7 @@ def test_the_loss_of_the_truth_is_that_of_a_network_that_knows_it() -> None:
     true = np.clip(jets.efficiency_true, 0.01, 0.99)
     jets = jets.with_columns(efficiency_true=true)
     logits, tags = torch.logit(torch.from_numpy(true)), torch.from_numpy(jets.is_tagged).double()
-    buckets = list(jets.buckets())
+    buckets = list(jets.by_multiplicity())
     order = np.concatenate([bucket.jets.ravel() for bucket in buckets])
     loss = batch_loss(logits[order], tags[order], [bucket.jets.shape for bucket in buckets], 1.0)
     assert true_loss(jets) == pytest.approx(float(loss), rel=1e-12)

@@ -13,16 +13,9 @@ from hypothesis.extra.numpy import arrays
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.weights.tagging import (
-    assign_tags,
-    at_least,
-    draw_tags,
-    effective_events,
-    hybrid,
-    leading,
-    tag_counts,
-    tag_probabilities,
-)
+from truthtag.weights.assignment import assign_tags, draw_tags
+from truthtag.weights.events import effective_events, hybrid, weights_table
+from truthtag.weights.tag_counts import at_least, is_leading, tag_counts, tag_probabilities
 
 probabilities = st.floats(0, 1)
 
@@ -97,9 +90,9 @@ def test_counts_of_events_are_those_of_each_event_alone(
 
 def test_the_leading_jets_of_ragged_events() -> None:
     jets = make_jets([1, 0, 3, 2])
-    assert leading(jets, 2).tolist() == [True, True, True, False, True, True]
+    assert is_leading(jets, 2).tolist() == [True, True, True, False, True, True]
     eff = np.full(6, 0.5)
-    pair = tag_counts(jets, eff, 2, leading(jets, 2)).exactly[:, 2]
+    pair = tag_counts(jets, eff, 2, is_leading(jets, 2)).exactly[:, 2]
     assert pair.tolist() == [0, 0, 0.25, 0.25]
 
 
@@ -211,7 +204,7 @@ def test_assigned_tags_and_weights_make_the_same_yields(
 
 def test_assignments_are_reproducible_and_keep_to_the_chosen_jets(sample: Jets) -> None:
     few = sample.first(500)
-    chosen = leading(few, 2)
+    chosen = is_leading(few, 2)
     first, second = (
         assign_tags(
             few, few.efficiency_true, 1, np.random.default_rng(3), or_more=True, chosen=chosen

@@ -167,7 +167,7 @@ def test_batches_in_order_hold_every_event_as_often_as_it_was_drawn(
     drawn = events.resample(generator(seed))
     rows = Counter(collect(events.batches(size, resamples=[drawn])))
     # The same sample, taken from the jets: events of one multiplicity are in their order.
-    order = [bucket.events[d.numpy()] for bucket, d in zip(jets.buckets(), drawn, strict=True)]
+    order = [bucket.events[d.numpy()] for bucket, d in zip(jets.by_multiplicity(), drawn, strict=True)]
     assert rows == Counter(collect(Events(jets.take(np.concatenate(order))).batches(10**9)))
 
 
@@ -285,7 +285,7 @@ def test_a_bootstrapped_network_learns_from_the_drawn_events_only(few: Jets) -> 
     (losses,) = train(training, Events(jets), validation)
     for which, drawn in enumerate(training.resamples):
         chosen = np.concatenate(
-            [bucket.events[d.numpy()] for bucket, d in zip(jets.buckets(), drawn, strict=True)]
+            [bucket.events[d.numpy()] for bucket, d in zip(jets.by_multiplicity(), drawn, strict=True)]
         )
         expected = evaluate(fixed, Events(jets.take(chosen)), 1.0)[which]
         assert losses[which].train_loss == pytest.approx(expected, rel=1e-5)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from conftest import make_jets
 from truthtag.data.jets import Jets
-from truthtag.data.kinematics import delta_r, store_phi
+from truthtag.data.kinematics import delta_r, wrap_angle_float32
 from truthtag.errors import ConfigError, DataError
 from truthtag.toy.truth import (
     GaussianBase,
@@ -69,7 +69,7 @@ def test_blind_to_rotations_and_reflections(
 ) -> None:
     jets, truth = make_jets([3, 5, 1, 6]), default_truth()
     moved = jets.with_columns(
-        phi=store_phi(mirror_phi * jets.phi.astype(float) + turn),
+        phi=wrap_angle_float32(mirror_phi * jets.phi.astype(float) + turn),
         eta=jets.eta * np.float32(mirror_eta),
     )
     np.testing.assert_allclose(truth.efficiency(moved), truth.efficiency(jets), rtol=1e-5)

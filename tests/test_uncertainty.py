@@ -37,7 +37,7 @@ from truthtag.statistics.uncertainty import (
     regions,
     spread_scale,
 )
-from truthtag.weights.tagging import tag_counts
+from truthtag.weights.tag_counts import tag_counts
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 WIDE, STRONG = 10.0, 1e-4

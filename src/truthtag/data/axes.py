@@ -6,34 +6,85 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from truthtag.errors import ConfigError
+import numpy as np
 
-__all__ = ["check_edges", "edges_of"]
+from truthtag.arrays import AnyArray, IntArray, plain_array
+from truthtag.errors import ConfigError, DataError
+
+__all__ = ["bin_index", "check_edges", "edges_of"]
 
 
 def edges_of(axis: Mapping[str, Any] | Sequence[float]) -> list[float]:
-    """Return the bin edges that a config means: a list, or ``{bins, low, high}`` for bins of one width.
+    """Return the bin edges that a config means: a list, or ``{bins, low, high}`` for equal widths.
 
     Example:
         >>> edges_of({"bins": 2, "low": 0, "high": 5})
         [0.0, 2.5, 5.0]
     """
-    if isinstance(axis, Mapping):
-        low, high, bins = float(axis["low"]), float(axis["high"]), int(axis["bins"])
-        return [low + (high - low) * i / bins for i in range(bins)] + [high]
-    return [float(edge) for edge in axis]
+    if not isinstance(axis, Mapping):
+        return [float(edge) for edge in axis]
+    low = float(axis["low"])
+    high = float(axis["high"])
+    bins = int(axis["bins"])
+    # The last edge as it is written: the formula can miss it by a rounding.
+    return [low + (high - low) * i / bins for i in range(bins)] + [high]
 
 
 def check_edges(edges: Sequence[float], name: str) -> None:
-    """Refuse bin edges that do not rise.
+    """Refuse bin edges that do not rise; the last one may be infinite.
 
     Raises:
-        ConfigError: There are fewer than two, or one is not above the one before it.
+        ConfigError: There are fewer than two, one is not above the one before it, or one is no
+            finite number.
     """
     if len(edges) < 2:
         msg = f"{name}: {list(edges)} makes no bin; give at least two edges"
         raise ConfigError(msg)
+    for position, edge in enumerate(edges):
+        last = position == len(edges) - 1
+        if not np.isfinite(edge) and not (last and edge > 0):
+            msg = f"{name}: edge {position} is {edge}; only the last edge may be infinite (.inf)"
+            raise ConfigError(msg)
     for position, (before, after) in enumerate(pairwise(edges), start=1):
         if not after > before:
-            msg = f"{name}: edge {position} is {after}, not above the edge before it, {before}; put them in rising order"
+            msg = (
+                f"{name}: edge {position} is {after}, not above the edge before it, {before}; "
+                "put them in rising order"
+            )
             raise ConfigError(msg)
+
+
+def bin_index(values: AnyArray, edges: AnyArray | Sequence[float], name: str = "value") -> IntArray:
+    r"""Return the bin of each value, by the one rule of the project.
+
+    A value on an edge belongs to the bin that begins there; the last bin is closed at its upper
+    edge. Values of float32 are compared with the edges rounded to float32: a jet that is stored
+    at :math:`|\eta| = 2.4` lies on an axis that ends at 2.4, though the float32 is above 2.4.
+
+    Args:
+        values: Any shape.
+        edges: Rising, the last may be infinite, shape (n + 1,).
+        name: What the error message calls the values.
+
+    Returns:
+        Bins 0 to n - 1, -1 below the axis, n above it, in the shape of the values.
+
+    Raises:
+        DataError: A value is NaN, which is in no bin.
+
+    Example:
+        >>> bin_index(np.array([-1.0, 0.0, 1.0, 2.0, 2.1]), [0.0, 1.0, 2.0]).tolist()
+        [-1, 0, 1, 1, 2]
+    """
+    array = plain_array(values, name)
+    missing = np.isnan(array)
+    if missing.any():
+        msg = (
+            f"{name} is nan at position {int(np.argmax(missing))} ({int(missing.sum())} such "
+            "values): it is in no bin. Leave it out, or find out where it comes from."
+        )
+        raise DataError(msg)
+    kind = np.float32 if array.dtype == np.float32 else np.float64
+    limits = np.asarray(edges, dtype=np.float64).astype(kind)
+    index = np.searchsorted(limits, array, side="right") - 1
+    return np.where(array == limits[-1], len(limits) - 2, index)

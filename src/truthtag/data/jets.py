@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,55 +12,36 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray
-from truthtag.data.files import read_table, whole_file, with_metadata
+from truthtag.data.columns import PER_EVENT, REQUIRED, SCHEMA, UNITS
+from truthtag.data.files import ParquetBlocks, atomic_write, read_table
+from truthtag.data.validation import (
+    check_offsets,
+    check_rows_of_events,
+    check_shapes,
+    check_unique_events,
+    check_values,
+    plain_column,
+    pt_order,
+    stored_column,
+)
 from truthtag.errors import DataError
 
 __all__ = [
     "SCHEMA",
     "UNITS",
-    "Bucket",
     "Jets",
+    "MultiplicityGroup",
     "concatenate",
     "read_jets",
     "shards_of",
     "write_jets",
 ]
 
-SCHEMA: dict[str, Any] = {
-    "event": np.int64,
-    "pt": np.float32,
-    "eta": np.float32,
-    "phi": np.float32,
-    "mass": np.float32,
-    "flavour": np.int8,
-    "weight": np.float64,
-    "score": np.float64,
-    "is_tagged": np.bool_,
-    "efficiency_true": np.float64,
-}
-"""Columns of a sample on disk and their types, in order."""
 
-UNITS = {
-    "pt": "GeV",
-    "eta": "1",
-    "phi": "rad",
-    "mass": "GeV",
-    "weight": "1",
-    "score": "1",
-    "efficiency_true": "1",
-}
-"""Units of the columns that have one."""
-
-OPTIONAL = ("score", "is_tagged", "efficiency_true")
-REQUIRED = tuple(name for name in SCHEMA if name not in OPTIONAL)
-PER_EVENT = ("event", "weight")
-
-
-class Bucket(NamedTuple):
-    """All events of one jet multiplicity.
+class MultiplicityGroup(NamedTuple):
+    """Events of one jet multiplicity.
 
     Attributes:
         events: Positions of the events, shape (m,).
@@ -90,7 +73,9 @@ class Jets:
         efficiency_true: True efficiencies where known, shape (n_jets,), or None.
 
     Raises:
-        DataError: The shapes do not fit together.
+        DataError: The shapes do not fit together, or a value breaks a rule of
+            :mod:`truthtag.data.validation`. The arrays are read-only afterwards: change jets with
+            :meth:`with_columns`, which checks them again.
     """
 
     event: IntArray
@@ -106,28 +91,43 @@ class Jets:
     efficiency_true: FloatArray | None = None
 
     def __post_init__(self) -> None:
-        if (
-            len(self.offsets) != len(self.event) + 1
-            or self.offsets[0] != 0
-            or np.any(np.diff(self.offsets) < 0)
-        ):
-            msg = f"offsets of {len(self.event)} events must rise from 0 and be one more than the events"
-            raise DataError(msg)
-        for name, size in (
-            ("weight", self.n_events),
-            *((name, self.n_jets) for name in self.jet_columns),
-        ):
-            if np.shape(getattr(self, name)) != (size,):
-                msg = f"column {name!r} has shape {np.shape(getattr(self, name))}, it must be ({size},)"
-                raise DataError(msg)
+        columns = {
+            name: plain_column(name, getattr(self, name), "jets")
+            for name in SCHEMA
+            if getattr(self, name) is not None
+        }
+        offsets = np.asarray(self.offsets)
+        check_offsets(columns["event"], offsets)
+        check_shapes(columns, offsets)
+        check_values(columns, offsets, "jets")
+        check_unique_events(columns["event"], "jets")
+        self._hold(offsets, columns)
+
+    def _hold(self, offsets: IntArray, columns: Mapping[str, AnyArray]) -> None:
+        """Take in checked arrays, so that nobody changes them unchecked."""
+        for name, values in {"offsets": offsets, **columns}.items():
+            held = values.view()
+            held.flags.writeable = False
+            object.__setattr__(self, name, held)
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, AnyArray], source: str = "jets") -> Jets:
+    def _of_checked(cls, offsets: IntArray, columns: Mapping[str, AnyArray]) -> Jets:
+        """Make jets of columns that keep all rules, without checking them again."""
+        jets = object.__new__(cls)
+        jets._hold(offsets, columns)
+        return jets
+
+    @classmethod
+    def from_columns(
+        cls, columns: Mapping[str, AnyArray], source: str = "jets", *, sort: bool = False
+    ) -> Jets:
         """Make jets from columns with one value per jet, checking all that can be checked.
 
         Args:
-            columns: One array per column of :data:`SCHEMA`, each of shape (n_jets,); the optional ones may be absent.
+            columns: One array per column of :data:`SCHEMA`, each of shape (n_jets,); the optional
+                ones may be absent.
             source: What the error messages call the data: a file's path, say.
+            sort: Whether to bring the jets of each event into the order of falling pt.
 
         Returns:
             The jets; consecutive rows with the same ``event`` make an event.
@@ -135,18 +135,18 @@ class Jets:
         Raises:
             DataError: A value is not allowed; the message names the column, the row and the value.
         """
-        cols = {name: _cast(name, columns[name], source) for name in SCHEMA if name in columns}
-        _check_values(cols, source)
-        event = cols["event"]
-        starts = (
-            np.flatnonzero(np.r_[True, event[1:] != event[:-1]])
-            if len(event)
-            else np.zeros(0, dtype=np.int64)
-        )
-        _check_events(cols, starts, source)
-        weight = cols.pop("weight")[starts]
-        del cols["event"]
-        return cls(event=event[starts], offsets=np.r_[starts, len(event)], weight=weight, **cols)
+        given = {n: stored_column(n, columns[n], source) for n in SCHEMA if n in columns}
+        rows = _rows_of_one_length(given, source)
+        event = given["event"]
+        starts = np.flatnonzero(np.r_[True, event[1:] != event[:-1]][:rows])
+        check_rows_of_events(given, starts, source)
+        offsets = np.r_[starts, rows]
+        kept = {name: given[name][starts] for name in PER_EVENT}
+        kept |= {name: values for name, values in given.items() if name not in PER_EVENT}
+        if sort:
+            kept = _sorted_by_pt(kept, offsets)
+        check_values(kept, offsets, source)
+        return cls._of_checked(offsets, kept)
 
     @property
     def n_events(self) -> int:
@@ -181,45 +181,59 @@ class Jets:
         values: AnyArray = getattr(self, name)
         return values[self.event_of_jet] if name in PER_EVENT else values
 
-    def buckets(self, events: IntArray | None = None) -> Iterator[Bucket]:
-        """Go through the events by jet multiplicity, so that each bucket is a plain rectangle.
+    def by_multiplicity(self, events: IntArray | None = None) -> Iterator[MultiplicityGroup]:
+        """Go through the events by jet multiplicity, so that each group is a plain rectangle.
 
         Args:
             events: Positions of the events to consider; all of them by default.
 
         Yields:
-            One bucket per multiplicity of at least 1, in rising order, events in their order.
+            One group per multiplicity of at least 1, in rising order, events in their order.
 
         Example:
             >>> jets = Jets.from_columns({**row, "event": np.array([7, 7, 9])})
-            >>> [bucket.jets.tolist() for bucket in jets.buckets()]
+            >>> [group.jets.tolist() for group in jets.by_multiplicity()]
             [[[2]], [[0, 1]]]
         """
         chosen = np.arange(self.n_events) if events is None else events
         counts = self.multiplicity[chosen]
         for n in np.unique(counts[counts > 0]):
             inside = chosen[counts == n]
-            yield Bucket(inside, self.offsets[inside][:, None] + np.arange(n))
+            yield MultiplicityGroup(inside, self.offsets[inside][:, None] + np.arange(n))
 
-    def leading(self, count: int) -> Bucket:
-        """Return the events with at least ``count`` jets, and the positions of the ``count`` hardest of each."""
+    def leading_jets(self, count: int) -> MultiplicityGroup:
+        """Return the events of at least ``count`` jets, and the ``count`` hardest jets of each."""
         events = np.flatnonzero(self.multiplicity >= count)
-        return Bucket(events, self.offsets[events][:, None] + np.arange(count))
+        return MultiplicityGroup(events, self.offsets[events][:, None] + np.arange(count))
 
-    def take(self, events: IntArray | slice) -> Jets:
+    def take(self, events: IntArray | BoolArray | slice) -> Jets:
         """Return the chosen events, in the order given.
 
         Args:
-            events: Positions of events, a mask over events, or a slice.
+            events: Positions of events, a mask over events, or a slice. Where a position stands
+                twice, as in a bootstrap sample, the events are numbered anew from 0: each event
+                needs a number of its own.
+
+        Raises:
+            DataError: A position is outside the sample, or the mask has another length.
         """
-        chosen = np.arange(self.n_events)[events]
+        try:
+            chosen = np.arange(self.n_events)[events]
+        except IndexError as error:
+            msg = (
+                f"these events cannot be taken from {self.n_events} events ({error}). Give "
+                "positions below that number, a mask of one truth value per event, or a slice."
+            )
+            raise DataError(msg) from error
         counts = self.multiplicity[chosen]
         offsets = np.r_[0, np.cumsum(counts)]
         rows = np.repeat(self.offsets[chosen] - offsets[:-1], counts) + np.arange(offsets[-1])
         columns = {name: getattr(self, name)[rows] for name in self.jet_columns}
-        return Jets(
-            event=self.event[chosen], offsets=offsets, weight=self.weight[chosen], **columns
-        )
+        repeated = len(chosen) > 0 and np.bincount(chosen).max() > 1
+        event = np.arange(len(chosen)) if repeated else self.event[chosen]
+        # All other rules hold event by event: what is taken whole keeps them.
+        columns |= {"event": event, "weight": self.weight[chosen]}
+        return Jets._of_checked(offsets, columns)
 
     def first(self, count: int) -> Jets:
         """Return the first events: the same as a sample generated with so many.
@@ -238,12 +252,12 @@ class Jets:
             raise DataError(msg)
         return self.take(slice(0, count))
 
-    def require_flavours(self, known: Sequence[int], knower: str, remedy: str) -> None:
+    def require_flavours(self, known: Sequence[int], opening: str, remedy: str) -> None:
         """Refuse jets of a flavour that an efficiency does not know.
 
         Args:
             known: The flavours that it knows.
-            knower: Who knows them, as the error begins: "the map was fitted to the flavours", say.
+            opening: How the error begins: "the map was fitted to the flavours", say.
             remedy: What to do, as the error ends.
 
         Raises:
@@ -252,14 +266,55 @@ class Jets:
         strange = ~np.isin(self.flavour, known)
         if strange.any():
             msg = (
-                f"{knower} {list(known)}, a jet has {self.flavour[strange][0]} ({int(strange.sum())} such jets). "
+                f"{opening} {list(known)}, a jet has {self.flavour[strange][0]} ({int(strange.sum())} such jets). "
                 f"{remedy}, or drop those jets."
             )
             raise DataError(msg)
 
-    def with_columns(self, **columns: Any) -> Jets:
-        """Return the same jets with some columns replaced."""
-        return replace(self, **columns)
+    def with_columns(self, *, sort: bool = False, **columns: Any) -> Jets:
+        """Return the same jets with some columns replaced.
+
+        Args:
+            sort: Whether to bring the jets of each event into the order of falling pt afterwards,
+                all columns along. Arrays that are no columns stay as they are;
+                :func:`~truthtag.data.validation.pt_order` gives the rows that bring them along.
+            columns: The new columns by name; None drops an optional one.
+
+        Raises:
+            DataError: A value is not allowed, or the jets are no longer ordered by falling pt.
+        """
+        unknown = [name for name in columns if name not in (*SCHEMA, "offsets")]
+        if unknown:
+            msg = f"jets have no column {unknown[0]!r}; there are {', '.join(SCHEMA)}"
+            raise DataError(msg)
+        if not sort:
+            return replace(self, **columns)
+        return self._with_sorted_columns(columns)
+
+    def _with_sorted_columns(self, columns: Mapping[str, Any]) -> Jets:
+        names = (*PER_EVENT, *self.jet_columns)
+        merged = {name: getattr(self, name) for name in names} | dict(columns)
+        given = {
+            name: plain_column(name, values, "jets")
+            for name, values in merged.items()
+            if values is not None and name != "offsets"
+        }
+        offsets = np.asarray(merged.get("offsets", self.offsets))
+        check_offsets(given["event"], offsets)
+        check_shapes(given, offsets)
+        return Jets(offsets=offsets, **_sorted_by_pt(given, offsets))
+
+    def digest(self) -> str:
+        """Return a short text that stands for the jets: events, kinematics and flavours.
+
+        Tags, weights, scores and true efficiencies do not count: an efficiency does not see them.
+        The values count as they are stored, so jets keep their digest on disk.
+        """
+        digest = hashlib.sha256(np.ascontiguousarray(self.offsets, dtype="<i8").tobytes())
+        for name in ("event", "pt", "eta", "phi", "mass", "flavour"):
+            stored = np.dtype(SCHEMA[name]).newbyteorder("<")
+            digest.update(np.ascontiguousarray(getattr(self, name), dtype=stored).tobytes())
+        return digest.hexdigest()[:16]
 
     def to_table(self) -> pa.Table:
         """Return the jets as an Arrow table, a row per jet, units in the metadata of each field.
@@ -284,12 +339,44 @@ class Jets:
         return pa.Table.from_arrays(arrays, schema=pa.schema(schema))
 
 
+def _rows_of_one_length(columns: Mapping[str, AnyArray], source: str) -> int:
+    """Return the number of rows, the same for all columns that must be there."""
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        present = ", ".join(columns) or "no columns"
+        msg = f"{source}: column {missing[0]!r} is missing; there are {present}"
+        raise DataError(msg)
+    for name, values in columns.items():
+        if values.ndim != 1:
+            msg = (
+                f"{source}: column {name!r} has shape {values.shape}; a row per jet is wanted, "
+                "a column is one value for each. Flatten it."
+            )
+            raise DataError(msg)
+    sizes = {name: len(values) for name, values in columns.items()}
+    if len(set(sizes.values())) > 1:
+        msg = f"{source}: the columns differ in length: {sizes}"
+        raise DataError(msg)
+    return sizes["event"]
+
+
+def _sorted_by_pt(columns: Mapping[str, AnyArray], offsets: IntArray) -> dict[str, AnyArray]:
+    """Bring all columns per jet into the order of falling pt within each event."""
+    rows = pt_order(columns["pt"], offsets)
+    return {n: values if n in PER_EVENT else values[rows] for n, values in columns.items()}
+
+
 def concatenate(parts: Sequence[Jets]) -> Jets:
     """Join samples one after the other; a column survives where every part has it.
 
     Raises:
-        DataError: There is nothing to join, or an event identifier stands in two parts.
+        DataError: There is nothing to join, or an event number stands in two parts.
     """
+    return _joined(parts, [f"part {position}" for position in range(len(parts))])
+
+
+def _joined(parts: Sequence[Jets], sources: Sequence[str]) -> Jets:
+    """Join samples, with a name for each in the error messages."""
     if not parts:
         msg = "no jets to join: the list of samples is empty"
         raise DataError(msg)
@@ -297,16 +384,29 @@ def concatenate(parts: Sequence[Jets]) -> Jets:
         return parts[0]
     names = [n for n in parts[0].jet_columns if all(n in part.jet_columns for part in parts)]
     event = np.concatenate([part.event for part in parts])
+    _refuse_shared_events(event, [part.n_events for part in parts], sources)
+    multiplicity = np.concatenate([part.multiplicity for part in parts])
+    columns = {n: np.concatenate([getattr(part, n) for part in parts]) for n in names}
+    columns |= {"event": event, "weight": np.concatenate([part.weight for part in parts])}
+    # Each part keeps the rules of an event; between parts only an event number can clash.
+    return Jets._of_checked(np.r_[0, np.cumsum(multiplicity)], columns)
+
+
+def _refuse_shared_events(event: IntArray, sizes: Sequence[int], sources: Sequence[str]) -> None:
+    """Refuse an event number that stands in two parts."""
+    if np.all(event[1:] > event[:-1]):
+        return
     unique, counts = np.unique(event, return_counts=True)
-    if len(unique) < len(event):
-        msg = f"event {unique[counts > 1][0]} stands in two of the samples to join; identifiers must be unique"
+    shared = unique[counts > 1]
+    if len(shared):
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        first, second = owner[np.flatnonzero(event == shared[0])[:2]]
+        msg = (
+            f"event {shared[0]} stands in two of the samples to join, {sources[first]} and "
+            f"{sources[second]} ({len(shared)} such events). If they are two events, give each "
+            "a number of its own; if an event is cut in two, put all its jets into one of them."
+        )
         raise DataError(msg)
-    return Jets(
-        event=event,
-        offsets=np.r_[0, np.cumsum(np.concatenate([part.multiplicity for part in parts]))],
-        weight=np.concatenate([part.weight for part in parts]),
-        **{n: np.concatenate([getattr(part, n) for part in parts]) for n in names},
-    )
 
 
 def write_jets(
@@ -325,35 +425,57 @@ def write_jets(
     Raises:
         DataError: There is no block, or an event has no jets.
     """
-    writer, n_jets = None, 0
-    with whole_file(path) as beside:
-        try:
-            for block in blocks:
-                table = with_metadata(block.to_table(), {**(metadata or {}), "units": UNITS})
-                writer = writer or pq.ParquetWriter(beside, table.schema, compression="zstd")
-                writer.write_table(table)
-                n_jets += table.num_rows
-        finally:
-            if writer is not None:
-                writer.close()
-        if writer is None:
+    n_jets = 0
+    with (
+        atomic_write(path) as temporary,
+        ParquetBlocks(temporary, {**(metadata or {}), "units": UNITS}) as file,
+    ):
+        for block in blocks:
+            table = block.to_table()
+            file.write(table)
+            n_jets += table.num_rows
+        if file.is_empty:
             msg = f"{path}: no events to write"
             raise DataError(msg)
     return n_jets
 
 
+_PART = re.compile(r"\.(parquet|parq|pq)(\.\w+)?$", re.IGNORECASE)
+"""Names of files that look like a part of a sample."""
+
+
 def shards_of(path: str | Path) -> list[Path]:
-    """Return the Parquet files that a path means: the file itself, or those of a folder in the order of their names.
+    """Return the Parquet files that a path means.
+
+    Args:
+        path: A file, which is returned itself, or a folder: its files ``*.parquet``, by name.
 
     Raises:
-        DataError: The folder holds none.
+        DataError: The folder holds none, or holds what looks like a part and would not be read.
     """
     path = Path(path)
     if not path.is_dir():
         return [path]
-    shards = sorted(p for p in path.glob("*.parquet") if not p.name.startswith("."))
+    shards = []
+    for file in sorted(path.rglob("*")):
+        inside = file.relative_to(path)
+        # Hidden files are nobody's data: ours are unfinished. Pandas leaves them out, too.
+        if any(part.startswith(".") for part in inside.parts) or not _PART.search(file.name):
+            continue
+        is_shard = file.is_file() and file.parent == path and file.suffix == ".parquet"
+        if not is_shard or file.name.startswith("_"):
+            msg = (
+                f"{path}: {inside} looks like a part of the sample and would not be read; the "
+                "files NAME.parquet directly in the folder are. Rename it, move it, or list "
+                "the files one by one."
+            )
+            raise DataError(msg)
+        shards.append(file)
     if not shards:
-        msg = f"{path}: the folder holds no .parquet file. Check the path, or run the workflow to make the sample."
+        msg = (
+            f"{path}: the folder holds no .parquet file. "
+            "Check the path, or run the workflow to make the sample."
+        )
         raise DataError(msg)
     return shards
 
@@ -368,99 +490,35 @@ def read_jets(paths: str | Path | Sequence[str | Path]) -> Jets:
         The jets, every value checked.
 
     Raises:
-        DataError: A file is missing, truncated or foreign, lacks a column, or holds a value that is not allowed.
+        DataError: A file is missing, damaged or foreign, lacks a column that others have, or
+            holds a value that is not allowed.
     """
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     files = [file for path in listed for file in shards_of(path)]
-    return concatenate([_read_file(file) for file in files])
+    parts = [_read_file(file) for file in files]
+    _refuse_columns_of_some(parts, files)
+    return _joined(parts, [str(file) for file in files])
+
+
+def _refuse_columns_of_some(parts: Sequence[Jets], files: Sequence[Path]) -> None:
+    """Refuse tags and true efficiencies that only some of the files have."""
+    for name in ("is_tagged", "efficiency_true"):
+        without = [f for f, part in zip(files, parts, strict=True) if name not in part.jet_columns]
+        if without and len(without) < len(files):
+            msg = (
+                f"{without[0]}: column {name!r} is missing, which other files of the sample have "
+                f"({len(without)} of {len(files)} lack it). Add it, or drop it from all of them."
+            )
+            raise DataError(msg)
 
 
 def _read_file(path: Path) -> Jets:
-    table = read_table(path, REQUIRED)
-    present = [name for name in SCHEMA if name in table.column_names]
-    for name in present:
-        if table[name].null_count:
+    table = read_table(path, REQUIRED, only=tuple(SCHEMA))
+    for name in table.column_names:
+        # Nothing is computed from the score, so it may be unknown.
+        if name != "score" and table[name].null_count:
             row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
             msg = f"{path}: column {name!r} is empty in row {row}. Fill it, or drop the event."
             raise DataError(msg)
-    return Jets.from_columns({n: table[n].to_numpy() for n in present}, str(path))
-
-
-def _cast(name: str, values: AnyArray, source: str) -> AnyArray:
-    """Bring a column to its type, refusing values that the type cannot hold."""
-    kind = SCHEMA[name]
-    values = np.asarray(values)
-    numeric = values.dtype.kind in "iufb"
-    with np.errstate(over="ignore", invalid="ignore"):
-        cast = values.astype(kind) if numeric else None
-    if cast is None or (kind in (np.int64, np.int8, np.bool_) and not np.array_equal(cast, values)):
-        wrong = (
-            values[np.flatnonzero(cast != values)[:1]].tolist()
-            if cast is not None
-            else [str(values.dtype)]
-        )
-        msg = f"{source}: column {name!r} must be {np.dtype(kind).name}, it holds {wrong[0]!r}"
-        raise DataError(msg)
-    return cast
-
-
-def _check_values(cols: Mapping[str, AnyArray], source: str) -> None:
-    """Refuse values outside what each column allows, naming the first."""
-    missing = [name for name in REQUIRED if name not in cols]
-    if missing:
-        msg = f"{source}: column {missing[0]!r} is missing; there are {', '.join(cols) or 'no columns'}"
-        raise DataError(msg)
-    sizes = {name: len(values) for name, values in cols.items()}
-    if len(set(sizes.values())) > 1:
-        msg = f"{source}: the columns differ in length: {sizes}"
-        raise DataError(msg)
-    for name in ("pt", "eta", "phi", "mass", "weight", "score", "efficiency_true"):
-        if name in cols:
-            _refuse(~np.isfinite(cols[name]), cols, name, "every value must be finite", source)
-    _refuse(cols["pt"] <= 0, cols, "pt", "it must be above 0 GeV", source)
-    # One part in 10^6 more: other tools round pi up when they store float32.
-    _refuse(
-        np.abs(cols["phi"]) > np.pi * (1 + 1e-6),
-        cols,
-        "phi",
-        "it must lie in [-pi, pi); wrap it first",
-        source,
-    )
-    if "efficiency_true" in cols:
-        eff = cols["efficiency_true"]
-        _refuse((eff < 0) | (eff > 1), cols, "efficiency_true", "it must lie in [0, 1]", source)
-
-
-def _check_events(cols: Mapping[str, AnyArray], starts: IntArray, source: str) -> None:
-    """Refuse events whose rows are apart, out of order, or of several weights."""
-    event, pt, weight = cols["event"], cols["pt"], cols["weight"]
-    unique, first = np.unique(event[starts], return_index=True)
-    if len(unique) < len(starts):
-        again = np.setdiff1d(np.arange(len(starts)), first)[0]
-        bad = np.zeros(len(event), dtype=bool)
-        bad[starts[again]] = True
-        _refuse(
-            bad,
-            cols,
-            "event",
-            "the jets of an event must be adjacent; sort by event and falling pt",
-            source,
-        )
-    same = np.r_[False, event[1:] == event[:-1]]
-    rising = same & (np.r_[0, pt[1:] - pt[:-1]] > 0)
-    _refuse(
-        rising, cols, "pt", "the jets of an event must be ordered by falling pt; sort them", source
-    )
-    changed = same & (np.r_[0, weight[1:] != weight[:-1]] != 0)
-    _refuse(changed, cols, "weight", "the jets of an event must share its weight", source)
-
-
-def _refuse(
-    bad: BoolArray, cols: Mapping[str, AnyArray], name: str, allowed: str, source: str
-) -> None:
-    """Raise a DataError that names the first bad row, if there is one."""
-    if bad.any():
-        row = int(np.argmax(bad))
-        value, event = cols[name][row], cols["event"][row]
-        msg = f"{source}: column {name!r} is {value} in row {row} (event {event}), {int(bad.sum())} such rows: {allowed}"
-        raise DataError(msg)
+    columns = {name: table[name].to_numpy() for name in SCHEMA if name in table.column_names}
+    return Jets.from_columns(columns, str(path))

@@ -6,23 +6,36 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from truthtag.arrays import FloatArray
+from truthtag.arrays import FloatArray, plain_array
 
-__all__ = ["delta_phi", "delta_r", "invariant_mass", "store_phi", "turn", "wrap_phi"]
+__all__ = [
+    "delta_phi",
+    "delta_r",
+    "invariant_mass",
+    "wrap_angle",
+    "wrap_angle_float32",
+    "wrap_angle_float64",
+]
 
 Array = TypeVar("Array")
 
 
-def turn(phi: Array) -> Array:
-    r"""Bring angles near :math:`[-\pi, \pi)`, up to rounding; for arrays of numpy and tensors of torch alike.
+def wrap_angle(phi: Array) -> Array:
+    r"""Bring angles near :math:`[-\pi, \pi)`, up to rounding; for arrays and tensors alike.
 
     .. math:: (\phi + \pi) \bmod 2\pi - \pi
+
+    In numbers of few digits the result can land on an end of the interval or just beside it;
+    :func:`wrap_angle_float64` and :func:`wrap_angle_float32` never leave it.
+
+    Args:
+        phi: Angles of any shape [rad], an array of numpy or a tensor of torch.
     """
     return cast("Array", (cast("Any", phi) + np.pi) % (2 * np.pi) - np.pi)
 
 
-def wrap_phi(phi: FloatArray) -> FloatArray:
-    r"""Bring an azimuthal angle into :math:`[-\pi, \pi)`.
+def wrap_angle_float64(phi: FloatArray) -> FloatArray:
+    r"""Bring azimuthal angles into :math:`[-\pi, \pi)`, in double precision.
 
     Args:
         phi: Angles of any shape [rad].
@@ -31,20 +44,19 @@ def wrap_phi(phi: FloatArray) -> FloatArray:
         The same angles in :math:`[-\pi, \pi)`, float64.
 
     Example:
-        >>> wrap_phi(np.array([0.0, np.pi, 4.0]))
+        >>> wrap_angle_float64(np.array([0.0, np.pi, 4.0]))
         array([ 0.        , -3.14159265, -2.28318531])
     """
-    phi = np.asarray(phi, dtype=np.float64)
-    wrapped = turn(phi)
+    wrapped = wrap_angle(_real(phi, "phi"))
     # Rounding can land exactly on an end of the interval, or just beside it.
     wrapped = np.where(wrapped >= np.pi, -np.pi, wrapped)
     return np.maximum(wrapped, -np.pi)
 
 
-def store_phi(phi: FloatArray) -> FloatArray:
+def wrap_angle_float32(phi: FloatArray) -> FloatArray:
     r"""Wrap angles and round them to float32 without leaving :math:`[-\pi, \pi)`.
 
-    The float32 nearest to :math:`\pi` is larger than :math:`\pi`, so plain rounding would leave the interval.
+    The float32 nearest to :math:`\pi` is above it, so plain rounding would leave the interval.
 
     Args:
         phi: Angles of any shape [rad].
@@ -53,7 +65,12 @@ def store_phi(phi: FloatArray) -> FloatArray:
         float32 angles, the form in which samples are stored.
     """
     edge = np.nextafter(np.float32(np.pi), np.float32(0))
-    return np.clip(wrap_phi(phi).astype(np.float32), -edge, edge)
+    return np.clip(wrap_angle_float64(phi).astype(np.float32), -edge, edge)
+
+
+def _real(values: FloatArray, name: str) -> FloatArray:
+    """Return values as float64, refusing masked and complex ones."""
+    return np.asarray(plain_array(values, name), dtype=np.float64)
 
 
 def delta_phi(phi_1: FloatArray, phi_2: FloatArray) -> FloatArray:
@@ -66,7 +83,7 @@ def delta_phi(phi_1: FloatArray, phi_2: FloatArray) -> FloatArray:
     Returns:
         :math:`\phi_1 - \phi_2`, float64 [rad].
     """
-    return wrap_phi(np.asarray(phi_1, dtype=np.float64) - np.asarray(phi_2, dtype=np.float64))
+    return wrap_angle_float64(_real(phi_1, "phi_1") - _real(phi_2, "phi_2"))
 
 
 def delta_r(
@@ -89,7 +106,7 @@ def delta_r(
         >>> float(delta_r(0.0, 3.1, 0.0, -3.1).round(4))
         0.0832
     """
-    d_eta = np.asarray(eta_1, dtype=np.float64) - np.asarray(eta_2, dtype=np.float64)
+    d_eta = _real(eta_1, "eta_1") - _real(eta_2, "eta_2")
     return np.hypot(d_eta, delta_phi(phi_1, phi_2))
 
 
@@ -114,9 +131,14 @@ def invariant_mass(
         >>> float(back_to_back.round(6))
         100.0
     """
-    pt, eta, phi, mass = (np.asarray(x, dtype=np.float64) for x in (pt, eta, phi, mass))
+    pt = _real(pt, "pt")
+    eta = _real(eta, "eta")
+    phi = _real(phi, "phi")
+    mass = _real(mass, "mass")
     p_z = pt * np.sinh(eta)
     energy = np.sqrt(pt**2 + p_z**2 + mass**2).sum(axis=-1)
-    p_x, p_y = (pt * np.cos(phi)).sum(axis=-1), (pt * np.sin(phi)).sum(axis=-1)
+    p_x = (pt * np.cos(phi)).sum(axis=-1)
+    p_y = (pt * np.sin(phi)).sum(axis=-1)
     squared = energy**2 - p_x**2 - p_y**2 - p_z.sum(axis=-1) ** 2
+    # For nearly parallel light jets the difference can come out below 0.
     return np.asarray(np.sqrt(np.maximum(squared, 0.0)))

@@ -17,14 +17,17 @@ def nearest_jet(jets: Jets) -> tuple[IntArray, FloatArray]:
     Returns:
         Its position and its Delta R, each of shape (n_jets,); -1 and infinity where a jet is alone.
     """
-    nearest, closest = np.full(jets.n_jets, -1), np.full(jets.n_jets, np.inf)
-    for _, index in jets.buckets():
+    nearest = np.full(jets.n_jets, -1)
+    closest = np.full(jets.n_jets, np.inf)
+    for _, index in jets.by_multiplicity():
         for i in range(index.shape[1]):
             for j in range(index.shape[1]):
                 if i == j:
                     continue
-                a, b = index[:, i], index[:, j]
+                a = index[:, i]
+                b = index[:, j]
                 distance = delta_r(jets.eta[a], jets.phi[a], jets.eta[b], jets.phi[b])
                 closer = distance < closest[a]
-                nearest[a[closer]], closest[a[closer]] = b[closer], distance[closer]
+                nearest[a[closer]] = b[closer]
+                closest[a[closer]] = distance[closer]
     return nearest, closest

@@ -184,7 +184,7 @@ def _prepare(
     near: list[IntArray] = [np.zeros(0, np.int64)]
     other: list[IntArray] = [np.zeros(0, np.int64)]
     squared: list[FloatArray] = [np.zeros(0)]
-    for _, index in jets.buckets():
+    for _, index in jets.by_multiplicity():
         eta, phi = jets.eta[index], jets.phi[index]
         distance = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None], phi[:, None])
         i, j = np.nonzero(~np.eye(index.shape[1], dtype=bool))

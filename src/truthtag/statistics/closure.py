@@ -15,7 +15,7 @@ from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r, invariant_mass
 from truthtag.errors import DataError
 from truthtag.statistics.uncertainty import Histogram
-from truthtag.weights.tagging import tag_probabilities
+from truthtag.weights.tag_counts import tag_probabilities
 
 __all__ = [
     "ClosureTest",
@@ -93,7 +93,7 @@ def dijet(
     if jets.is_tagged is None:
         msg = "closure compares with the tags; the sample has no column 'is_tagged'"
         raise DataError(msg)
-    events, pair = jets.leading(2)
+    events, pair = jets.leading_jets(2)
     chosen = pair if both else pair[:, :1]
     passed = np.asarray(jets.is_tagged[chosen].all(axis=1))
     probability = {

@@ -11,7 +11,7 @@ from scipy.special import ndtr, ndtri
 
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets, concatenate
-from truthtag.data.kinematics import store_phi
+from truthtag.data.kinematics import wrap_angle_float32
 from truthtag.registry import choose
 from truthtag.seeds import Seed, seed_words
 from truthtag.toy.truth import Truth, tag
@@ -137,7 +137,7 @@ class Multijet:
             offsets=offsets,
             pt=_fall_in_event(self.pt.sample(n_jets, rng), offsets).astype(np.float32),
             eta=eta.astype(np.float32),
-            phi=store_phi(phi),
+            phi=wrap_angle_float32(phi),
             mass=np.full(n_jets, self.mass, dtype=np.float32),
             flavour=rng.choice(np.array(self.flavours, dtype=np.int8), n_jets),
             weight=np.ones(count),
@@ -239,7 +239,7 @@ class Boson:
             offsets=np.arange(0, 2 * count + 1, 2),
             pt=jet_pt.astype(np.float32),
             eta=np.arcsinh(momenta[:, 2] / jet_pt).astype(np.float32),
-            phi=store_phi(np.arctan2(momenta[:, 1], momenta[:, 0])),
+            phi=wrap_angle_float32(np.arctan2(momenta[:, 1], momenta[:, 0])),
             mass=np.full(2 * count, self.mass, dtype=np.float32),
             flavour=np.repeat(flavour, 2),
             weight=np.ones(count),

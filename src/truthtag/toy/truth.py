@@ -123,7 +123,7 @@ class NeighbourProduct:
             DataError: A jet has a flavour that the truth does not know.
         """
         eff = _own_efficiencies(self.base, jets)
-        for _, index in jets.buckets():
+        for _, index in jets.by_multiplicity():
             eff[index] *= self._neighbours(jets, index)
         return eff
 

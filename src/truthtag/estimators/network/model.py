@@ -16,9 +16,9 @@ from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
 from truthtag.arrays import FloatArray
-from truthtag.data.files import whole_file
+from truthtag.data.files import atomic_write
 from truthtag.data.jets import Jets
-from truthtag.data.kinematics import turn
+from truthtag.data.kinematics import wrap_angle
 from truthtag.errors import ConfigError, DataError
 from truthtag.registry import choose
 
@@ -294,7 +294,7 @@ def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | 
                 for one in (one_eta, one_phi)
             )
             d_eta, d_phi = differences
-            d_phi = turn(d_phi)
+            d_phi = wrap_angle(d_phi)
             known = {"delta_eta": d_eta, "delta_phi": d_phi, "delta_r": torch.hypot(d_eta, d_phi)}
             parts.append(torch.stack([known[name] for name in names], dim=-1))
     return torch.cat(parts) if parts else rows.new_zeros(0, len(names))
@@ -423,7 +423,7 @@ class EfficiencyNetwork(nn.Module):
         device = self.standardise.mean.device
         self.eval()
         with torch.inference_mode():
-            for _, index in jets.buckets():
+            for _, index in jets.by_multiplicity():
                 for first in range(0, len(index), PREDICTION_EVENTS):
                     part = index[first : first + PREDICTION_EVENTS]
                     logits = self(Batch(rows[part.ravel()].to(device), [part.shape])).double()
@@ -518,7 +518,7 @@ def save_network(
 def write_content(content: Mapping[str, Any], path: str | Path) -> None:
     """Write tensors and plain values to a file; the same content gives the same bytes."""
     # Given a path, torch would store its name, and equal networks would differ in their bytes.
-    with whole_file(path) as beside, beside.open("wb") as file:
+    with atomic_write(path) as beside, beside.open("wb") as file:
         torch.save(dict(content), file)
 
 
@@ -556,7 +556,7 @@ def read_network_file(path: str | Path) -> dict[str, Any]:
 
 def features(jets: Jets) -> Tensor:
     """Return what the network sees of each jet, float32, shape (n_jets, 4)."""
-    return torch.stack([torch.from_numpy(getattr(jets, name)).float() for name in FEATURES], dim=-1)
+    return torch.stack([torch.tensor(getattr(jets, name)).float() for name in FEATURES], dim=-1)
 
 
 def choose_device(name: str) -> torch.device:

@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from truthtag.data.jets import Jets
-from truthtag.data.kinematics import turn
+from truthtag.data.kinematics import wrap_angle
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.network.model import (
     FEATURES,
@@ -140,10 +140,10 @@ class Events:
         if not jets.n_jets:
             msg = "the sample has no jets: there is nothing to train on"
             raise DataError(msg)
-        rows, tags = features(jets), torch.from_numpy(jets.is_tagged).float()
+        rows, tags = features(jets), torch.tensor(jets.is_tagged).float()
         self.groups = [
             (rows[bucket.jets].to(device), tags[bucket.jets].to(device))
-            for bucket in jets.buckets()
+            for bucket in jets.by_multiplicity()
         ]
         self.count = sum(len(group_tags) for _, group_tags in self.groups)
         self.rows = rows
@@ -304,7 +304,7 @@ def transform(batch: Batch, options: Options, rngs: Sequence[torch.Generator]) -
     if options.reflect_phi:
         rows[..., PHI] *= per_jet(_signs)
     if options.rotate_phi:
-        rows[..., PHI] = turn(rows[..., PHI] + per_jet(_angles))
+        rows[..., PHI] = wrap_angle(rows[..., PHI] + per_jet(_angles))
     return Batch(rows, batch.shape)
 
 

@@ -17,7 +17,7 @@ from matplotlib.style import context as style_context
 from matplotlib.text import Text
 
 from truthtag.arrays import FloatArray
-from truthtag.data.files import whole_file
+from truthtag.data.files import atomic_write
 
 __all__ = [
     "FLAVOUR_NAMES",
@@ -127,5 +127,5 @@ def save_figure(figure: Figure, path: str | Path) -> None:
     kind = Path(path).suffix.removeprefix(".")
     metadata = {"CreationDate": None} if kind == "pdf" else {}
     # Fonts are looked up when a figure is written, not when it is drawn.
-    with style(), whole_file(path) as beside:
+    with style(), atomic_write(path) as beside:
         figure.savefig(beside, format=kind, dpi=150, metadata=metadata)

@@ -1,0 +1,43 @@
+"""The columns of a sample: their names, types and units."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+__all__ = ["OPTIONAL", "PER_EVENT", "REQUIRED", "SCHEMA", "UNITS"]
+
+SCHEMA: dict[str, Any] = {
+    "event": np.int64,
+    "pt": np.float32,
+    "eta": np.float32,
+    "phi": np.float32,
+    "mass": np.float32,
+    "flavour": np.int8,
+    "weight": np.float64,
+    "score": np.float64,
+    "is_tagged": np.bool_,
+    "efficiency_true": np.float64,
+}
+"""Columns of a sample on disk and their types, in order."""
+
+UNITS = {
+    "pt": "GeV",
+    "eta": "1",
+    "phi": "rad",
+    "mass": "GeV",
+    "weight": "1",
+    "score": "1",
+    "efficiency_true": "1",
+}
+"""Units of the columns that have one."""
+
+OPTIONAL = ("score", "is_tagged", "efficiency_true")
+"""Columns that a sample may lack."""
+
+REQUIRED = tuple(name for name in SCHEMA if name not in OPTIONAL)
+"""Columns that every sample has."""
+
+PER_EVENT = ("event", "weight")
+"""Columns with one value per event; on disk they are repeated for each of its jets."""
