@@ -13,7 +13,8 @@ import torch
 import yaml
 
 from truthtag.data.jets import Jets, concatenate
-from truthtag.toy.generation import Process, generate, make_process
+from truthtag.toy.generation import generate, make_generator
+from truthtag.toy.generator import Generator
 from truthtag.toy.truth import Truth, make_truth
 from truthtag.workflow.options import check_config
 
@@ -44,7 +45,7 @@ class Toy:
     """The default config, and what makes its multijet events."""
 
     config: dict[str, Any]
-    process: Process
+    process: Generator
     truth: Truth
 
     @classmethod
@@ -52,7 +53,7 @@ class Toy:
         """Read the default config."""
         schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
         config = check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()), schema)
-        process = make_process(config["generators"]["multijet"], config["flavours"])
+        process = make_generator(config["generators"]["multijet"], config["flavours"])
         return cls(config, process, make_truth(config["truth"], config["flavours"]))
 
     def sample(self, count: int, name: str = "bench") -> Jets:

@@ -26,8 +26,9 @@ from truthtag.statistics.domain import (
     variables_of,
     write_domain,
 )
-from truthtag.toy.generation import Process, generate
-from truthtag.toy.truth import NeighbourProduct
+from truthtag.toy.generation import generate
+from truthtag.toy.generator import Generator
+from truthtag.toy.neighbour_product import NeighbourProduct
 
 OPTIONS: dict[str, Any] = {"flagged": 0.005, "neighbours": 10, "reference": 20_000}
 
@@ -334,7 +335,7 @@ def test_the_draw_is_that_of_the_generator(parts: tuple[Jets, Jets, Jets]) -> No
 
 
 def test_a_longer_sample_fills_more(
-    multijet: Process, truth: NeighbourProduct, parts: tuple[Jets, Jets, Jets]
+    multijet: Generator, truth: NeighbourProduct, parts: tuple[Jets, Jets, Jets]
 ) -> None:
     (extra,) = generate(multijet, truth, range(2000), (8, "tests"))
     _, validation, jets = parts

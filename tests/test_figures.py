@@ -27,7 +27,7 @@ from truthtag.figures.plots import DRAWINGS, add_remark, save_figure, shown
 from truthtag.statistics.coverage import coverage_table
 from truthtag.statistics.uncertainty import measure_scales
 from truthtag.studies.studies import repeated_errors
-from truthtag.toy.truth import NeighbourProduct
+from truthtag.toy.neighbour_product import NeighbourProduct
 
 NAMES = ["b", "c", "light"]
 SCALES = {"map": {5: 2.0, 4: 1.0, 0: 0.5}, "nearly": {5: 1.5}, "alone": {}}

@@ -47,8 +47,11 @@ from truthtag.estimators.parametric import (
 from truthtag.estimators.predictions import Replicated, predict
 from truthtag.seeds import seed_words
 from truthtag.statistics.accuracy import excess_loss, tag_loss
-from truthtag.toy.generation import Process, generate
-from truthtag.toy.truth import NearbyDip, NeighbourProduct, tag
+from truthtag.toy.generation import generate
+from truthtag.toy.generator import Generator
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.shapes import NearbyDip
+from truthtag.toy.tagging import tag
 from truthtag.workflow.options import check_config
 
 Options = dict[str, Any]
@@ -544,7 +547,7 @@ def test_the_fit_finds_the_truth_within_its_errors(sample: Jets, truth: Neighbou
 
 
 def test_the_fit_is_as_good_as_its_parameters_are_few(
-    multijet: Process, truth: NeighbourProduct
+    multijet: Generator, truth: NeighbourProduct
 ) -> None:
     """At a thousand events, in ten samples, the regret is still about p / (2 N)."""
     (jets,) = generate(multijet, truth, range(10_000), (7, "fits"))

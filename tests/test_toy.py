@@ -8,23 +8,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
 from truthtag.data.axes import edges_of
 from truthtag.data.jets import SCHEMA, Jets, concatenate
 from truthtag.data.kinematics import delta_r, invariant_mass
-from truthtag.errors import ConfigError
-from truthtag.toy.generation import (
-    BLOCK_EVENTS,
-    Boson,
-    Multijet,
-    Process,
-    TruncatedNormal,
-    generate,
-    make_process,
-)
-from truthtag.toy.truth import NeighbourProduct
+from truthtag.errors import ConfigError, DataError
+from truthtag.toy.boson import Boson
+from truthtag.toy.distributions import TruncatedNormal, gaussian_share
+from truthtag.toy.generation import BLOCK_EVENTS, generate, make_generator
+from truthtag.toy.generator import Generator
+from truthtag.toy.multijet import Multijet
+from truthtag.toy.neighbour_product import NeighbourProduct
 
 # A statistical test fails by chance once in 10,000 seeds; the seed is fixed.
 P_VALUE = 1e-4
@@ -50,7 +48,7 @@ def test_shards_do_not_change_the_sample(multijet: Multijet, truth: NeighbourPro
 def test_a_longer_sample_begins_with_the_shorter(
     name: str, truth: NeighbourProduct, request: pytest.FixtureRequest
 ) -> None:
-    process: Process = request.getfixturevalue(name)
+    process: Generator = request.getfixturevalue(name)
     short = concatenate(list(generate(process, truth, range(300), (1, "test"))))
     longer = concatenate(list(generate(process, truth, range(BLOCK_EVENTS + 50), (1, "test"))))
     assert_equal_jets(longer.take(slice(0, 300)), short)
@@ -164,9 +162,142 @@ def test_a_truncated_normal_far_in_the_tail_stays_inside() -> None:
     assert values.max() <= 5.5
 
 
-def test_an_unknown_process_is_refused() -> None:
-    with pytest.raises(ConfigError, match="process is 'trijet'; allowed are multijet, boson"):
-        make_process({"process": "trijet"}, {})
+def test_an_unknown_kind_of_generator_is_refused() -> None:
+    text = r"generators.kind: 'trijet' is not a kind of generator. Allowed: multijet, boson"
+    with pytest.raises(ConfigError, match=text):
+        make_generator({"kind": "trijet"}, {})
+    with pytest.raises(ConfigError, match=r"generators.kind: it is missing. Allowed: multijet"):
+        make_generator({}, {})
+
+
+MULTIJET = {
+    "kind": "multijet",
+    "minimum_jets": 2,
+    "extra_jets": {"scale": 4.0, "range": 5.0},
+    "pt": {"mean": 20.0, "width": 200.0, "low": 20.0, "high": 600.0},
+    "eta": {"mean": 0.0, "width": 0.5, "low": -2.0, "high": 2.0},
+    "distance": [0.011, 3.0],
+    "eta_max": 2.0,
+    "mass": 2.0,
+}
+BOSON = {
+    "kind": "boson",
+    "boson_mass": {"mean": 90.0, "width": 10.0, "low": 20.0},
+    "boson_pt": {"low": 150.0, "scale": 150.0},
+    "boson_eta": {"mean": 0.0, "width": 1.0},
+    "pt_min": 20.0,
+    "eta_max": 2.0,
+    "mass": 2.0,
+}
+FLAVOURS = {"b": 5, "c": 4, "light": 0}
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        # All jets had pT 600 GeV: nothing of this Gaussian is left between the limits.
+        (
+            {**MULTIJET, "pt": {"mean": 20.0, "width": 1.0, "low": 500.0, "high": 600.0}},
+            r"generators.pt: .*mean 20.0 and width 1.0 has a share of 0 between low 500.0 and high 600.0",
+        ),
+        ({**MULTIJET, "pt": {"mean": 20.0, "width": 200.0}}, r"generators: .*pt.low is None"),
+        (
+            {**MULTIJET, "pt": {"mean": 20.0, "width": 9.0, "low": -5.0, "high": 9.0}},
+            r"generators: .*pt.low is -5.0; it must be given and above 0",
+        ),
+        # Leading jets had abs(eta) up to 3.4.
+        (
+            {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0, "low": -3.4, "high": 2.0}},
+            r"generators: .*eta.low is -3.4; it must be given and within eta_max, 2.0",
+        ),
+        (
+            {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0}},
+            r"generators: .*eta.low is None; it must be given and within eta_max",
+        ),
+        (
+            {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0, "low": 2.0, "high": -2.0}},
+            r"generators.eta: .*low is 2.0 and high is -2.0; low must be below high",
+        ),
+        (
+            {**MULTIJET, "distance": [3.0, 0.011]},
+            r"generators: .*distance is \[3.0, 0.011\]; the fir",
+        ),
+        ({**MULTIJET, "distance": [0.0, 6.0]}, r"generators.distance.1: .*3.14.*not 6.0"),
+        ({**MULTIJET, "mass": math.nan}, r"generators.mass: .*finite number, not nan"),
+        ({**MULTIJET, "eta_may": 2.0}, r"generators.eta_may: Extra inputs are not permitted"),
+        ({**BOSON, "mass": 10.5}, r"boson_mass.low is 20.0; .* at least twice mass, 21.0 GeV"),
+        ({**BOSON, "boson_mass": {"mean": 90.0, "width": 10.0}}, r"boson_mass.low is None"),
+        (
+            {**BOSON, "boson_eta": {"mean": 0.0, "width": 0.1, "low": 5.0}},
+            r"generators.boson_eta: .*share of 0 between low 5.0 and high inf",
+        ),
+    ],
+)
+def test_options_that_make_nonsense_are_refused(options: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make_generator(options, FLAVOURS)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            {**BOSON, "pt_min": 1e5},
+            r"of 10000 decays drawn, 0 pass pt_min 100000.0 GeV and eta_max 2.0, a share of 0; .*1000 dr",
+        ),
+        (
+            {**BOSON, "boson_eta": {"mean": 9.0, "width": 0.1}},
+            r"boson: .* 0 pass .*raise eta_max or boson_pt \[150.0, 150.0\]",
+        ),
+        (
+            {
+                **MULTIJET,
+                "eta": {"mean": 0.0, "width": 1.0, "low": -1e-6, "high": 1e-6},
+                "distance": [2.9, 3.0],
+                "eta_max": 1e-6,
+            },
+            r"multijet: of \d+ directions drawn around leading jets, 0 lie inside eta_max 1e-06, a share",
+        ),
+    ],
+)
+def test_thresholds_that_nothing_passes_stop_the_generator(
+    options: dict[str, Any], text: str
+) -> None:
+    generator = make_generator(options, FLAVOURS)
+    with pytest.raises(DataError, match=text):
+        generator.events(10, np.random.default_rng(1))
+
+
+def test_thresholds_that_few_events_pass_do_not(boson: Boson) -> None:
+    rare = make_generator({**BOSON, "pt_min": 400.0}, FLAVOURS)
+    jets = rare.events(2000, np.random.default_rng(1))
+    assert jets.n_events == 2000
+    assert jets.pt.min() > 400
+
+
+@given(st.floats(-6, 6), st.floats(-6, 6))
+def test_the_share_of_a_gaussian_between_two_values(a: float, b: float) -> None:
+    expected = stats.norm.cdf(max(a, b)) - stats.norm.cdf(min(a, b))
+    assert gaussian_share(min(a, b), max(a, b)) == pytest.approx(expected, rel=1e-9, abs=1e-15)
+
+
+def test_a_generator_that_makes_other_events_is_refused(truth: NeighbourProduct) -> None:
+    class Short(Multijet):
+        def events(self, count: int, rng: np.random.Generator) -> Jets:
+            return super().events(count - 1, rng)
+
+    options = Multijet.options_type.model_validate(MULTIJET)
+    with pytest.raises(
+        DataError, match=r"Short made 9999 events, .*must make 10000, numbered from 0"
+    ):
+        next(generate(Short.from_options(options, FLAVOURS), truth, range(10), (1, "a")))
+
+
+def test_options_can_be_given_as_an_object() -> None:
+    options = Multijet.options_type.model_validate(MULTIJET)
+    assert make_generator(options, FLAVOURS) == make_generator(MULTIJET, FLAVOURS)
+    named = {**MULTIJET, "kind": "truthtag.toy.multijet:Multijet"}
+    assert make_generator(named, FLAVOURS) == make_generator(MULTIJET, FLAVOURS)
 
 
 def test_an_endless_sample_is_generated_block_by_block(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,17 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_jets
+from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r, wrap_angle_float32
 from truthtag.errors import ConfigError, DataError
-from truthtag.toy.truth import (
-    GaussianBase,
-    NearbyDip,
-    NearestNeighbour,
-    NeighbourProduct,
-    make_truth,
-    tag,
-)
+from truthtag.toy.nearest_neighbour import NearestNeighbour
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.shapes import GaussianBase, NearbyDip
+from truthtag.toy.tagging import tag
+from truthtag.toy.truth import make_truth
 
 TABLE = {5: (0.80, 160, 280, 1.8), 4: (0.25, 180, 300, 2.0), 0: (0.02, 250, 400, 2.5)}
 DIPS = {5: (0.45, 0.7), 4: (0.30, 0.6), 0: (0.15, 0.5)}
@@ -138,12 +137,75 @@ def test_an_unknown_flavour_is_refused() -> None:
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"truth.form is 'magic'; allowed are neighbour_product, nearest_neighbour",
+        match=r"truth.kind: 'magic' is not a form of the true efficiency. Allowed: neighbour_product, "
+        r"nearest_neighbour",
     ):
-        make_truth({"form": "magic"}, {})
+        make_truth({"kind": "magic"}, {})
 
 
 def test_other_efficiencies_can_be_tagged_with_the_same_draws(few: Jets) -> None:
     again = tag(few, default_truth(), np.random.default_rng(1))
     assert np.array_equal(again.is_tagged, again.score < default_truth().efficiency(few))
     assert not np.array_equal(again.score, few.score)
+
+
+OPTIONS = {
+    "kind": "nearest_neighbour",
+    "base": {"b": {"amplitude": 0.8, "pt_mean": 160.0, "pt_width": 280.0, "eta_width": 1.8}},
+    "correction": {"b": {"depth": 0.45, "width": 0.7}},
+    "pt_half": 150.0,
+}
+
+
+def test_a_form_is_built_from_its_options() -> None:
+    expected = NearestNeighbour(
+        base={5: GaussianBase(0.8, 160, 280, 1.8)},
+        correction={5: NearbyDip(0.45, 0.7)},
+        pt_half=150.0,
+    )
+    assert make_truth(OPTIONS, {"b": 5}) == expected
+    as_object = NearestNeighbour.options_type.model_validate(OPTIONS)
+    assert make_truth(as_object, {"b": 5}) == expected
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"kind": "neighbour_product"}, r"truth.pt_half: Extra inputs are not permitted"),
+        ({"pt_half": None}, r"truth.pt_half: .*valid number, not None"),
+        ({"pt_half": 0.0}, r"truth.pt_half: .*greater than 0, not 0.0"),
+        (
+            {"base": {"b": {"amplitude": 1.5}}},
+            r"truth.base.b.amplitude: .*less than or equal to 1, n",
+        ),
+        ({"correction": {"b": {"depth": -0.1, "width": 0.7}}}, r"truth.correction.b.depth: .*-0.1"),
+        ({"base": {"c": OPTIONS["base"]["b"]}}, r"truth.base.c: 'c' is not a flavour. Allowed: b"),
+    ],
+)
+def test_options_that_are_not_allowed_are_refused(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make_truth({**OPTIONS, **changes}, {"b": 5})
+
+
+@pytest.mark.parametrize("value", [1.5, -0.25, math.nan])
+def test_a_truth_that_gives_no_probability_is_refused(few: Jets, value: float) -> None:
+    class Nonsense(NeighbourProduct):
+        def efficiency(self, jets: Jets) -> FloatArray:
+            eff = super().efficiency(jets)
+            eff[3] = value
+            return eff
+
+    good = default_truth()
+    text = rf"truth: the efficiency of a jet of flavour \d, pt .* is {value} \(1 such jets\)"
+    with pytest.raises(DataError, match=text):
+        tag(few, Nonsense(good.base, good.correction), np.random.default_rng(1))
+
+
+def test_a_truth_of_another_length_is_refused(few: Jets) -> None:
+    class Short(NeighbourProduct):
+        def efficiency(self, jets: Jets) -> FloatArray:
+            return super().efficiency(jets)[1:]
+
+    good = default_truth()
+    with pytest.raises(DataError, match=rf"shape \({few.n_jets - 1},\); it must be"):
+        tag(few, Short(good.base, good.correction), np.random.default_rng(1))

@@ -1,4 +1,4 @@
-"""Names that the config can use, and the objects that they stand for, loaded when they are asked for."""
+"""Names that the config can use, and the objects that they stand for."""
 
 from __future__ import annotations
 
@@ -9,19 +9,22 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
 
+from pydantic import BaseModel, ValidationError
+
 from truthtag.errors import ConfigError
 
-__all__ = ["Registry", "choose", "did_you_mean", "load_object"]
+__all__ = ["Registry", "build", "choose", "did_you_mean", "load_object", "validated"]
 
 Value = TypeVar("Value")
+Model = TypeVar("Model", bound=BaseModel)
 
 
 @dataclass(frozen=True)
 class Registry:
     """Objects by name; each is imported when it is asked for, so that the list costs nothing.
 
-    A name is one of ``entries``, one that an installed package gives as an entry point of ``group``, or the place
-    itself, ``module:object``.
+    A name is one of ``entries``, one that an installed package gives as an entry point of
+    ``group``, or the place itself, ``module:object``.
 
     Args:
         what: What the objects are, as an error calls them: "a kind of estimator", say.
@@ -90,6 +93,55 @@ def load_object(place: str, path: str) -> Any:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
         msg = f"{path}: {place!r} cannot be loaded ({error}). Install the package that holds it, or correct the name."
+        raise ConfigError(msg) from error
+
+
+def build(
+    registry: Registry,
+    options: Mapping[str, Any] | BaseModel,
+    flavours: Mapping[str, int],
+    path: str,
+) -> Any:
+    """Build the object that options describe, by their ``kind``.
+
+    Args:
+        registry: What the kinds are.
+        options: A section of the config, or the options object that it became.
+        flavours: Numbers of the flavours, by name.
+        path: Where the options were given, for the error.
+
+    Returns:
+        An object of the class that ``kind`` names: ``from_options(options, flavours)`` of it.
+
+    Raises:
+        ConfigError: Nothing has this kind, or an option is not allowed.
+    """
+    given = options if isinstance(options, Mapping) else options.model_dump(exclude_unset=True)
+    if "kind" not in given:
+        msg = (
+            f"{path}.kind: it is missing. Allowed: {', '.join(registry.places())}, or module:object"
+        )
+        raise ConfigError(msg)
+    kind = registry.load(given["kind"], f"{path}.kind")
+    if not isinstance(options, kind.options_type):
+        options = validated(kind.options_type, given, path)
+    return kind.from_options(options, flavours)
+
+
+def validated(options_type: type[Model], given: Mapping[str, Any], path: str) -> Model:
+    """Make options of a section of the config.
+
+    Raises:
+        ConfigError: An option is missing, unknown or not allowed: one line for each.
+    """
+    try:
+        return options_type.model_validate(given)
+    except ValidationError as error:
+        lines = [
+            f"{'.'.join([path, *map(str, fault['loc'])])}: {fault['msg']}, not {fault['input']!r}"
+            for fault in error.errors()
+        ]
+        msg = "\n".join(lines)
         raise ConfigError(msg) from error
 
 

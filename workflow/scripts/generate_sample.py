@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from truthtag.data.jets import Jets, write_jets
-from truthtag.toy.generation import generate, make_process
+from truthtag.toy.generation import generate, make_generator
 from truthtag.toy.truth import make_truth
 from truthtag.workflow.digests import digest, versions
 from truthtag.workflow.logs import Progress, job_log
@@ -19,7 +19,7 @@ def counted(blocks: Iterator[Jets], progress: Progress) -> Iterator[Jets]:
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params, sample = snakemake.params, snakemake.wildcards.sample
-        process = make_process(params.generator, params.flavours)
+        process = make_generator(params.generator, params.flavours)
         truth = make_truth(params.truth, params.flavours)
         first, last = params.events
         blocks = generate(process, truth, range(first, last), (params.seed, sample))

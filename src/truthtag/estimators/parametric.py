@@ -17,7 +17,8 @@ from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import DataError
 from truthtag.estimators.bins import flavour_index, tags_of
-from truthtag.toy.truth import GaussianBase, NearbyDip, NeighbourProduct
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.shapes import GaussianBase, NearbyDip
 
 __all__ = ["PARAMETERS", "FittedProduct"]
 
@@ -41,7 +42,7 @@ class FittedProduct:
     .. math:: \hat\theta = \mathrm{argmax}_\theta \sum_i \left[t_i \ln \epsilon_i(\theta)
         + (1 - t_i) \ln(1 - \epsilon_i(\theta))\right]
 
-    with :math:`\epsilon_i` that of :class:`~truthtag.toy.truth.NeighbourProduct` and :math:`t_i` 1 where jet i is tagged,
+    with :math:`\epsilon_i` that of :class:`~truthtag.toy.neighbour_product.NeighbourProduct` and :math:`t_i` 1 where jet i is tagged,
     0 otherwise. If the form is right, the mean regret of p parameters fitted to N jets is p / (2 N).
 
     Amplitudes and depths are in (0, 1); a jet's own efficiency is at least as wide as a quarter of the spread of the

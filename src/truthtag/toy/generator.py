@@ -1,0 +1,62 @@
+"""What makes events: the protocol, the base of its options, and when to give up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Protocol, Self
+
+import numpy as np
+
+from truthtag.data.jets import Jets
+from truthtag.errors import DataError
+from truthtag.options import Options
+
+__all__ = ["MAX_TRIES", "Generator", "GeneratorOptions", "require_progress"]
+
+MAX_TRIES = 1000
+"""Draws per event or direction that is wanted, after which a generator gives up."""
+
+
+class GeneratorOptions(Options):
+    """What every generator's options have."""
+
+    kind: str
+    """What kind of events: `multijet` or `boson`, a name of an installed package, or
+    `module:Class`."""
+
+
+class Generator(Protocol):
+    """What makes events."""
+
+    options_type: ClassVar[type[Options]]
+    """Type of its options."""
+
+    @classmethod
+    def from_options(cls, options: Any, flavours: Mapping[str, int]) -> Self:
+        """Build from an object of ``options_type``; flavours are named there and numbered here."""
+        ...
+
+    def events(self, count: int, rng: np.random.Generator) -> Jets:
+        """Generate ``count`` events, numbered from 0, neither weighted nor tagged."""
+        ...
+
+
+def require_progress(kept: int, wanted: int, tried: int, found: str, remedy: str) -> None:
+    """Stop a generator of which nearly no draw passes the thresholds.
+
+    Args:
+        kept: Draws that passed.
+        wanted: How many shall pass.
+        tried: Draws.
+        found: How many of how many passed what, as the error begins.
+        remedy: What to do, as the error ends.
+
+    Raises:
+        DataError: Too few passed after :data:`MAX_TRIES` draws for each that is wanted.
+    """
+    if kept < wanted and tried >= MAX_TRIES * wanted:
+        msg = (
+            f"{found}, a share of {kept / tried:.2g}; the generator gives up after {MAX_TRIES} "
+            f"draws for each of {wanted} that are wanted. {remedy}"
+        )
+        raise DataError(msg)
