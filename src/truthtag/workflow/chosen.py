@@ -96,10 +96,15 @@ class Chosen:
         )
 
     def __get_pydantic_json_schema__(
-        self, _: CoreSchema, __: GetJsonSchemaHandler
+        self, _: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Describe what all kinds share; ``config_schema`` writes a branch for each kind."""
-        return {"type": "object", "required": ["kind"], "x-kinds": list(self.registry.entries)}
+        """Describe the section: a branch for each kind that has a name."""
+        branches = []
+        for kind, options_type in self.options_types().items():
+            condition = {"required": ["kind"], "properties": {"kind": {"const": kind}}}
+            keys = handler(options_type.__pydantic_core_schema__)
+            branches.append({"if": condition, "then": keys})
+        return {"type": "object", "required": ["kind"], "allOf": branches}
 
 
 def _error(kind: str | PydanticCustomError, place: tuple[str, ...], value: Any) -> ValidationError:

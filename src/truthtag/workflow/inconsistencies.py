@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations_with_replacement
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
+from truthtag.errors import ConfigError
 from truthtag.registry import did_you_mean
 from truthtag.workflow.faults import explain
 
@@ -208,6 +209,7 @@ def _only(config: Any) -> Iterator[str]:
     """Only figures that exist, and whose numbers can be had, can be chosen."""
     only = config.figures.only or ()
     estimators = config.estimators
+    yield from _figures_that_exist(config)
     sections = {"learning_curve": config.learning_curve, "repeated": config.repeated}
     for name, section in sections.items():
         if name in only and section is None:
@@ -230,6 +232,28 @@ def _only(config: Any) -> Iterator[str]:
                     "training_cost, which compares losses with that of the true efficiency; "
                     "set it to 1, or take training_cost out of figures.only"
                 )
+
+
+def _figures_that_exist(config: Any) -> Iterator[str]:
+    """The catalogue knows the figures that a config can have."""
+    only = config.figures.only or ()
+    if not only and not config.figures.extra:
+        return
+    # A module that only a config that chooses figures needs.
+    from truthtag.figures.catalogue import figures_of
+
+    sections = ("samples", "roles", "truth", "estimators", "distributions", "generators", "figures")
+    plain: dict[str, Any] = {}
+    for name in sections:
+        adapter: TypeAdapter[Any] = TypeAdapter(Any)
+        plain[name] = adapter.dump_python(getattr(config, name), mode="json")
+    try:
+        allowed = list(figures_of(plain))
+    except ConfigError as error:
+        yield str(error)
+        return
+    for number, name in enumerate(only):
+        yield from _must_be(f"figures.only.{number}", name, "a figure", allowed)
 
 
 def _curve(config: Any) -> Iterator[str]:
