@@ -16,6 +16,7 @@ from truthtag.data.kinematics import (
     wrap_angle_float32,
     wrap_angle_float64,
 )
+from truthtag.errors import DataError
 
 angles = st.floats(-1e4, 1e4)
 near_pi = st.integers(-4, 4).flatmap(
@@ -76,3 +77,13 @@ def test_mass_of_two_massless_jets_by_hand() -> None:
     assert float(invariant_mass([50, 40], [0.5, -0.5], [1.0, -1.0], [0, 0])) == pytest.approx(
         expected
     )
+
+
+def test_masked_and_complex_angles_are_refused() -> None:
+    masked = np.ma.array([0.1, 0.2], mask=[0, 1])
+    with pytest.raises(DataError, match="phi: 1 of its entries are masked"):
+        wrap_angle_float32(masked)
+    with pytest.raises(DataError, match="phi_2: 1 of its entries are masked"):
+        delta_r(0.0, 0.0, 0.0, masked)
+    with pytest.raises(DataError, match="pt: holds complex numbers"):
+        invariant_mass([1j, 2], [0, 0], [0, 0], [0, 0])

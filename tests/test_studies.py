@@ -104,7 +104,7 @@ def test_the_loss_of_the_truth_is_that_of_a_network_that_knows_it() -> None:
     jets = make_jets([1, 2, 2, 5, 3, 5, 0])
     true = np.clip(jets.efficiency_true, 0.01, 0.99)
     jets = jets.with_columns(efficiency_true=true)
-    logits, tags = torch.logit(torch.from_numpy(true)), torch.from_numpy(jets.is_tagged).double()
+    logits, tags = torch.logit(torch.from_numpy(true)), torch.tensor(jets.is_tagged).double()
     buckets = list(jets.by_multiplicity())
     order = np.concatenate([bucket.jets.ravel() for bucket in buckets])
     loss = batch_loss(logits[order], tags[order], [bucket.jets.shape for bucket in buckets], 1.0)

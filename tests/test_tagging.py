@@ -77,8 +77,10 @@ def test_values_that_are_no_probability_are_refused(bad: float) -> None:
 def test_counts_of_events_are_those_of_each_event_alone(
     counts: list[int], most: int, seed: int
 ) -> None:
-    jets, rng = make_jets(counts), np.random.default_rng(seed)
-    eff, chosen = rng.random(jets.n_jets), rng.random(jets.n_jets) < 0.7
+    jets = make_jets(counts)
+    rng = np.random.default_rng(seed)
+    eff = rng.random(jets.n_jets)
+    chosen = rng.random(jets.n_jets) < 0.7
     result = tag_counts(jets, eff, most, chosen)
     for event in range(jets.n_events):
         inside = slice(*jets.offsets[event : event + 2])
@@ -108,13 +110,13 @@ def test_events_of_no_jets_and_of_very_many() -> None:
 
 
 def test_counts_agree_with_tags_of_the_toy(sample: Jets) -> None:
-    """The sum of a weight and the number of events that have the tags differ by no more than statistics allow."""
+    """The sum of a weight and the number of events with the tags agree within statistics."""
     counts = tag_counts(sample, sample.efficiency_true, 3)
     tags = np.bincount(sample.event_of_jet, sample.is_tagged, sample.n_events)
     for number in range(4):
-        for probability, passed in (
-            (counts.exactly[:, number], tags == number), (counts.at_least[:, number], tags >= number)
-        ):  # fmt: skip
+        exactly = (counts.exactly[:, number], tags == number)
+        at_least_so_many = (counts.at_least[:, number], tags >= number)
+        for probability, passed in (exactly, at_least_so_many):
             variance = (probability * (1 - probability)).sum()
             assert abs(passed.sum() - probability.sum()) <= 4 * np.sqrt(variance)
 
@@ -134,7 +136,8 @@ def test_hybrid_efficiencies_keep_the_tags_of_a_flavour(sample: Jets) -> None:
 
 @pytest.mark.parametrize("count", range(5))
 def test_drawn_tags_have_their_conditional_probability(count: int) -> None:
-    eff, draws = np.array([0.7, 0.05, 0.3, 0.9]), 40_000
+    eff = np.array([0.7, 0.05, 0.3, 0.9])
+    draws = 40_000
     tagged = draw_tags(
         np.tile(eff, (draws, 1)), np.full(draws, count), np.random.default_rng(count)
     )
@@ -156,7 +159,8 @@ def test_drawn_tags_have_their_conditional_probability(count: int) -> None:
     )
 )
 def test_certain_tags_are_always_drawn(eff: np.ndarray) -> None:
-    certain, possible = (eff == 1).sum(axis=1), (eff > 0).sum(axis=1)
+    certain = (eff == 1).sum(axis=1)
+    possible = (eff > 0).sum(axis=1)
     for count in (certain, possible):
         tagged = draw_tags(eff, count, np.random.default_rng(0))
         assert np.array_equal(tagged.sum(axis=1), count)
@@ -178,7 +182,7 @@ def test_numbers_of_tags_that_cannot_be_are_refused() -> None:
 def test_assigned_tags_and_weights_make_the_same_yields(
     sample: Jets, count: int, or_more: bool
 ) -> None:
-    """Weighted tagged jets per flavour equal the sums of the conditional expectation, and thus the tags of the toy."""
+    """Weighted tagged jets per flavour agree with the tags of the toy."""
     result = assign_tags(
         sample, sample.efficiency_true, count, np.random.default_rng(count), or_more=or_more
     )
@@ -238,3 +242,65 @@ def test_columns_of_another_length_are_refused() -> None:
         tag_counts(jets, np.zeros(2), 1)
     with pytest.raises(DataError, match=r"chosen has shape \(4,\)"):
         assign_tags(jets, np.zeros(3), 1, np.random.default_rng(0), chosen=np.ones(4, dtype=bool))
+
+
+def test_efficiencies_that_are_no_probabilities_of_these_jets_are_refused() -> None:
+    jets = make_jets([2, 1])
+    rng = np.random.default_rng(0)
+    uses = (
+        lambda eff: tag_counts(jets, eff, 1),
+        lambda eff: assign_tags(jets, eff, 1, rng),
+        lambda eff: hybrid(jets, eff, [5]),
+    )
+    bad = (
+        (np.array([0.5]), r"efficiency has shape \(1,\)"),
+        (np.full((3, 1), 0.5), r"efficiency has shape \(3, 1\)"),
+        (np.array([0.5, np.nan, 0.5]), r"efficiency is nan; .*position 1"),
+        (np.array([0.5, 0.5, 1.5]), r"efficiency is 1.5; .*position 2"),
+        (np.ma.array([0.5, 0.5, 0.5], mask=[0, 1, 0]), "efficiency: 1 of its entries are masked"),
+        (np.array([0.5, 0.5j, 0.5]), "efficiency: holds complex numbers"),
+        (np.array(["a", "b", "c"]), "efficiency: holds <U1 values"),
+    )
+    for use in uses:
+        for efficiency, message in bad:
+            with pytest.raises(DataError, match=message):
+                use(efficiency)
+
+
+@pytest.mark.parametrize("chosen", [np.array([0, 2]), [0, 1, 2], np.array([1.0, 0.0, 1.0])])
+def test_positions_of_chosen_jets_are_refused(chosen: object) -> None:
+    jets = make_jets([2, 1])
+    with pytest.raises(DataError, match=r"chosen: holds .* values; give True or False"):
+        tag_counts(jets, np.full(3, 0.5), 1, chosen)
+    with pytest.raises(DataError, match=r"chosen: holds .* values; give True or False"):
+        assign_tags(jets, np.full(3, 0.5), 1, np.random.default_rng(0), chosen=chosen)
+
+
+@pytest.mark.parametrize("number", [-1, 1.5, True])
+def test_numbers_of_tags_are_whole_and_not_negative(number: int) -> None:
+    jets = make_jets([2, 1])
+    with pytest.raises(DataError, match=f"max_tags is {number}; .* whole number, 0 or more"):
+        tag_counts(jets, np.full(3, 0.5), max_tags=number)
+    with pytest.raises(DataError, match=f"count is {number}; .* whole number, 0 or more"):
+        assign_tags(jets, np.full(3, 0.5), number, np.random.default_rng(0))
+
+
+def test_drawing_needs_a_whole_number_of_tags_for_each_event() -> None:
+    rng = np.random.default_rng(0)
+    for count in (np.array([1]), np.array([1.0, 1.0])):
+        with pytest.raises(DataError, match="must be one whole number per event"):
+            draw_tags(np.full((2, 2), 0.5), count, rng)
+
+
+def test_flavours_that_keep_their_tags_are_numbers(sample: Jets) -> None:
+    with pytest.raises(DataError, match="keep_tags_of holds 'bottom'; give flavours as whole num"):
+        hybrid(sample, sample.efficiency_true, ["bottom"])
+
+
+def test_weights_of_other_events_are_refused() -> None:
+    counts = tag_counts(make_jets([2, 1]), np.full(3, 0.5), 1)
+    table, effective = weights_table(make_jets([2, 1]), counts)
+    assert list(table) == ["event", "weight", "p_tag_0", "p_tag_1", "p_tag_ge_1"]
+    assert effective.keys() == {"p_tag_0", "p_tag_1", "p_tag_ge_1"}
+    with pytest.raises(DataError, match="probabilities are of 2 events, the jets of 1"):
+        weights_table(make_jets([3]), counts)

@@ -59,7 +59,7 @@ def plain_array(values: Any, name: str) -> AnyArray:
         DataError: An entry is masked or complex, or the entries are lists or other objects.
     """
     if np.ma.is_masked(values):
-        count = int(np.ma.count_masked(values))
+        count = int(np.sum(np.ma.getmask(values)))
         msg = (
             f"{name}: {count} of its entries are masked, and a masked entry has no value here. "
             "Fill them, or leave those jets or events out."

@@ -77,6 +77,9 @@ def bin_index(values: AnyArray, edges: AnyArray | Sequence[float], name: str = "
         [-1, 0, 1, 1, 2]
     """
     array = plain_array(values, name)
+    if array.dtype.kind not in "biuf":
+        msg = f"{name}: holds {array.dtype} values; only numbers are in bins"
+        raise DataError(msg)
     missing = np.isnan(array)
     if missing.any():
         msg = (

@@ -113,10 +113,17 @@ class ParquetBlocks:
     Args:
         path: The file to write.
         metadata: What to record about its origin; anything that JSON holds.
+        shown: What the error messages call the file, where the path is a temporary one.
     """
 
-    def __init__(self, path: str | Path, metadata: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        metadata: Mapping[str, Any] | None = None,
+        shown: str | Path | None = None,
+    ) -> None:
         self.path = Path(path)
+        self.shown = shown or path
         self.metadata = metadata or {}
         self._writer: pq.ParquetWriter | None = None
 
@@ -126,8 +133,18 @@ class ParquetBlocks:
         return self._writer is None
 
     def write(self, table: pa.Table) -> None:
-        """Add a table, which makes a row group."""
+        """Add a table, which makes a row group.
+
+        Raises:
+            DataError: It has other columns than the first one.
+        """
         table = _with_metadata(table, self.metadata)
+        if self._writer is not None and not table.schema.equals(self._writer.schema):
+            msg = (
+                f"{self.shown}: a block has the columns {', '.join(table.column_names)}, the first "
+                f"one {', '.join(self._writer.schema.names)}. All blocks of a file need the same."
+            )
+            raise DataError(msg)
         if self._writer is None:
             self._writer = pq.ParquetWriter(
                 self.path, table.schema, compression="zstd", write_page_checksum=True
@@ -209,7 +226,7 @@ def write_table(
     Raises:
         DataError: The file cannot be written.
     """
-    with atomic_write(path) as temporary, ParquetBlocks(temporary, metadata) as file:
+    with atomic_write(path) as temporary, ParquetBlocks(temporary, metadata, path) as file:
         file.write(table)
 
 
@@ -258,8 +275,8 @@ def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"{path}: cannot be read as Parquet ({reason}). The file is truncated, damaged or of "
-            "another format: delete it and make it again."
+            f"{path}: cannot be read as Parquet ({reason}). The file is truncated or of another "
+            "format, or bits of it changed: delete it and make it again."
         )
         raise DataError(msg) from error
 
@@ -359,8 +376,8 @@ def read_csv(path: str | Path, dtype: Mapping[str, Any] | None = None) -> pd.Dat
     except (ValueError, OSError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"{path}: cannot be read as a table ({reason}). The file is truncated, damaged or of "
-            "another format: delete it and make it again."
+            f"{path}: cannot be read as a table ({reason}). The file is truncated or of another "
+            "format, or bits of it changed: delete it and make it again."
         )
         raise DataError(msg) from error
     return frame
@@ -386,7 +403,8 @@ PAGE = """<!doctype html>
 body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem; color: #111; background: #fff; }}
 div {{ overflow-x: auto; }}
 table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .2rem .7rem; text-align: right; border-bottom: 1px solid #ddd; white-space: nowrap; }}
+th, td {{ padding: .2rem .7rem; text-align: right; white-space: nowrap; }}
+th, td {{ border-bottom: 1px solid #ddd; }}
 th {{ border-bottom: 2px solid #555; }}
 tr:hover {{ background: #f2f2f2; }}
 </style></head><body>
@@ -397,11 +415,11 @@ tr:hover {{ background: #f2f2f2; }}
 
 def render_page(tables: Mapping[str, pd.DataFrame]) -> str:
     """Return an HTML page of tables under their titles, numbers to five significant digits."""
-    body = "\n".join(
-        f"<h2>{title}</h2>\n<div>{table.to_html(index=False, border=0, float_format='{:.5g}'.format, na_rep='–')}</div>"
-        for title, table in tables.items()
-    )
-    return PAGE.format(body=body)
+    sections = []
+    for title, table in tables.items():
+        html = table.to_html(index=False, border=0, float_format="{:.5g}".format, na_rep="–")
+        sections.append(f"<h2>{title}</h2>\n<div>{html}</div>")
+    return PAGE.format(body="\n".join(sections))
 
 
 def rows_by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:

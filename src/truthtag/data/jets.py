@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 
-from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray
+from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray, plain_array
 from truthtag.data.columns import PER_EVENT, REQUIRED, SCHEMA, UNITS
 from truthtag.data.files import ParquetBlocks, atomic_write, read_table
 from truthtag.data.validation import (
@@ -56,8 +56,9 @@ class MultiplicityGroup(NamedTuple):
 class Jets:
     r"""Jets of many events, ragged: flat columns, and offsets that say where each event begins.
 
-    Event :math:`e` owns the jets ``offsets[e]`` to ``offsets[e + 1] - 1``, ordered by falling transverse momentum.
-    An event may have no jets in memory (the two offsets are equal); on disk, a row per jet, it cannot.
+    Event :math:`e` owns the jets ``offsets[e]`` to ``offsets[e + 1] - 1``, ordered by falling
+    transverse momentum. An event may have no jets in memory (the two offsets are equal); on disk,
+    a row per jet, it cannot.
 
     Args:
         event: Identifiers of the events, unique, shape (n_events,).
@@ -96,7 +97,8 @@ class Jets:
             for name in SCHEMA
             if getattr(self, name) is not None
         }
-        offsets = np.asarray(self.offsets)
+        # A copy, as of all columns: whoever made the array may still write to it.
+        offsets = np.array(self.offsets)
         check_offsets(columns["event"], offsets)
         check_shapes(columns, offsets)
         check_values(columns, offsets, "jets")
@@ -181,11 +183,13 @@ class Jets:
         values: AnyArray = getattr(self, name)
         return values[self.event_of_jet] if name in PER_EVENT else values
 
-    def by_multiplicity(self, events: IntArray | None = None) -> Iterator[MultiplicityGroup]:
+    def by_multiplicity(
+        self, events: IntArray | BoolArray | slice | None = None
+    ) -> Iterator[MultiplicityGroup]:
         """Go through the events by jet multiplicity, so that each group is a plain rectangle.
 
         Args:
-            events: Positions of the events to consider; all of them by default.
+            events: The events to consider, as in :meth:`take`; all of them by default.
 
         Yields:
             One group per multiplicity of at least 1, in rising order, events in their order.
@@ -195,7 +199,7 @@ class Jets:
             >>> [group.jets.tolist() for group in jets.by_multiplicity()]
             [[[2]], [[0, 1]]]
         """
-        chosen = np.arange(self.n_events) if events is None else events
+        chosen = self._positions(slice(None) if events is None else events)
         counts = self.multiplicity[chosen]
         for n in np.unique(counts[counts > 0]):
             inside = chosen[counts == n]
@@ -217,14 +221,7 @@ class Jets:
         Raises:
             DataError: A position is outside the sample, or the mask has another length.
         """
-        try:
-            chosen = np.arange(self.n_events)[events]
-        except IndexError as error:
-            msg = (
-                f"these events cannot be taken from {self.n_events} events ({error}). Give "
-                "positions below that number, a mask of one truth value per event, or a slice."
-            )
-            raise DataError(msg) from error
+        chosen = self._positions(events)
         counts = self.multiplicity[chosen]
         offsets = np.r_[0, np.cumsum(counts)]
         rows = np.repeat(self.offsets[chosen] - offsets[:-1], counts) + np.arange(offsets[-1])
@@ -234,6 +231,21 @@ class Jets:
         # All other rules hold event by event: what is taken whole keeps them.
         columns |= {"event": event, "weight": self.weight[chosen]}
         return Jets._of_checked(offsets, columns)
+
+    def _positions(self, events: IntArray | BoolArray | slice) -> IntArray:
+        """Return the positions of events that are given by positions, a mask or a slice."""
+        which = events if isinstance(events, slice) else plain_array(events, "events")
+        if not isinstance(which, slice) and which.size == 0 and which.dtype.kind == "f":
+            # An empty list has no integers from which NumPy could tell its type.
+            which = which.astype(np.int64)
+        try:
+            return np.atleast_1d(np.arange(self.n_events)[which])
+        except IndexError as error:
+            msg = (
+                f"these events cannot be taken from {self.n_events} events ({error}). Give "
+                "positions below that number, a mask of one truth value per event, or a slice."
+            )
+            raise DataError(msg) from error
 
     def first(self, count: int) -> Jets:
         """Return the first events: the same as a sample generated with so many.
@@ -266,8 +278,8 @@ class Jets:
         strange = ~np.isin(self.flavour, known)
         if strange.any():
             msg = (
-                f"{opening} {list(known)}, a jet has {self.flavour[strange][0]} ({int(strange.sum())} such jets). "
-                f"{remedy}, or drop those jets."
+                f"{opening} {list(known)}, a jet has {self.flavour[strange][0]} "
+                f"({int(strange.sum())} such jets). {remedy}, or drop those jets."
             )
             raise DataError(msg)
 
@@ -325,8 +337,9 @@ class Jets:
         empty = np.flatnonzero(self.multiplicity == 0)
         if len(empty):
             msg = (
-                f"event {self.event[empty[0]]} has no jets ({len(empty)} such events): a file with a row per jet "
-                "cannot hold it. Select the events that have jets first, with take(multiplicity > 0)."
+                f"event {self.event[empty[0]]} has no jets ({len(empty)} such events): a file with "
+                "a row per jet cannot hold it. Select the events that have jets first, with "
+                "take(multiplicity > 0)."
             )
             raise DataError(msg)
         names = [n for n in SCHEMA if getattr(self, n) is not None]
@@ -412,7 +425,7 @@ def _refuse_shared_events(event: IntArray, sizes: Sequence[int], sources: Sequen
 def write_jets(
     blocks: Iterable[Jets], path: str | Path, metadata: Mapping[str, Any] | None = None
 ) -> int:
-    """Write blocks of jets to one Parquet file, a row group per block, in memory that does not grow.
+    """Write blocks of jets to one Parquet file, a row group per block; one block is in memory.
 
     Args:
         blocks: The jets, block by block.
@@ -423,12 +436,13 @@ def write_jets(
         The number of jets written.
 
     Raises:
-        DataError: There is no block, or an event has no jets.
+        DataError: There is no block, an event has no jets, the blocks differ in their columns, or
+            the file cannot be written.
     """
     n_jets = 0
     with (
         atomic_write(path) as temporary,
-        ParquetBlocks(temporary, {**(metadata or {}), "units": UNITS}) as file,
+        ParquetBlocks(temporary, {**(metadata or {}), "units": UNITS}, path) as file,
     ):
         for block in blocks:
             table = block.to_table()

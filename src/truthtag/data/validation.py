@@ -1,7 +1,7 @@
 """The rules that all jets keep: types, shapes, values, order within an event, one number per event.
 
-Every way to make or change jets comes through here. The usual case, good jets, costs two passes over
-a column; which row is wrong is worked out only after a rule is found to be broken.
+Every way to make or change jets comes through here. The usual case, good jets, costs two passes
+over a column; which row is wrong is worked out only after a rule is found to be broken.
 """
 
 from __future__ import annotations
@@ -87,7 +87,8 @@ def plain_column(name: str, values: AnyArray, source: str) -> AnyArray:
     """
     array = plain_array(values, f"{source}: column {name!r}")
     if np.dtype(SCHEMA[name]).kind == array.dtype.kind == "f":
-        return array
+        # Whoever made a writable array may still write to it; the jets' own are read-only.
+        return array.copy() if array.flags.writeable else array
     return _as_type(name, array, source)
 
 
@@ -215,10 +216,11 @@ def check_rows_of_events(columns: Mapping[str, AnyArray], starts: IntArray, sour
     if not np.all(numbers[1:] > numbers[:-1]):
         _refuse_rows_apart(columns, starts, source)
     weight = columns["weight"]
-    other = weight[1:] != weight[:-1]
-    changed = np.r_[False, (event[1:] == event[:-1]) & other]
-    # NaN differs from itself: that it is no number is found later, with a better message.
-    changed &= np.isfinite(weight)
+    # Only the weight of an event's first row is kept, so all rows are looked at here.
+    infinite = ~np.isfinite(weight)
+    if infinite.any():
+        _refuse_row("weight", infinite, weight, event, source, LIMITS["weight"].rule)
+    changed = np.r_[False, (event[1:] == event[:-1]) & (weight[1:] != weight[:-1])]
     if changed.any():
         rule = (
             "the jets of an event must share its weight; if two events share the number, "
@@ -290,7 +292,9 @@ def _refuse_values(
     bad = ~np.isfinite(values)
     rule = "every value must be finite"
     if not bad.any():
-        bad = ~((values >= limit.low) & (values <= limit.high))
+        # In float32 the smallest positive number of float64 would be 0.
+        exact = values.astype(np.float64)
+        bad = ~((exact >= limit.low) & (exact <= limit.high))
         rule = limit.rule
     _refuse(name, bad, columns, offsets, source, rule)
 

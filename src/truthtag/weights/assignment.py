@@ -17,7 +17,8 @@ __all__ = ["Assignment", "assign_tags", "draw_tags"]
 def draw_tags(efficiency: FloatArray, count: IntArray, rng: np.random.Generator) -> BoolArray:
     r"""Draw which jets are tagged, given how many are.
 
-    Jet after jet, with r tags still to be given and :math:`Q_{i,r}` the probability of r tags among jets i, i + 1, …:
+    Jet after jet, with r tags still to be given and :math:`Q_{i,r}` the probability of r tags
+    among jets i, i + 1, …:
 
     .. math:: P(t_i = 1 \mid r) = \frac{\epsilon_i\, Q_{i+1,r-1}}{Q_{i,r}}
 
@@ -86,8 +87,8 @@ class Assignment:
 
     Args:
         is_tagged: Which jets are tagged, shape (n_jets,).
-        weight: Probability that the event has the number of tags asked for, shape (n_events,); where it is 0, no jet
-            is tagged.
+        weight: Probability that the event has the number of tags asked for, shape (n_events,);
+            where it is 0, no jet is tagged.
     """
 
     is_tagged: BoolArray
@@ -103,7 +104,9 @@ def assign_tags(
     or_more: bool = False,
     chosen: BoolArray | None = None,
 ) -> Assignment:
-    """Give every event the number of tags that a selection asks for, and a weight; for selections that ask which jets.
+    """Give every event the number of tags that a selection asks for, and a weight.
+
+    For selections that ask which jets are tagged, not only how many.
 
     Args:
         jets: The events.
@@ -114,7 +117,8 @@ def assign_tags(
         chosen: Which jets count, shape (n_jets,); all by default.
 
     Raises:
-        DataError: An efficiency is outside [0, 1] or not a number, or the shapes do not fit the jets.
+        DataError: An efficiency is outside [0, 1] or not a number, the shapes do not fit the jets,
+            ``chosen`` is no mask, or ``count`` is below 0.
     """
     check_tag_number(count, "count")
     eff = considered(jets, efficiency, chosen)
@@ -137,8 +141,7 @@ def assign_tags(
 def _draw_count(probability: FloatArray, rng: np.random.Generator) -> IntArray:
     """Draw a number of tags for each row, by its probabilities, which need not sum to 1."""
     cumulative = np.cumsum(probability, axis=1)
-    # A draw of nearly 1 times the total can be rounded to the total, which no number of tags would hold.
-    threshold = np.minimum(
-        rng.random(len(probability)) * cumulative[:, -1], np.nextafter(cumulative[:, -1], 0)
-    )
+    total = cumulative[:, -1]
+    # A draw of nearly 1 times the total can be rounded to the total, which no number would hold.
+    threshold = np.minimum(rng.random(len(probability)) * total, np.nextafter(total, 0))
     return np.asarray((cumulative <= threshold[:, None]).sum(axis=1))

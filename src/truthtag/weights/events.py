@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from numbers import Integral
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,9 +37,9 @@ def hybrid(jets: Jets, efficiency: FloatArray, keep_tags_of: Iterable[int]) -> F
         )
         raise DataError(msg)
     eff = probabilities(efficiency, jets.n_jets, "efficiency")
-    flavours = list(keep_tags_of)
+    flavours: list[Any] = list(keep_tags_of)
     for flavour in flavours:
-        if not isinstance(flavour, Integral):
+        if not isinstance(flavour, int | np.integer):
             msg = f"keep_tags_of holds {flavour!r}; give flavours as whole numbers, 5 for b, say"
             raise DataError(msg)
     kept = np.isin(jets.flavour, flavours)
@@ -54,9 +54,9 @@ def weights_table(jets: Jets, counts: TagCounts) -> tuple[pd.DataFrame, dict[str
         counts: Probabilities of their numbers of tags.
 
     Returns:
-        A row per event: ``event``, the generator's ``weight``, ``p_tag_0``, ``p_tag_1``, … (exactly so many tags) and
-        ``p_tag_ge_1``, ``p_tag_ge_2``, … (at least so many); the weight of an event in a selection is ``weight`` times
-        one of these. And for each of these the number of effective events of that product.
+        A row per event: ``event``, the generator's ``weight``, ``p_tag_0``, ``p_tag_1``, …
+        (exactly so many tags) and ``p_tag_ge_1``, ``p_tag_ge_2``, … (at least so many); the weight
+        of an event in a selection is ``weight`` times one of these. And for each of these the number of effective events of that product.
 
     Raises:
         DataError: The probabilities are those of another number of events.

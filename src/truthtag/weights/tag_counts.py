@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +36,8 @@ def tag_probabilities(efficiency: FloatArray) -> FloatArray:
 
     .. math:: P_k \to (1 - \epsilon_i) P_k + \epsilon_i P_{k-1}
 
-    which is Eq. 3 of arXiv:2004.02665 for two jets, and the Poisson-binomial distribution for any number.
+    which is Eq. 3 of arXiv:2004.02665 for two jets, and the Poisson-binomial distribution for any
+    number.
 
     Args:
         efficiency: Efficiencies of the jets considered, shape (..., n), in [0, 1].
@@ -85,7 +86,7 @@ def at_least(probability: FloatArray) -> FloatArray:
 
 @dataclass(frozen=True, eq=False)
 class TagCounts:
-    """Probabilities of the numbers of tags of each event; a number of tags that an event cannot have has 0.
+    """Probabilities of the numbers of tags of each event; 0 where it has too few jets.
 
     Args:
         exactly: Of exactly 0, 1, … tags, shape (n_events, max_tags + 1).
@@ -154,12 +155,13 @@ def considered(jets: Jets, efficiency: FloatArray, chosen: BoolArray | None) -> 
     return np.where(jet_mask(chosen, jets.n_jets, "chosen"), eff, 0.0)
 
 
-def check_tag_number(number: int, name: str) -> None:
+def check_tag_number(number: Any, name: str) -> None:
     """Refuse a number of tags that is no whole number from 0 on.
 
     Raises:
         DataError: It is negative, or no integer.
     """
-    if not isinstance(number, Integral) or isinstance(number, bool) or number < 0:
+    whole = isinstance(number, int | np.integer) and not isinstance(number, bool)
+    if not whole or number < 0:
         msg = f"{name} is {number!r}; a number of tags is a whole number, 0 or more"
         raise DataError(msg)
