@@ -13,7 +13,8 @@ from benchmarks.timing import Row, Toy, median_seconds, seconds
 from truthtag.data.jets import Jets, read_jets, write_jets
 from truthtag.estimators.ensemble import Ensemble
 from truthtag.estimators.maps import fit_map
-from truthtag.estimators.network.model import Architecture, EfficiencyNetwork
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture
 from truthtag.toy.generation import generate
 
 # In a process of its own: the peak of this one holds what was measured before.

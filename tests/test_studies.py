@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_figures import check_figure, draw
+from test_figures import check_figure
 
 from conftest import make_jets
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.network.trainer import batch_loss
+from truthtag.estimators.network.loss import batch_loss
+from truthtag.figures.plots import DRAWINGS
 from truthtag.figures.plots.style import look_of
 from truthtag.statistics.accuracy import summarise
 from truthtag.studies.studies import (
@@ -104,8 +105,8 @@ def test_the_loss_of_the_truth_is_that_of_a_network_that_knows_it() -> None:
     jets = make_jets([1, 2, 2, 5, 3, 5, 0])
     true = np.clip(jets.efficiency_true, 0.01, 0.99)
     jets = jets.with_columns(efficiency_true=true)
-    logits, tags = torch.logit(torch.from_numpy(true)), torch.tensor(jets.is_tagged).double()
-    buckets = list(jets.by_multiplicity())
+    logits, tags = torch.logit(torch.from_numpy(true)), torch.from_numpy(jets.is_tagged).double()
+    buckets = list(jets.buckets())
     order = np.concatenate([bucket.jets.ravel() for bucket in buckets])
     loss = batch_loss(logits[order], tags[order], [bucket.jets.shape for bucket in buckets], 1.0)
     assert true_loss(jets) == pytest.approx(float(loss), rel=1e-12)
@@ -335,14 +336,14 @@ def curve() -> pd.DataFrame:
 
 
 def test_the_learning_curve_is_drawn(tmp_path: Path) -> None:
-    figure = draw("learning_curve", curve())
+    figure = DRAWINGS["learning_curve"](curve(), ["b"])
     check_figure(figure, tmp_path / "learning_curve.png")
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert [text for text in texts if "expected" not in text] == list(EIGHT)
     assert sum("expected" in text for text in texts) == 1
     assert (figure.axes[0].get_xscale(), figure.axes[0].get_yscale()) == ("log", "log")
     without = curve()[lambda rows: rows["efficiency"] == "map"]
-    check_figure(draw("learning_curve", without), tmp_path / "map.png")
+    check_figure(DRAWINGS["learning_curve"](without, ["b"]), tmp_path / "map.png")
 
 
 def test_work_is_drawn_even_where_it_is_done(tmp_path: Path) -> None:
@@ -352,11 +353,11 @@ def test_work_is_drawn_even_where_it_is_done(tmp_path: Path) -> None:
         {name: [history((9, 0.6), (9, 0.41)), history((8, 0.7), (9, 0.42))] for name in names}, 0.4
     )
     table.loc[table.index[-1], "excess"] = -0.01
-    figure = draw("training_cost", table)
-    check_figure(figure, tmp_path / "training_cost.png")
+    figure = DRAWINGS["work"](table, ["b"])
+    check_figure(figure, tmp_path / "work.png")
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == names
     check_figure(
-        draw("training_cost", work({"one": [history((1, 0.7))]}, 0.4)), tmp_path / "one.png"
+        DRAWINGS["work"](work({"one": [history((1, 0.7))]}, 0.4), ["b"]), tmp_path / "one.png"
     )
 
 

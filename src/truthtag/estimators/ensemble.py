@@ -12,7 +12,7 @@ import torch
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.network.model import load_network
+from truthtag.estimators.network.file import load_network
 from truthtag.estimators.predictions import Efficiency
 
 __all__ = ["Ensemble"]

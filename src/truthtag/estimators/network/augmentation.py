@@ -18,9 +18,7 @@ ETA = FEATURES.index("eta")
 PHI = FEATURES.index("phi")
 
 
-def transform(
-    batch: Batch, options: TrainingOptions, rngs: Sequence[torch.Generator]
-) -> Batch:
+def transform(batch: Batch, options: TrainingOptions, rngs: Sequence[torch.Generator]) -> Batch:
     """Rotate and reflect every event of a batch at random, as the options say.
 
     Args:

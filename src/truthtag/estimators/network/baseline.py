@@ -9,17 +9,27 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
 from truthtag.estimators.network.loss import weighted_loss
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import FEATURES
 
-__all__ = ["BaselineComparison", "compare_with_constant", "constant_logits"]
+__all__ = [
+    "MIN_STEPS_TO_JUDGE",
+    "BaselineComparison",
+    "compare_with_constant",
+    "constant_logits",
+]
 
 FLAVOUR = FEATURES.index("flavour")
-EVALUATION_EVENTS = 1_000
 MAX_STANDARD_ERRORS = 3.0
-"""A network is refused where its loss is so many standard errors above that of the constant."""
+"""A loss counts as above that of the constant from so many standard errors of the difference."""
+
+MIN_STEPS_TO_JUDGE = 200
+"""Steps of training from which a network must have learned at least the constant."""
+
+MAX_UNTRAINED_LOSSES = 2.0
+"""A loss of so many times that of an untrained network means that training diverged."""
 
 
 @dataclass(frozen=True)
@@ -29,25 +39,38 @@ class BaselineComparison:
     Attributes:
         loss: Mean of Eq. 5 over the events, of the network [nats/event].
         constant_loss: The same of the constant [nats/event].
-        error: Standard error of the difference, from its variance over events [nats/event].
+        untrained_loss: The same of a score of 1/2 for every jet, about where training begins
+            [nats/event].
+        error: Standard error of the difference of network and constant, from its variance over
+            events [nats/event].
     """
 
     loss: float
     constant_loss: float
+    untrained_loss: float
     error: float
 
     @property
     def is_worse(self) -> bool:
-        r"""Whether the network is significantly worse than the constant.
+        """Whether the loss is above that of the constant by more than three standard errors."""
+        return self.loss - self.constant_loss > MAX_STANDARD_ERRORS * self.error
 
-        .. math:: \bar L - \bar L_\mathrm{const} > 3 \sigma
+    @property
+    def has_diverged(self) -> bool:
+        """Whether the loss is above twice that of an untrained network.
 
-        or its loss is more than twice that of the constant: where training diverged, a few events can
-        have losses so large that their mean has no meaningful error.
+        Then a few events can have losses so large that their mean has no meaningful error.
         """
-        excess = self.loss - self.constant_loss
-        is_significant = excess > MAX_STANDARD_ERRORS * self.error
-        return is_significant or excess > self.constant_loss
+        return self.loss > MAX_UNTRAINED_LOSSES * self.untrained_loss
+
+    def is_refused(self, steps: int) -> bool:
+        """Return whether a network that was trained for so many steps is not to be used.
+
+        It is refused where training diverged, and where it is worse than the constant after
+        :data:`MIN_STEPS_TO_JUDGE` steps: by then every network that learns has learned the
+        constant.
+        """
+        return self.has_diverged or (self.is_worse and steps >= MIN_STEPS_TO_JUDGE)
 
 
 def constant_logits(events: TrainingEvents, mu: float) -> dict[int, float]:
@@ -91,6 +114,7 @@ def compare_with_constant(
     constants = constant_logits(events, network.mu)
     of_network = []
     of_constant = []
+    of_untrained = []
     with torch.inference_mode():
         for stacked, tags in validation.batches(EVALUATION_EVENTS):
             # Features come with a leading axis for the networks, of which there is one.
@@ -98,6 +122,8 @@ def compare_with_constant(
             of_network.append(_event_losses(network(batch), tags[0], batch, network.mu))
             logits = _constant_of_jets(batch, constants)
             of_constant.append(_event_losses(logits, tags[0], batch, network.mu))
+            no_logits = torch.zeros_like(logits)
+            of_untrained.append(_event_losses(no_logits, tags[0], batch, network.mu))
     loss = torch.cat(of_network)
     constant_loss = torch.cat(of_constant)
     difference = loss - constant_loss
@@ -106,6 +132,7 @@ def compare_with_constant(
     return BaselineComparison(
         loss=float(loss.mean()),
         constant_loss=float(constant_loss.mean()),
+        untrained_loss=float(torch.cat(of_untrained).mean()),
         error=error / math.sqrt(len(difference)),
     )
 

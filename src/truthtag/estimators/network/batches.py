@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,10 @@ from truthtag.errors import DataError
 from truthtag.estimators.network.options import FEATURES
 from truthtag.estimators.network.pairs import Shape
 
-__all__ = ["MIN_EVENTS_EQUAL_CUT", "Batch", "TrainingEvents", "features"]
+__all__ = ["EVALUATION_EVENTS", "MIN_EVENTS_EQUAL_CUT", "Batch", "TrainingEvents", "features"]
+
+EVALUATION_EVENTS = 1_000
+"""Events that are evaluated at once: their layers stay in a processor's cache."""
 
 MIN_EVENTS_EQUAL_CUT = 16
 """From so many events of one multiplicity in a batch, all batches have the same number of them."""
@@ -29,8 +33,8 @@ class Batch(NamedTuple):
 
     Attributes:
         features: One row per jet, the columns of :data:`.options.FEATURES`, shape (n_jets, 4).
-        shape: Pairs (m, n): m events of n jets each, in the order of the rows; the products m * n sum
-            to n_jets.
+        shape: Pairs (m, n): m events of n jets each, in the order of the rows; the products m * n
+            sum to n_jets.
     """
 
     features: Tensor
@@ -62,9 +66,7 @@ class TrainingEvents:
 
     def __init__(self, jets: Jets, device: torch.device | str = "cpu") -> None:
         if jets.is_tagged is None:
-            msg = (
-                "the sample has no column 'is_tagged': a network learns from tags. Tag it first."
-            )
+            msg = "the sample has no column 'is_tagged': a network learns from tags. Tag it first."
             raise DataError(msg)
         if not jets.n_jets:
             msg = (
@@ -116,7 +118,7 @@ class TrainingEvents:
         micro_batches: int = 1,
         resamples: Sequence[Sequence[Tensor]] = (),
     ) -> Iterator[tuple[Batch, Tensor]]:
-        """Go through all events once, in batches of about ``size`` events, each cut into micro-batches.
+        """Go through all events once, in batches that are cut into micro-batches.
 
         Each batch holds its share of every multiplicity: its composition is that of the sample.
         Shuffled batches are all of one shape, since each new shape costs time in bfloat16: of each
@@ -131,8 +133,8 @@ class TrainingEvents:
                 default each once.
 
         Yields:
-            A micro-batch, features of shape (n_networks, n_jets, 4), and the tags of its jets, shape
-            (n_networks, n_jets).
+            A micro-batch, features of shape (n_networks, n_jets, 4), and the tags of its jets,
+            shape (n_networks, n_jets).
         """
         sizes = [len(tags) for _, tags in self.groups]
         n_cuts = self.steps(size) * micro_batches
@@ -162,10 +164,9 @@ class TrainingEvents:
     ) -> list[Tensor]:
         """Return the order of the events of each multiplicity, each of shape (n_networks, m)."""
         # Drawn on the CPU: the order does not depend on the device.
-        orders = []
-        for rng in rngs:
-            orders.append([torch.randperm(count, generator=rng) for count in sizes])
-        if not rngs:
+        if rngs:
+            orders = [[torch.randperm(count, generator=rng) for count in sizes] for rng in rngs]
+        else:
             orders = [[torch.arange(count) for count in sizes]]
         if resamples:
             for which, drawn in enumerate(resamples):
@@ -194,10 +195,9 @@ def _even_cuts(sizes: Sequence[int], steps: int) -> list[list[Cut]]:
     for number in range(len(sizes)):
         taken = np.r_[0, np.cumsum(group == number)]
         bounds.append(taken[ends].tolist())
-    cuts = []
-    for step in range(steps):
-        cuts.append([(ends_of_group[step], ends_of_group[step + 1]) for ends_of_group in bounds])
-    return cuts
+    of_groups = [list(pairwise(ends_of_group)) for ends_of_group in bounds]
+    # From a list of steps per group to a list of groups per step.
+    return [list(of_step) for of_step in zip(*of_groups, strict=True)]
 
 
 def _equal_cuts(sizes: Sequence[int], steps: int) -> list[list[Cut]]:

@@ -112,10 +112,7 @@ class NetworkEstimator:
             identity,
             logger or logging.getLogger("truthtag"),
         )
-        members = []
-        for one in trained:
-            members.append(cls(one.network, options.training, one.provenance, one.history))
-        return members
+        return [cls(one.network, options.training, one.provenance, one.history) for one in trained]
 
     @property
     def settings(self) -> dict[str, Any]:

@@ -40,7 +40,7 @@ def save_network(
         "mu": network.mu,
         "provenance": dict(provenance),
     }
-    # Through JSON, so that equal values are equal bytes: pickle notices which strings are one object.
+    # Through JSON: pickle notices which strings are one object, and bytes would differ.
     canonical = json.loads(json.dumps(plain, sort_keys=True))
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     write_content({"format": FORMAT, **canonical, "state": state}, path)
@@ -108,7 +108,7 @@ def training_of(content: Mapping[str, Any], path: str | Path) -> TrainingOptions
     try:
         return TrainingOptions.model_validate(stored)
     except ValueError as error:
-        msg = f"{path}: holds options of training that are not allowed ({_in_one_line(error)}). {REMEDY}"
+        msg = f"{path}: options of training are not allowed ({_in_one_line(error)}). {REMEDY}"
         raise DataError(msg) from error
 
 

@@ -14,7 +14,11 @@ import torch
 
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.network.baseline import compare_with_constant
+from truthtag.estimators.network.baseline import (
+    MIN_STEPS_TO_JUDGE,
+    BaselineComparison,
+    compare_with_constant,
+)
 from truthtag.estimators.network.batches import TrainingEvents
 from truthtag.estimators.network.device import choose_device
 from truthtag.estimators.network.model import EfficiencyNetwork
@@ -68,8 +72,8 @@ def train_networks(
 
     Raises:
         ConfigError: There is no such device.
-        DataError: A sample has no tags or jets, the loss is not finite, or a network is worse than a
-            constant per flavour.
+        DataError: A sample has no tags or jets, the loss is not finite, or a network is worse than
+            a constant per flavour.
     """
     with _threads(options.threads):
         place = choose_device(device)
@@ -94,7 +98,7 @@ def train_networks(
             "validation": validation.digest(),
         }
         _run(training, events, validation, checkpoint, belongs_to, logger)
-        return _results(training, events, validation, options)
+        return _results(training, events, validation, logger)
 
 
 def _run(
@@ -134,17 +138,18 @@ def _results(
     training: Training,
     events: TrainingEvents,
     validation: TrainingEvents,
-    options: NetworkOptions,
+    logger: logging.Logger,
 ) -> list[TrainedNetwork]:
-    """Return the networks of the best epochs, each of them better than a constant."""
+    """Return the networks of the best epochs; none of them is worse than a constant."""
     results = []
     for which, (seed, record) in enumerate(zip(training.seeds, training.records, strict=True)):
         network = training.best_network(which)
-        _require_better_than_constant(network, events, validation, seed, options)
+        compared = compare_with_constant(network.to(events.device), events, validation)
+        _check_comparison(compared, seed, training, logger)
         history = pd.DataFrame([asdict(row) for row in record.history])
         provenance = {
             "seed": list(seed),
-            "training": options.training.model_dump(mode="json"),
+            "training": training.options.model_dump(mode="json"),
             "train_events": events.count,
             "validation_loss": record.best_loss,
         }
@@ -152,24 +157,35 @@ def _results(
     return results
 
 
-def _require_better_than_constant(
-    network: EfficiencyNetwork,
-    events: TrainingEvents,
-    validation: TrainingEvents,
-    seed: Seed,
-    options: NetworkOptions,
+def _check_comparison(
+    compared: BaselineComparison, seed: Seed, training: Training, logger: logging.Logger
 ) -> None:
-    compared = compare_with_constant(network.to(events.device), events, validation)
-    if compared.is_worse:
+    """Refuse a network that is worse than a constant per flavour; warn where it had few steps."""
+    options = training.options
+    steps = training.steps_per_epoch * training.epochs_done
+    losses = (
+        f"the network of seed {tuple(seed)} has a validation loss of {compared.loss:.6g} "
+        f"nats/event, above that of one constant per flavour, {compared.constant_loss:.6g} "
+        f"(standard error of the difference {compared.error:.2g})"
+    )
+    if compared.is_refused(steps):
         msg = (
-            f"the network of seed {tuple(seed)} has a validation loss of {compared.loss:.6g} nats/event, "
-            f"above that of one constant per flavour, {compared.constant_loss:.6g} "
-            f"(standard error of the difference {compared.error:.2g}): it has learned nothing. "
-            f"Lower training.learning_rate ({options.training.learning_rate}), or train longer: raise "
-            f"training.epochs ({options.training.epochs}), or lower training.batch_events "
-            f"({options.training.batch_events}) for more steps."
+            f"{losses}: it must learn at least that constant. "
+            f"Lower training.learning_rate ({options.learning_rate}), or train longer: raise "
+            f"training.epochs ({options.epochs}), or lower training.batch_events "
+            f"({options.batch_events}), which gives more steps."
         )
         raise DataError(msg)
+    if compared.is_worse:
+        logger.warning(
+            "%s: %d steps of training are too few to be of use. Raise training.epochs (%d), "
+            "or lower training.batch_events (%d); from %d steps such a network is refused.",
+            losses,
+            steps,
+            options.epochs,
+            options.batch_events,
+            MIN_STEPS_TO_JUDGE,
+        )
 
 
 def _warn_of_equal_tags(jets: Jets, logger: logging.Logger) -> None:

@@ -38,9 +38,9 @@ def read_factors(
         neighbour_delta_r: Delta R of the neighbour, along phi, shape (m,).
 
     Returns:
-        A row per panel (``base``, ``factor``), flavour (of the jet, of the neighbour) and place ``x``
-        (pT [GeV], Delta R): ``mean`` and ``std`` over the networks, ``true``, and the ``eta`` at which
-        all were read.
+        A row per panel (``base``, ``factor``), flavour (of the jet, of the neighbour) and place
+        ``x`` (pT [GeV], Delta R): ``mean`` and ``std`` over the networks, ``true``, and the ``eta``
+        at which all were read.
 
     Raises:
         DataError: A network is not factorised.

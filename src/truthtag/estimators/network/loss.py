@@ -29,8 +29,8 @@ def weighted_loss(logits: Tensor, tags: Tensor, mu: float) -> Tensor:
 def batch_loss(logits: Tensor, tags: Tensor, shape: Shape, mu: float) -> Tensor:
     """Return Eq. 5 for a batch: the mean over the jets of each event, then the mean over events.
 
-    The paper sums over events; the mean has the same minimum, and a size that does not depend on the
-    batch.
+    The paper sums over events; the mean has the same minimum, and a size that does not depend on
+    the batch.
 
     Args:
         logits: Logits of the scores, shape (..., n_jets).

@@ -1,4 +1,4 @@
-"""Options of networks: sizes of the layers, training, number of seeds. Cheap to import: no torch."""
+"""Options of networks: sizes of the layers, training, seeds. Importing them needs no torch."""
 
 from __future__ import annotations
 
@@ -57,8 +57,8 @@ class Architecture(Options):
     `factorised`."""
 
     kind: Literal["graph", "factorised"] = "graph"
-    """`graph` has the blocks of Appendix B; `factorised` is a jet's own efficiency times a factor in
-    (0, 1) for each neighbour."""
+    """`graph` has the blocks of Appendix B; `factorised` is a jet's own efficiency times a factor
+    in (0, 1) for each neighbour."""
 
     inputs: Annotated[
         tuple[Feature, ...],
@@ -108,12 +108,12 @@ class TrainingOptions(Options):
     """Fraction of the steps in which `one_cycle` rises."""
 
     average: Annotated[Real, Field(ge=0)] = 0.0
-    """Epochs over which the weights are averaged exponentially, for validation and for the result; 0
-    takes them as they are."""
+    """Epochs over which the weights are averaged exponentially, for validation and for the result;
+    0 takes them as they are."""
 
     patience: Annotated[Whole, Field(ge=0)] = 0
-    """Stop after so many epochs without a better validation loss; 0 never stops early. The best epoch
-    is kept in any case."""
+    """Stop after so many epochs without a better validation loss; 0 never stops early. The best
+    epoch is kept in any case."""
 
     mu: Annotated[Real, Field(ge=1e-3, le=1e3)] = 1.0
     """Weight of non-tagged jets in Eq. 5, from 0.001 to 1000; the efficiency is corrected for it.
@@ -126,9 +126,9 @@ class TrainingOptions(Options):
     training."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the matrix products of training: `auto` takes bfloat16 where the processor has instructions
-    for it. Weights, loss and predictions are in float32 in any case. Results of the two differ
-    slightly: choose one where several kinds of machine share the work."""
+    """Of the matrix products of training: `auto` takes bfloat16 where the processor has
+    instructions for it. Weights, loss and predictions are in float32 in any case. Results of the
+    two differ slightly: choose one where several kinds of machine share the work."""
 
     rotate_phi: bool = True
     """Turn every event by a random angle in each batch."""
@@ -156,8 +156,8 @@ class NetworkOptions(EstimatorOptions):
     `device: cuda`, and one otherwise."""
 
     threads: Annotated[Whole, Field(ge=1)] = 1
-    """Threads of one training job. With 1, results do not depend on the number of cores; a job never
-    takes more than there are, and sums over several threads differ in the last digits."""
+    """Threads of one training job. With 1, results do not depend on the number of cores; a job
+    never takes more than there are, and sums over several threads differ in the last digits."""
 
     architecture: Architecture
     """Sizes of the layers, and what they see."""

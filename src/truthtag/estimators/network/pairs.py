@@ -1,4 +1,4 @@
-"""Ordered pairs of jets of one event: a linear layer on them, sums over neighbours, their geometry."""
+"""Ordered pairs of jets of an event: a linear layer, sums over neighbours, geometry."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | 
     r"""Compute the edge features of all ordered pairs, in the order of :func:`pair_linear`.
 
     Args:
-        rows: The jets, the columns of :data:`~truthtag.estimators.network.options.FEATURES`, neither
-            shifted nor scaled, shape (n_jets, 4).
+        rows: The jets, the columns of :data:`~truthtag.estimators.network.options.FEATURES`,
+            neither shifted nor scaled, shape (n_jets, 4).
         shape: Which rows make an event, as in :class:`truthtag.estimators.network.batches.Batch`.
         names: Which of :data:`~truthtag.estimators.network.options.EDGE_FEATURES`.
 

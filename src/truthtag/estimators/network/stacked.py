@@ -68,7 +68,7 @@ class StackedNetworks:
         return logits
 
     def state(self, which: int) -> dict[str, Tensor]:
-        """Return a copy of what one network is, as ``EfficiencyNetwork.load_state_dict`` takes it."""
+        """Return a copy of one network's state, as ``load_state_dict`` takes it."""
         state = {}
         for name, value in (self.weights | self.buffers).items():
             state[name] = self._one(value, which).detach().clone()

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from truthtag.errors import DataError
 from truthtag.estimators.network.augmentation import transform
-from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
 from truthtag.estimators.network.checkpoint import read_checkpoint, write_checkpoint
 from truthtag.estimators.network.device import uses_bfloat16
 from truthtag.estimators.network.loss import batch_loss
@@ -28,9 +28,6 @@ from truthtag.estimators.network.stacked import StackedNetworks
 from truthtag.seeds import Seed, seed_words
 
 __all__ = ["EpochResult", "NetworkRecord", "Training", "evaluate", "train"]
-
-EVALUATION_EVENTS = 1_000
-"""Events that are evaluated at once: their layers stay in a processor's cache."""
 
 CHECKPOINT_PARTS = ("networks", "optimiser", "schedule", "averages", "records")
 
@@ -87,9 +84,9 @@ class NetworkRecord:
 class Training:
     """All that changes while networks are trained: what a checkpoint holds.
 
-    The order of events and the random rotations are functions of (seed, epoch), so no random state is
-    kept. Networks that are trained together do not know of each other; they end with the one that
-    takes longest.
+    The order of events and the random rotations are functions of (seed, epoch), so no random state
+    is kept. Networks that are trained together do not know of each other; they end with the one
+    that takes longest.
 
     Args:
         architecture: Sizes of the networks.
