@@ -17,7 +17,8 @@ from truthtag.estimators.bins import flavour_index, flavours_of, tags_of
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.seeds import Seed
-from truthtag.toy.truth import GaussianBase, NearbyDip, NeighbourProduct
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.shapes import GaussianBase, NearbyDip
 
 if TYPE_CHECKING:
     import pandas as pd

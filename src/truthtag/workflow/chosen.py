@@ -55,14 +55,8 @@ class Chosen:
         return options_type
 
     def options_types(self) -> dict[str, type[BaseModel]]:
-        """Return the types of the options of all kinds that have a name and can be imported."""
-        found = {}
-        for kind in self.registry.entries:
-            try:
-                found[kind] = self.options_type(kind)
-            except ConfigError:
-                continue
-        return found
+        """Return the types of the options of all kinds that have a name in truthtag itself."""
+        return {kind: self.options_type(kind) for kind in self.registry.entries}
 
     def validate(self, value: Any) -> BaseModel:
         """Make options of a section.

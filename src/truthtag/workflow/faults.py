@@ -135,7 +135,9 @@ def _sound_sections(
         if name not in plain:
             sections[name] = field.get_default(call_default_factory=True)
             continue
-        annotation = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        annotation = (
+            Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+        )
         config = None if _model_of(field.annotation) else model.model_config
         adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=config)
         sections[name] = adapter.validate_python(plain[name])
@@ -189,7 +191,7 @@ def _locate(loc: tuple[Step, ...], model: type[BaseModel], plain: Any) -> _Place
         current = _resolved(current, value)
         is_model = isinstance(current, type) and issubclass(current, BaseModel)
         if is_model and isinstance(value, Mapping):
-            if step not in value and step not in current.model_fields:
+            if step not in value and step not in {"kind", *current.model_fields}:
                 continue
             parent = current
             field = current.model_fields.get(str(step))
@@ -264,8 +266,10 @@ def _sentence(error: ErrorDetails, place: _Place, prefix: str) -> str:
     text = error["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         cause = error.get("ctx", {}).get("error")
-        return f"{path}: {cause or text}{_description(place.field, '. ')}"
-    sentence = f"{path}: {shown(place.value)} is not allowed; {_allowed(error, place.value)}"
+        reason = str(cause or text).rstrip(".")
+        return f"{path}: {reason}{_description(place.field, '. ')}"
+    allowed_values = _allowed(error, place.value).rstrip(".")
+    sentence = f"{path}: {shown(place.value)} is not allowed; {allowed_values}"
     return f"{sentence}{_description(place.field, '. ')}"
 
 
@@ -339,7 +343,9 @@ def _path(steps: tuple[Step, ...], prefix: str = "") -> str:
     for step in steps:
         text = str(step)
         shortened.append(text if len(text) <= MAX_SHOWN else f"{text[:20]}...")
-    return f"{prefix}{'.'.join(shortened)}".rstrip(".") or "the config"
+    if not shortened:
+        return prefix.removesuffix(".") or "the config"
+    return prefix + ".".join(shortened)
 
 
 def _hint(key: Any, allowed: list[str]) -> str:
@@ -365,7 +371,9 @@ def _plain(value: Any, steps: tuple[Step, ...], found: set[str]) -> Any:
             if isinstance(key, str):
                 copy[key] = _plain(inner, (*steps, key), found)
                 continue
-            kind = "nothing" if key is None else f"the {TYPES.get(type(key).__name__, 'value')} {key}"
+            kind = (
+                "nothing" if key is None else f"the {TYPES.get(type(key).__name__, 'value')} {key}"
+            )
             found.add(
                 f"{_path(steps)}: the key {key!r} is not allowed; it must be text, and YAML reads {kind}. "
                 "Use a name that begins with a letter, `y2018` say"

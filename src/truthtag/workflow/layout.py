@@ -9,15 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
+from truthtag.data.files import is_ours
 from truthtag.errors import ConfigError
 
 if TYPE_CHECKING:
     from truthtag.workflow.options import Config
 
 __all__ = ["Layout"]
-
-METADATA_KEY = b"truthtag"
-"""The key under which truthtag's own Parquet files say where they come from."""
 
 SHARD = re.compile(r"\d{4,}\.parquet")
 TABLE = re.compile(r"\w+(\.replicas)?\.parquet")
@@ -372,7 +370,7 @@ def _files(folder: Path, names: re.Pattern[str]) -> list[Path]:
 def _is_ours(path: Path) -> bool:
     """Tell whether truthtag wrote a file: its Parquet files carry metadata, its lists of members name their kind."""
     if path.suffix == ".parquet":
-        return _has_our_metadata(path)
+        return is_ours(path)
     if path.suffix == ".json":
         try:
             content = json.loads(path.read_text())
@@ -380,14 +378,3 @@ def _is_ours(path: Path) -> bool:
             return False
         return isinstance(content, dict) and {"kind", "members"} <= set(content)
     return True
-
-
-def _has_our_metadata(path: Path) -> bool:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        metadata = pq.read_metadata(path).metadata or {}
-    except (pa.ArrowException, OSError):
-        return False
-    return METADATA_KEY in metadata

@@ -220,9 +220,7 @@ class Distribution(Options):
     """What is filled: `delta_r` and `m_jj` of the two leading jets; `pt_1`, `eta_1`, `phi_1`, `mass_1`
     of the leading jet, `pt_2` of the second and so on; or `module:function`."""
 
-    tagged: Annotated[
-        tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_rising_numbers)
-    ]
+    tagged: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_rising_numbers)]
     """Which of the leading jets must be tagged, 1 being the hardest."""
 
     axis: Axis
@@ -395,15 +393,11 @@ class Config(Options):
     """Where networks are trained: `auto` takes a GPU where the machine shows one to torch, `cuda`
     insists on it."""
 
-    flavours: Annotated[
-        dict[Name, Annotated[Whole, Field(ge=-128, le=127)]], Field(min_length=1)
-    ]
+    flavours: Annotated[dict[Name, Annotated[Whole, Field(ge=-128, le=127)]], Field(min_length=1)]
     """Names and numbers of the hadron flavours, heaviest first; the order is that of tables and
     figures."""
 
-    generators: Annotated[
-        dict[Name, Annotated[Options, Chosen(GENERATORS)]], Field(min_length=1)
-    ]
+    generators: Annotated[dict[Name, Annotated[Options, Chosen(GENERATORS)]], Field(min_length=1)]
     """What makes events, by name."""
 
     samples: Annotated[dict[Name, Sample], Field(min_length=1)]
