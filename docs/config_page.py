@@ -69,8 +69,9 @@ def page() -> str:
 
 def schema_file() -> str:
     """Return the content of the schema's file."""
+    content: str = yaml.safe_dump(config_schema(), sort_keys=False, width=96)
     header = "# Made from src/truthtag/workflow/options.py by `make docs`; changes here are lost.\n"
-    return header + yaml.safe_dump(config_schema(), sort_keys=False, width=96)
+    return header + content
 
 
 Row = tuple[str, str, str, str]
@@ -138,7 +139,7 @@ def type_of(inner: dict[str, Any]) -> str:
         return "{mean, width, low, high}"
     names = {"object": "section", "array": "list"}
     kind = inner.get("type", "string" if "enum" in inner else "section")
-    return names.get(kind, kind)
+    return str(names.get(kind, kind))
 
 
 def limits(inner: dict[str, Any]) -> str:

@@ -42,7 +42,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "negative width",
         lambda c: c["estimators"]["gnn"]["architecture"].update(width=-64),
-        r"estimators\.gnn\.architecture\.width: -64 is not allowed; it must be at least 4\. Size of the jet",
+        (
+            r"estimators\.gnn\.architecture\.width: -64 is not allowed; it must be at least 4\. "
+            r"Size of the jet"
+        ),
     ),
     (
         "width of 6",
@@ -52,7 +55,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "edge out of order",
         lambda c: c["estimators"]["map"].update(pt=[20, 100, 50, 600]),
-        r"estimators\.map\.pt: edge 2 is 50\.0, not above the edge before it, 100\.0; put them in rising order",
+        (
+            r"estimators\.map\.pt: edge 2 is 50\.0, not above the edge before it, 100\.0; put "
+            r"them in rising order"
+        ),
     ),
     (
         "axis upside down",
@@ -62,7 +68,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "no such generator",
         lambda c: c["samples"]["test"].update(generator="mulitjet"),
-        r"samples\.test\.generator: 'mulitjet' is not a generator\. Allowed: multijet, boson\. Did you mean 'multijet'",
+        (
+            r"samples\.test\.generator: 'mulitjet' is not a generator\. Allowed: multijet, "
+            r"boson\. Did you mean 'multijet'"
+        ),
     ),
     (
         "no generator",
@@ -157,12 +166,18 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "unknown figure",
         lambda c: c["figures"].update(only=["fig1", "leraning_curve"]),
-        r"figures\.only\.1: 'leraning_curve' is not a figure\. Allowed: fig1, .*, training_cost, repeated\. Did you mean 'learning_curve'\?",
+        (
+            r"figures\.only\.1: 'leraning_curve' is not a figure\. Allowed: fig1, .*, "
+            r"training_cost, repeated\. Did you mean 'learning_curve'\?"
+        ),
     ),
     (
         "factors of a network that has none",
         lambda c: c["figures"].update(only=["fig3_gnn"]),
-        r"figures\.only\.0: 'fig3_gnn' .*fig8, calibration, coverage, fig3_gnn_factorised, training, learning_curve, training_cost, ",
+        (
+            r"figures\.only\.0: 'fig3_gnn' .*fig8, calibration, coverage, fig3_gnn_factorised, "
+            r"training, learning_curve, training_cost, "
+        ),
     ),
     (
         "no figure",
@@ -172,7 +187,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "a curve without points",
         lambda c: c["figures"].update(only=["learning_curve"]),
-        r"figures\.only: learning_curve needs the section learning_curve, which is missing; give it as config/studies/learning_curve",
+        (
+            r"figures\.only: learning_curve needs the section learning_curve, which is missing; "
+            r"give it as config/studies/learning_curve"
+        ),
     ),
     (
         "losses of another kind",
@@ -180,7 +198,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
             c["figures"].update(only=["training_cost"]),
             c["estimators"]["gnn"]["training"].update(mu=2),
         ),
-        r"estimators\.gnn\.training\.mu: 2 cannot be drawn in the figure training_cost.*set it to 1",
+        (
+            r"estimators\.gnn\.training\.mu: 2 cannot be drawn in the figure training_cost.*set "
+            r"it to 1"
+        ),
     ),
     (
         "losses of nothing",
@@ -193,12 +214,18 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "more events than there are",
         lambda c: c.update(learning_curve={"points": [{"events": 10}, {"events": 100_001}]}),
-        r"learning_curve\.points\.1\.events: 100001 is more than samples\.train\.events, 100000; lower it",
+        (
+            r"learning_curve\.points\.1\.events: 100001 is more than samples\.train\.events, "
+            r"100000; lower it"
+        ),
     ),
     (
         "points that fall",
         lambda c: c.update(learning_curve={"points": [{"events": 10}, {"events": 10}]}),
-        r"learning_curve\.points\.1\.events: 10 is not above the point before it, 10; put them in rising order",
+        (
+            r"learning_curve\.points\.1\.events: 10 is not above the point before it, 10; put "
+            r"them in rising order"
+        ),
     ),
     (
         "unknown sample of the curve",
@@ -238,7 +265,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "spread measured on too many samples",
         lambda c: c["uncertainty"].update(sample=["test", "boson"]),
-        r"uncertainty\.sample: \['test', 'boson'\] is not allowed; it must be of type string\. Sample whose tags tell",
+        (
+            r"uncertainty\.sample: \['test', 'boson'\] is not allowed; it must be of type "
+            r"string\. Sample whose tags tell"
+        ),
     ),
     (
         "a prior of no width",
@@ -258,17 +288,26 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "everything flagged",
         lambda c: c["domain"].update(flagged=1),
-        r"domain\.flagged: 1 is not allowed; it must be below 1\. Share of the jets of the validation sample",
+        (
+            r"domain\.flagged: 1 is not allowed; it must be below 1\. Share of the jets of the "
+            r"validation sample"
+        ),
     ),
     (
         "unknown key of the domain",
         lambda c: c["domain"].update(neighbors=10),
-        r"domain: unknown key 'neighbors'\. Allowed: flagged, neighbours, max_reference_jets\. Did you mean 'neighbours'\?",
+        (
+            r"domain: unknown key 'neighbors'\. Allowed: flagged, neighbours, "
+            r"max_reference_jets\. Did you mean 'neighbours'\?"
+        ),
     ),
     (
         "unknown efficiency in figures",
         lambda c: c["figures"].update(efficiencies=["map", "gnn_geometrical"]),
-        r"figures\.efficiencies\.1: 'gnn_geometrical' is not an eff.* Allowed: map, smoothed, .* mean 'gnn_geometric'\?",
+        (
+            r"figures\.efficiencies\.1: 'gnn_geometrical' is not an eff.* Allowed: map, smoothed, "
+            r".* mean 'gnn_geometric'\?"
+        ),
     ),
     (
         "the truth among efficiencies of figures",
@@ -278,7 +317,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "no efficiency in figures",
         lambda c: c["figures"].update(efficiencies=[]),
-        r"figures\.efficiencies: \[\] is not allowed; .*Efficiencies that figures of jets and events show",
+        (
+            r"figures\.efficiencies: \[\] is not allowed; .*Efficiencies that figures of jets and "
+            r"events show"
+        ),
     ),
     (
         "bins of calibration",
@@ -293,32 +335,50 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "closure required of an unknown sample",
         lambda c: c["closure"].update(required=[{"sample": "test"}, {"sample": "bosn"}]),
-        r"closure\.required\.1\.sample: 'bosn' is unknown\. Allowed: train, validation, test, boson\. Did you .* 'boson'\?",
+        (
+            r"closure\.required\.1\.sample: 'bosn' is unknown\. Allowed: train, validation, test, "
+            r"boson\. Did you .* 'boson'\?"
+        ),
     ),
     (
         "closure required of an unknown efficiency",
         lambda c: c["closure"].update(required=[{"efficiency": "gmn"}]),
-        r"closure\.required\.0\.efficiency: 'gmn' is unknown\. Allowed: true, map, smoothed, .*Did you mean 'gnn'\?",
+        (
+            r"closure\.required\.0\.efficiency: 'gmn' is unknown\. Allowed: true, map, smoothed, "
+            r".*Did you mean 'gnn'\?"
+        ),
     ),
     (
         "closure required by an unknown key",
         lambda c: c["closure"].update(required=[{"efficency": "gnn"}]),
-        r"closure\.required\.0: unknown key 'efficency'\. Allowed: sample, distribution, panel, events, .* mean 'efficiency'\?",
+        (
+            r"closure\.required\.0: unknown key 'efficency'\. Allowed: sample, distribution, "
+            r"panel, events, .* mean 'efficiency'\?"
+        ),
     ),
     (
         "closure required in an unknown distribution",
         lambda c: c["closure"].update(required=[{"distribution": "mjj"}]),
-        r"closure\.required\.0\.distribution: 'mjj' is unknown\. Allowed: delta_r, m_jj, boson_.*Did you mean 'm_jj'\?",
+        (
+            r"closure\.required\.0\.distribution: 'mjj' is unknown\. Allowed: delta_r, m_jj, "
+            r"boson_.*Did you mean 'm_jj'\?"
+        ),
     ),
     (
         "closure required in a panel that no distribution has",
         lambda c: c["closure"].update(required=[{"panel": "c-b"}]),
-        r"closure\.required\.0\.panel: 'c-b' is unknown\. Allowed: all, b-b, b-c, b-light, c-c, c-light, light-light",
+        (
+            r"closure\.required\.0\.panel: 'c-b' is unknown\. Allowed: all, b-b, b-c, b-light, "
+            r"c-c, c-light, light-light"
+        ),
     ),
     (
         "closure required in a panel that this distribution has not",
         lambda c: c["closure"].update(required=[{"distribution": "delta_r", "panel": "b-c"}]),
-        r"closure\.required\.0: no histogram is all of .*There are: delta_r \(sample test; all\); m_jj ",
+        (
+            r"closure\.required\.0: no histogram is all of .*There are: delta_r \(sample test; "
+            r"all\); m_jj "
+        ),
     ),
     (
         "closure required of a sample that does not fill the distribution",
@@ -338,7 +398,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "a p-value of 0",
         lambda c: c["closure"].update(p_value=0),
-        r"closure\.p_value: 0 is not allowed; it must be above 0\. Smallest p-value of a histogram that closes",
+        (
+            r"closure\.p_value: 0 is not allowed; it must be above 0\. Smallest p-value of a "
+            r"histogram that closes"
+        ),
     ),
     (
         "a p-value of 1",
@@ -348,17 +411,26 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "one replica",
         lambda c: c["estimators"]["smoothed"].update(replicas=1),
-        r"estimators\.smoothed\.replicas: 1 is not allowed; it must be at least 2\. Fits to events drawn with replacement",
+        (
+            r"estimators\.smoothed\.replicas: 1 is not allowed; it must be at least 2\. Fits to "
+            r"events drawn with replacement"
+        ),
     ),
     (
         "half a bootstrap",
         lambda c: c["estimators"]["gnn"]["training"].update(bootstrap=0.5),
-        r"estimators\.gnn\.training\.bootstrap: 0\.5 is not allowed; it must be of type boolean\. Train each network",
+        (
+            r"estimators\.gnn\.training\.bootstrap: 0\.5 is not allowed; it must be of type "
+            r"boolean\. Train each network"
+        ),
     ),
     (
         "more repeated events than there are",
         lambda c: c.update(repeated={"samples": 11, "events": 10_000}),
-        r"repeated: 11 samples of 10000 events are more than samples\.train\.events, 100000; make the sample longer",
+        (
+            r"repeated: 11 samples of 10000 events are more than samples\.train\.events, 100000; "
+            r"make the sample longer"
+        ),
     ),
     (
         "one repeated sample",
@@ -368,7 +440,10 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "repeated samples that are not there",
         lambda c: c["figures"].update(only=["repeated"]),
-        r"figures\.only: repeated needs the section repeated, which is missing; give it as config/studies/repeated\.yaml",
+        (
+            r"figures\.only: repeated needs the section repeated, which is missing; give it as "
+            r"config/studies/repeated\.yaml"
+        ),
     ),
     (
         "null for what is needed",
@@ -412,7 +487,10 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "a number that YAML takes for text",
         lambda c: c["estimators"]["gnn"]["training"].update(learning_rate="1e-3"),
-        r"learning_rate: '1e-3' is not allowed; .*number\. YAML reads this as text; write 1\.0e-3\.",
+        (
+            r"learning_rate: '1e-3' is not allowed; .*number\. YAML reads this as text; write "
+            r"1\.0e-3\."
+        ),
     ),
     (
         "a whole number that YAML takes for text",
@@ -422,7 +500,10 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "a part of an event",
         lambda c: c["samples"]["train"].update(events=1.5),
-        r"samples\.train\.events: 1\.5 is not allowed; it must be of type integer\. Number of events",
+        (
+            r"samples\.train\.events: 1\.5 is not allowed; it must be of type integer\. Number of "
+            r"events"
+        ),
     ),
     (
         "a year for a sample",
@@ -432,7 +513,10 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "true for an estimator",
         lambda c: c["estimators"].update({True: c["estimators"]["map"]}),
-        r"estimators: the key True is not allowed; it must be text, and YAML reads the boolean True",
+        (
+            r"estimators: the key True is not allowed; it must be text, and YAML reads the "
+            r"boolean True"
+        ),
     ),
     (
         "null for a flavour",
@@ -468,7 +552,10 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "wildcards in the folder of results",
         lambda c: c.update(results="results/{x}"),
-        r"results: 'results/\{x\}' is not allowed; Snakemake takes what is in braces for a wildcard",
+        (
+            r"results: 'results/\{x\}' is not allowed; Snakemake takes what is in braces for a "
+            r"wildcard"
+        ),
     ),
     (
         "wildcards in a remark",
@@ -588,7 +675,10 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "a section of version 0.1.0",
         lambda c: c.update(maps={}),
-        r"the config: unknown key 'maps'\..* Since version 0\.2\.0 this is estimators, each with its",
+        (
+            r"the config: unknown key 'maps'\..* Since version 0\.2\.0 this is estimators, each "
+            r"with its"
+        ),
     ),
     (
         "a key of version 0.1.0",
@@ -766,8 +856,10 @@ def test_contradictions_are_told_beside_faults_of_single_keys(default_config: Ra
     assert refused(config) == [
         "distributions.m_jj.sample: 'x' is not a sample. Allowed: train, validation, test, boson",
         "domain.max_reference_jets: 3 is less than domain.neighbours, 10; raise it",
-        "seed: -1 is not allowed; it must be at least 0. "
-        "Number from which all random streams derive.",
+        (
+            "seed: -1 is not allowed; it must be at least 0. "
+            "Number from which all random streams derive."
+        ),
     ]
 
 
@@ -996,9 +1088,14 @@ def test_a_kind_from_elsewhere_brings_its_options(default_config: Raw) -> None:
     }
     config["estimators"]["dial"] = {"kind": f"{__name__}:Dial", "angel": 400, "angle": 400}
     assert refused(config) == [
-        "estimators.dial.angle: 400 is not allowed; it must be below 360. Where it points [degrees].",
-        "estimators.dial: unknown key 'angel'. Allowed: kind, replicas, angle. "
-        "Did you mean 'angle'?",
+        (
+            "estimators.dial.angle: 400 is not allowed; it must be below 360. Where it points "
+            "[degrees]."
+        ),
+        (
+            "estimators.dial: unknown key 'angel'. Allowed: kind, replicas, angle. "
+            "Did you mean 'angle'?"
+        ),
     ]
 
 

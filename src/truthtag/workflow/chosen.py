@@ -18,7 +18,8 @@ __all__ = ["Chosen"]
 
 @dataclass(frozen=True)
 class Chosen:
-    """Says that a section is validated by the ``options_type`` of the class that its ``kind`` names.
+    """Says that a section is validated by the ``options_type`` of the class that its ``kind``
+    names.
 
     Args:
         registry: What the kinds are.
@@ -42,15 +43,19 @@ class Chosen:
         Raises:
             ConfigError: Nothing has this kind, it cannot be imported, or it has no options.
         """
-        known = self.registry.places()
-        if kind not in known and ":" not in kind:
+        is_place = ":" in kind or kind in self.registry.entries
+        if not is_place and kind not in self.registry.places():
+            known = self.registry.places()
             hint = did_you_mean(kind, known)
             msg = f"allowed are {', '.join(known)}, or module:Class{hint}"
             raise ConfigError(msg)
         loaded = self.registry.load(kind, "kind")
         options_type = getattr(loaded, "options_type", None)
         if not (isinstance(options_type, type) and issubclass(options_type, BaseModel)):
-            msg = f"{kind} has no options_type, a pydantic model of its options, and so is not {self.registry.what}"
+            msg = (
+                f"{kind} has no options_type, a pydantic model of its options, and so is not "
+                f"{self.registry.what}"
+            )
             raise ConfigError(msg)
         return options_type
 
@@ -77,7 +82,7 @@ class Chosen:
             options_type = self.options_type(kind)
         except ConfigError as error:
             text = str(error).removeprefix("kind: ").replace("{", "{{").replace("}", "}}")
-            raise _error(PydanticCustomError("kind", text), ("kind",), kind) from error  # type: ignore[arg-type]
+            raise _error(PydanticCustomError("kind", text), ("kind",), kind) from error
         return options_type.model_validate(dict(value))
 
     def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:

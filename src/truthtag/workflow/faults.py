@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import Annotated, Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
-from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_core import ErrorDetails
 
 from truthtag.errors import ConfigError
 from truthtag.registry import did_you_mean
@@ -135,9 +136,7 @@ def _sound_sections(
         if name not in plain:
             sections[name] = field.get_default(call_default_factory=True)
             continue
-        annotation = (
-            Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
-        )
+        annotation: Any = _annotation(field)
         config = None if _model_of(field.annotation) else model.model_config
         adapter: TypeAdapter[Any] = TypeAdapter(annotation, config=config)
         sections[name] = adapter.validate_python(plain[name])
@@ -262,7 +261,10 @@ def _sentence(error: ErrorDetails, place: _Place, prefix: str) -> str:
         if kind == "missing":
             return f"{parent_path}: key {key!r} is missing{_description(place.field, '. ')}"
         allowed = list(place.parent.model_fields) if place.parent else []
-        return f"{parent_path}: unknown key {key!r}. Allowed: {', '.join(allowed)}{_hint(key, allowed)}"
+        return (
+            f"{parent_path}: unknown key {key!r}. Allowed: "
+            f"{', '.join(allowed)}{_hint(key, allowed)}"
+        )
     text = error["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         cause = error.get("ctx", {}).get("error")
@@ -304,7 +306,7 @@ def _reading(name: str, value: Any) -> str:
             return ""
         if name == "int" and number.is_integer():
             return f". YAML reads this as text; write {int(number)}"
-        if number == number and abs(number) != float("inf"):
+        if math.isfinite(number):
             return f". YAML reads this as text; write {_as_yaml(value, number)}"
     if name == "string" and isinstance(value, bool | int | float):
         return ". YAML reads this as a number or a truth value; put it in quotes"
@@ -375,7 +377,8 @@ def _plain(value: Any, steps: tuple[Step, ...], found: set[str]) -> Any:
                 "nothing" if key is None else f"the {TYPES.get(type(key).__name__, 'value')} {key}"
             )
             found.add(
-                f"{_path(steps)}: the key {key!r} is not allowed; it must be text, and YAML reads {kind}. "
+                f"{_path(steps)}: the key {key!r} is not allowed; it must be text, and YAML reads "
+                f"{kind}. "
                 "Use a name that begins with a letter, `y2018` say"
             )
         return copy

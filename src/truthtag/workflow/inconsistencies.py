@@ -72,7 +72,8 @@ def _samples(config: Any) -> Iterator[str]:
         if shards > MAX_SHARDS:
             yield (
                 f"{path}.events: {sample.events} events make {shards} files of events_per_shard, "
-                f"{config.events_per_shard}; at most {MAX_SHARDS} are allowed. Raise events_per_shard"
+                f"{config.events_per_shard}; at most {MAX_SHARDS} are allowed. Raise "
+                "events_per_shard"
             )
 
 

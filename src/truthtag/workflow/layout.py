@@ -1,4 +1,5 @@
-"""Where everything is in the folder of results: one class knows every path, and what is stale there."""
+"""Where everything is in the folder of results: one class knows every path, and what is stale
+there."""
 
 from __future__ import annotations
 
@@ -29,9 +30,12 @@ FITTED = re.compile(
 class Layout:
     """Paths of the folder of results, relative to the working folder as Snakemake wants them.
 
-    Wherever a name or a number is asked for, a wildcard may be given: ``prediction("{sample}", "{estimator}")`` is a
-    pattern of paths. Estimators lie in the folder of results itself, and, where they are fitted to other events, in
-    the folder of a point of the learning curve or of a repeated sample: the argument ``folder`` tells which.
+    Wherever a name or a number is asked for, a wildcard may be given: ``prediction("{sample}",
+    "{estimator}")`` is a
+    pattern of paths. Estimators lie in the folder of results itself, and, where they are fitted to
+    other events, in
+    the folder of a point of the learning curve or of a repeated sample: the argument ``folder``
+    tells which.
 
     Args:
         config: The config, checked.
@@ -39,7 +43,8 @@ class Layout:
 
     config: Config
 
-    # ---- the folder, tables, figures, logs -------------------------------------------------------------------------
+    # ---- the folder, tables, figures, logs
+    # -------------------------------------------------------------------------
 
     @property
     def results(self) -> str:
@@ -67,11 +72,13 @@ class Layout:
         return [self.figure(name, suffix) for suffix in ("png", "pdf", "csv")]
 
     def log(self, *steps: str | int) -> str:
-        """Return the path of a log; ``log("samples", "train", "0000")`` is ``logs/samples/train/0000.log``."""
+        """Return the path of a log; ``log("samples", "train", "0000")`` is
+        ``logs/samples/train/0000.log``."""
         path = self.path("logs", *steps)
         return f"{path}.log"
 
-    # ---- samples ---------------------------------------------------------------------------------------------------
+    # ---- samples -------------------------------------------------------------------------------
+    # --------------------
 
     def shard(self, sample: str, number: int | str) -> str:
         """Return the path of one file of a sample, ``samples/{sample}/{shard}.parquet``."""
@@ -93,7 +100,8 @@ class Layout:
         spans = self.shard_spans(sample)
         if int(number) >= len(spans):
             msg = (
-                f"sample {sample} has {len(spans)} shards of {self.config.events_per_shard} events, "
+                f"sample {sample} has {len(spans)} shards of {self.config.events_per_shard} "
+                "events, "
                 f"there is no shard {number}"
             )
             raise ConfigError(msg)
@@ -116,12 +124,14 @@ class Layout:
         return self.shards_with(sample, range(events))
 
     def span_in_files(self, events: range) -> range:
-        """Return where events are in the files that :meth:`shards_with` names, counted from the first of these."""
+        """Return where events are in the files that :meth:`shards_with` names, counted from the
+        first of these."""
         size = self.config.events_per_shard
         skipped = events.start // size * size
         return range(events.start - skipped, events.stop - skipped)
 
-    # ---- estimators ------------------------------------------------------------------------------------------------
+    # ---- estimators ----------------------------------------------------------------------------
+    # --------------------
 
     def estimator(self, name: str, folder: str | None = None) -> str:
         """Return the folder of an estimator, ``estimators/{name}``; all its files lie there."""
@@ -144,7 +154,8 @@ class Layout:
         return f"{self.estimator(name, folder)}/seed_{seed}.history.parquet"
 
     def checkpoint(self, name: str, job: int | str, folder: str | None = None) -> str:
-        """Return the checkpoint of a training job: of a seed, or of a group of seeds by its name."""
+        """Return the checkpoint of a training job: of a seed, or of a group of seeds by its
+        name."""
         stem = job if isinstance(job, str) and job.startswith("seed") else f"seed_{job}"
         return f"{self.estimator(name, folder)}/{stem}.checkpoint.pt"
 
@@ -158,12 +169,14 @@ class Layout:
 
     @property
     def seeded(self) -> list[str]:
-        """Names of the estimators that are ensembles with a member for each seed, in the order of the config."""
+        """Names of the estimators that are ensembles with a member for each seed, in the order of
+        the config."""
         return [name for name in self.config.estimators if self.is_seeded(name)]
 
     @property
     def resampled(self) -> list[str]:
-        """Names of the estimators whose replicas are fits to resampled events, in the order of the config."""
+        """Names of the estimators whose replicas are fits to resampled events, in the order of the
+        config."""
         return [name for name in self.config.estimators if not self.is_seeded(name)]
 
     def seeds(self, name: str) -> range:
@@ -171,7 +184,8 @@ class Layout:
         return range(self.config.estimators[name].seeds)  # type: ignore[attr-defined]
 
     def seeds_per_job(self, name: str) -> int:
-        """Return how many members of an ensemble each training job makes: all of them on a GPU, or one."""
+        """Return how many members of an ensemble each training job makes: all of them on a GPU, or
+        one."""
         options = self.config.estimators[name]
         asked: int = getattr(options, "seeds_per_job", 0)
         if asked:
@@ -186,7 +200,8 @@ class Layout:
 
     @staticmethod
     def group_name(seeds: Sequence[int]) -> str:
-        """Return the name of a training job, of its log and of its checkpoint: ``seed_3``, ``seeds_0_to_4``."""
+        """Return the name of a training job, of its log and of its checkpoint: ``seed_3``,
+        ``seeds_0_to_4``."""
         if len(seeds) == 1:
             return f"seed_{seeds[0]}"
         return f"seeds_{seeds[0]}_to_{seeds[-1]}"
@@ -200,7 +215,8 @@ class Layout:
         return [self.history(name, seed, folder) for seed in self.seeds(name)]
 
     def fitted(self, name: str, folder: str | None = None) -> list[str]:
-        """Return what a prediction needs of an estimator: nominal fit and replicas, or all members and their list."""
+        """Return what a prediction needs of an estimator: nominal fit and replicas, or all members
+        and their list."""
         if self.is_seeded(name):
             return [*self.seed_files(name, folder), self.manifest(name, folder)]
         return [self.nominal(name, folder), self.replicas(name, folder)]
@@ -210,14 +226,17 @@ class Layout:
         histories = self.histories(name, folder) if self.is_seeded(name) else []
         return [*self.fitted(name, folder), *histories]
 
-    # ---- predictions, domain, weights, histograms ------------------------------------------------------------------
+    # ---- predictions, domain, weights, histograms
+    # ------------------------------------------------------------------
 
     def prediction(self, sample: str, estimator: str) -> str:
-        """Return the efficiencies of the jets of a sample, ``predictions/{sample}/{estimator}.parquet``."""
+        """Return the efficiencies of the jets of a sample,
+        ``predictions/{sample}/{estimator}.parquet``."""
         return self.path("predictions", sample, f"{estimator}.parquet")
 
     def prediction_replicas(self, sample: str, estimator: str) -> str:
-        """Return the efficiencies of every replica, ``predictions/{sample}/{estimator}.replicas.parquet``."""
+        """Return the efficiencies of every replica,
+        ``predictions/{sample}/{estimator}.replicas.parquet``."""
         return self.path("predictions", sample, f"{estimator}.replicas.parquet")
 
     def predictions(self, sample: str) -> dict[str, str]:
@@ -232,7 +251,8 @@ class Layout:
         return files
 
     def domain(self) -> str:
-        """Return where the training jets are, ``domain.parquet``; no name of a sample can collide with it."""
+        """Return where the training jets are, ``domain.parquet``; no name of a sample can collide
+        with it."""
         return self.path("domain.parquet")
 
     def in_domain(self, sample: str) -> str:
@@ -247,19 +267,22 @@ class Layout:
         """Return the histograms of a distribution, ``histograms/{distribution}.parquet``."""
         return self.path("histograms", f"{distribution}.parquet")
 
-    # ---- studies ---------------------------------------------------------------------------------------------------
+    # ---- studies -------------------------------------------------------------------------------
+    # --------------------
 
     def curve_folder(self, events: int | str) -> str:
         """Return the folder of a point of the learning curve, ``learning_curve/{events}``."""
         return self.path("learning_curve", events)
 
     def curve_point(self, events: int | str, estimator: str) -> str:
-        """Return the numbers of an estimator at a point, ``learning_curve/{events}/{estimator}.csv``."""
+        """Return the numbers of an estimator at a point,
+        ``learning_curve/{events}/{estimator}.csv``."""
         return self.path("learning_curve", events, f"{estimator}.csv")
 
     @property
     def curve_events(self) -> list[int]:
-        """Numbers of events of the points of the learning curve; none where the config has no curve."""
+        """Numbers of events of the points of the learning curve; none where the config has no
+        curve."""
         curve = self.config.learning_curve
         return [point.events for point in curve.points] if curve else []
 
@@ -268,11 +291,13 @@ class Layout:
         return self.path("repeated", number)
 
     def repeated_histograms(self, number: int | str, estimator: str) -> str:
-        """Return the histograms that a repeated sample gives, ``repeated/{number}/{estimator}.histograms.csv``."""
+        """Return the histograms that a repeated sample gives,
+        ``repeated/{number}/{estimator}.histograms.csv``."""
         return self.path("repeated", number, f"{estimator}.histograms.csv")
 
     def repeated_coverage(self, number: int | str, estimator: str) -> str:
-        """Return how often the truth lies within the errors, ``repeated/{number}/{estimator}.coverage.csv``."""
+        """Return how often the truth lies within the errors,
+        ``repeated/{number}/{estimator}.coverage.csv``."""
         return self.path("repeated", number, f"{estimator}.coverage.csv")
 
     def repeated_span(self, number: int | str) -> range:
@@ -288,13 +313,17 @@ class Layout:
         repeated = self.config.repeated
         return range(repeated.samples if repeated else 0)
 
-    # ---- what an earlier config left -------------------------------------------------------------------------------
+    # ---- what an earlier config left
+    # -------------------------------------------------------------------------------
 
     def stale_files(self, root: str | Path = ".") -> list[Path]:
-        """Find files that an earlier config left, and that could be mistaken for results of this one.
+        """Find files that an earlier config left, and that could be mistaken for results of this
+        one.
 
-        These are seeds and shards beyond those asked for, estimators, predictions, weights, flags and histograms that
-        are no longer named. Only what truthtag wrote is found: files of its folders that have the names it gives, and
+        These are seeds and shards beyond those asked for, estimators, predictions, weights, flags
+        and histograms that
+        are no longer named. Only what truthtag wrote is found: files of its folders that have the
+        names it gives, and
         that, where they are Parquet, carry its metadata. Links are never followed.
 
         Args:
@@ -312,7 +341,8 @@ class Layout:
         return sorted(found)
 
     def _wanted(self) -> Iterator[str]:
-        """Go through the files that this config makes in the folders that are searched for stale ones."""
+        """Go through the files that this config makes in the folders that are searched for stale
+        ones."""
         for sample in self.config.samples:
             yield from self.shards(sample)
             yield self.in_domain(sample)
@@ -337,7 +367,8 @@ class Layout:
                 yield self.checkpoint(name, seed, folder)
 
     def _candidates(self, results: Path) -> Iterator[Path]:
-        """Go through the files that look like truthtag's in the folders that only truthtag writes to."""
+        """Go through the files that look like truthtag's in the folders that only truthtag writes
+        to."""
         # A sample that this config does not name is left alone: it may be the user's own.
         for sample in self.config.samples:
             yield from _files(results / "samples" / sample, SHARD)
@@ -360,7 +391,8 @@ def _folders(parent: Path) -> list[Path]:
 
 
 def _files(folder: Path, names: re.Pattern[str]) -> list[Path]:
-    """Return the files in a folder whose whole name fits a pattern; neither links nor what is in a link."""
+    """Return the files in a folder whose whole name fits a pattern; neither links nor what is in a
+    link."""
     if folder.is_symlink() or not folder.is_dir():
         return []
     files = [path for path in folder.iterdir() if path.is_file() and not path.is_symlink()]
@@ -368,7 +400,8 @@ def _files(folder: Path, names: re.Pattern[str]) -> list[Path]:
 
 
 def _is_ours(path: Path) -> bool:
-    """Tell whether truthtag wrote a file: its Parquet files carry metadata, its lists of members name their kind."""
+    """Tell whether truthtag wrote a file: its Parquet files carry metadata, its lists of members
+    name their kind."""
     if path.suffix == ".parquet":
         return is_ours(path)
     if path.suffix == ".json":

@@ -55,14 +55,21 @@ NO_TEXT = ("na", "nan", "null", "none", "nil", "inf", "infinity", "false")
 def _check_name(name: str) -> str:
     """Refuse names that cannot be those of files, columns and entries of tables."""
     if len(name) > MAX_NAME:
-        msg = f"this name has {len(name)} letters, and it becomes that of files; use at most {MAX_NAME}"
+        msg = (
+            f"this name has {len(name)} letters, and it becomes that of files; use at most "
+            f"{MAX_NAME}"
+        )
         raise ValueError(msg)
     if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
-        msg = "this is not allowed as a name; it must begin with a letter, and hold only letters, digits and _"
+        msg = (
+            "this is not allowed as a name; it must begin with a letter, and hold only letters, "
+            "digits and _"
+        )
         raise ValueError(msg)
     if name.lower() in NO_TEXT:
         msg = (
-            "this is not allowed as a name: programs that read a CSV table take it for a missing value, a number "
+            "this is not allowed as a name: programs that read a CSV table take it for a missing "
+            "value, a number "
             f"or a truth value. Not allowed: {', '.join(NO_TEXT)}"
         )
         raise ValueError(msg)
@@ -81,19 +88,26 @@ def _check_estimator_name(name: str) -> str:
 def _check_text(text: str) -> str:
     """Refuse text that Snakemake would take for wildcards, or that is no single line."""
     if "{" in text or "}" in text:
-        msg = f"{text!r} is not allowed; Snakemake takes what is in braces for a wildcard: leave {{ and }} out"
+        msg = (
+            f"{text!r} is not allowed; Snakemake takes what is in braces for a wildcard: leave "
+            f"{{ and }} out"
+        )
         raise ValueError(msg)
     if not text.isprintable():
         msg = f"{text!r} is not allowed; it must be one line without control characters"
         raise ValueError(msg)
     if len(text) > MAX_TEXT:
-        msg = f"{text[:20] + '...'!r} is not allowed; it has {len(text)} letters, and at most {MAX_TEXT} are allowed"
+        msg = (
+            f"{text[:20] + '...'!r} is not allowed; it has {len(text)} letters, and at most "
+            f"{MAX_TEXT} are allowed"
+        )
         raise ValueError(msg)
     return text
 
 
 def _normal_path(text: str) -> str:
-    """Write a path in one way: neither doubled slashes nor one at its end, which Snakemake warns of."""
+    """Write a path in one way: neither doubled slashes nor one at its end, which Snakemake warns
+    of."""
     if not text.strip():
         msg = f"{text!r} is not allowed; it must name a folder"
         raise ValueError(msg)
@@ -184,7 +198,8 @@ class Uncertainty(Options):
     deviation."""
 
     max_scale: Annotated[Real, Field(ge=1)] = 2.0
-    """Largest scale. Where tags ask for more, the efficiency is wrong in a way that no replica knows
+    """Largest scale. Where tags ask for more, the efficiency is wrong in a way that no replica
+    knows
     of: closure says so, and no larger error hides it."""
 
 
@@ -205,7 +220,10 @@ class Weights(Options):
 def _check_observable(name: str) -> str:
     """Refuse an observable that is neither known nor a place of a function."""
     if not re.fullmatch(r"delta_r|m_jj|(pt|eta|phi|mass)_[1-9]\d?|[\w.]+:\w+", name):
-        msg = f"{name!r} is not allowed; allowed are delta_r, m_jj, pt_1, eta_1, phi_1, mass_1, pt_2, ..., or module:function"
+        msg = (
+            f"{name!r} is not allowed; allowed are delta_r, m_jj, pt_1, eta_1, phi_1, mass_1, "
+            "pt_2, ..., or module:function"
+        )
         raise ValueError(msg)
     return name
 
@@ -217,7 +235,8 @@ class Distribution(Options):
     """Sample that fills it."""
 
     observable: Annotated[str, AfterValidator(_check_observable)]
-    """What is filled: `delta_r` and `m_jj` of the two leading jets; `pt_1`, `eta_1`, `phi_1`, `mass_1`
+    """What is filled: `delta_r` and `m_jj` of the two leading jets; `pt_1`, `eta_1`, `phi_1`,
+    `mass_1`
     of the leading jet, `pt_2` of the second and so on; or `module:function`."""
 
     tagged: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_rising_numbers)]
@@ -266,7 +285,8 @@ class Closure(Options):
     """Bins are merged until each has at least this effective number of events."""
 
     p_value: Annotated[Real, Field(gt=0, lt=1)] = 0.01
-    """Smallest p-value of a histogram that closes: against the scatter of the tags alone, or, to close
+    """Smallest p-value of a histogram that closes: against the scatter of the tags alone, or, to
+    close
     within its uncertainty, with the error of the efficiency added."""
 
     required: Annotated[tuple[RequiredClosure, ...], BeforeValidator(as_tuple)] = ()
@@ -328,7 +348,8 @@ class Figures(Options):
     """The jet whose neighbours are looked at when a factorised network is read."""
 
     efficiencies: SomeNames | None = None
-    """Efficiencies that figures of jets and events show; all by default. Tables hold all in any case."""
+    """Efficiencies that figures of jets and events show; all by default. Tables hold all in any
+    case."""
 
     calibration_bins: Count = 12
     """Bins of the calibration figure, each with as many jets of a flavour."""
@@ -339,7 +360,8 @@ class Figures(Options):
     `repeated`."""
 
     extra: Names = ()
-    """Figures of other packages, as `module:object`, beside those that installed packages announce."""
+    """Figures of other packages, as `module:object`, beside those that installed packages
+    announce."""
 
     weighting_flavours: Annotated[
         tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=2, max_length=2)
@@ -384,7 +406,8 @@ class Config(Options):
     """What the workflow generates, fits, trains and draws."""
 
     results: Folder
-    """Folder that this config writes to, from where snakemake is started. Each config needs its own."""
+    """Folder that this config writes to, from where snakemake is started. Each config needs its
+    own."""
 
     seed: Annotated[Whole, Field(ge=0)]
     """Number from which all random streams derive."""
@@ -435,12 +458,14 @@ class Config(Options):
     """What the figures show."""
 
     learning_curve: LearningCurve | None = None
-    """How the regret falls with the number of training events: all estimators are fitted anew to the
+    """How the regret falls with the number of training events: all estimators are fitted anew to
+    the
     first events of the training sample, networks choosing their best epoch on the same share of the
     validation sample. Drawn where `figures.only` names `learning_curve`."""
 
     repeated: Repeated | None = None
-    """Independently repeated training samples, cut out of the training sample, each with networks of
+    """Independently repeated training samples, cut out of the training sample, each with networks
+    of
     its own: what the replicas of one sample claim, seen directly. Their table is made where
     `figures.only` names `repeated`."""
 

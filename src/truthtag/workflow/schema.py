@@ -1,4 +1,5 @@
-"""The JSON schema of configs, made from the typed models: for editors, and for the reference page."""
+"""The JSON schema of configs, made from the typed models: for editors, and for the reference
+page."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ WORDS = {
     "lt": "exclusiveMaximum",
     "multiple_of": "multipleOf",
 }
+LENGTHS = {"minLength": "minItems", "maxLength": "maxItems"}
 """Limits as pydantic writes them where it validates something before, and as JSON schema does."""
 
 
@@ -51,13 +53,14 @@ def _tidy(part: Any, of_names: bool = False) -> Any:
 
     Args:
         part: The part.
-        of_names: Whether its keys are names of config keys or definitions, not words of JSON schema.
+        of_names: Whether its keys are names of config keys or definitions, not words of JSON
+        schema.
     """
     if isinstance(part, list):
         return [_tidy(one) for one in part]
     if not isinstance(part, dict):
         return part
-    copy = {}
+    copy: dict[str, Any] = {}
     for key, value in part.items():
         if key == "title" and not of_names:
             continue
@@ -68,12 +71,12 @@ def _tidy(part: Any, of_names: bool = False) -> Any:
         if key == "default" and not of_names:
             copy[key] = value
             continue
-        word = key if of_names else WORDS.get(key, key)
+        word = str(key) if of_names else WORDS.get(key, str(key))
         if part.get("type") == "array" and not of_names:
-            word = {"minLength": "minItems", "maxLength": "maxItems"}.get(word, word)
+            word = LENGTHS.get(word, word)
         copy[word] = _tidy(value, key in ("properties", "$defs") and not of_names)
     # A key that may be left out is null only in Python; in a config, null removes it.
-    choices = copy.get("anyOf", [])
+    choices: list[Any] = copy.get("anyOf", [])
     if not of_names and {"type": "null"} in choices:
         rest = [one for one in choices if one != {"type": "null"}]
         del copy["anyOf"]
