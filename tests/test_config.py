@@ -686,6 +686,16 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
         r"figures: unknown key 'draw'\..* Since version 0\.2\.0 this is only",
     ),
     (
+        "a misspelt kind",
+        lambda c: c["estimators"]["map"].update(kind="bined"),
+        r"map\.kind: 'bined' is not .* or module:Class\. Did you mean 'binned'\? Kind of estimator",
+    ),
+    (
+        "text for an axis",
+        lambda c: c["figures"]["axes"].update(pt="fine"),
+        r"axes\.pt: 'fine' is not allowed; it must be a list of edges, or {bins, low, high}\. Trans",
+    ),
+    (
         "a list for the whole of a section",
         lambda c: c.update(closure=[1]),
         r"closure: \[1\] is not allowed; it must be of type section with keys",
@@ -867,6 +877,11 @@ def test_contradictions_of_a_faulty_section_are_not_guessed(default_config: Raw)
     config = copy.deepcopy(default_config)
     config["samples"]["train"]["events"] = 0
     assert len(refused(config)) == 1
+
+
+@pytest.mark.parametrize("raw", [None, [], "config.yaml", 3])
+def test_what_is_no_section_is_no_config(raw: Any) -> None:
+    assert refused(raw) == [f"the config: {raw!r} is not allowed; it must be a section with keys"]
 
 
 def test_what_is_no_config_is_refused() -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from truthtag.axis import EQUAL_BINS_TAG
 from truthtag.errors import ConfigError
 from truthtag.registry import did_you_mean
 from truthtag.workflow.chosen import Chosen
@@ -91,7 +92,7 @@ class Checked:
 
 def find_faults(
     model: type[Model],
-    raw: Mapping[str, Any],
+    raw: Any,
     inconsistencies: Iterable[Callable[[Any], Iterator[str]]],
 ) -> tuple[Model | None, list[str]]:
     """Validate a config, and describe everything that is wrong with it.
@@ -105,6 +106,8 @@ def find_faults(
     Returns:
         The config, or None where there are faults; and the faults, sorted.
     """
+    if not isinstance(raw, Mapping):
+        return None, [f"the config: {shown(raw)} is not allowed; it must be a section with keys"]
     found: set[str] = set()
     plain = _plain(raw, (), found)
     plain = _without_nulls(plain, model)
@@ -259,7 +262,7 @@ def _sentence(error: ErrorDetails, place: _Place, prefix: str) -> str:
         parent_path = _path(place.steps[:-1], prefix)
         key = place.steps[-1]
         if kind == "missing":
-            return f"{parent_path}: key {key!r} is missing{_description(place.field, '. ')}"
+            return _with_description(f"{parent_path}: key {key!r} is missing", place.field)
         allowed = list(place.parent.model_fields) if place.parent else []
         return (
             f"{parent_path}: unknown key {key!r}. Allowed: "
@@ -268,11 +271,13 @@ def _sentence(error: ErrorDetails, place: _Place, prefix: str) -> str:
     text = error["msg"].removeprefix("Value error, ")
     if kind == "value_error":
         cause = error.get("ctx", {}).get("error")
-        reason = str(cause or text).rstrip(".")
-        return f"{path}: {reason}{_description(place.field, '. ')}"
-    allowed_values = _allowed(error, place.value).rstrip(".")
+        return _with_description(f"{path}: {cause or text}", place.field)
+    if error["loc"][-1:] == (EQUAL_BINS_TAG,) and kind.endswith("_type"):
+        allowed_values = "it must be a list of edges, or {bins, low, high}"
+    else:
+        allowed_values = _allowed(error, place.value)
     sentence = f"{path}: {shown(place.value)} is not allowed; {allowed_values}"
-    return f"{sentence}{_description(place.field, '. ')}"
+    return _with_description(sentence, place.field)
 
 
 def _allowed(error: ErrorDetails, value: Any) -> str:
@@ -363,6 +368,13 @@ def _description(field: FieldInfo | None, before: str) -> str:
     if field is None or not field.description:
         return ""
     return before + " ".join(field.description.split())
+
+
+def _with_description(sentence: str, field: FieldInfo | None) -> str:
+    """Return what is wrong, and what the key means."""
+    ended = sentence if sentence.endswith("?") else f"{sentence.rstrip('.')}."
+    description = _description(field, " ")
+    return f"{ended}{description}" if description else sentence.rstrip(".")
 
 
 def _plain(value: Any, steps: tuple[Step, ...], found: set[str]) -> Any:

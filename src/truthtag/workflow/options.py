@@ -433,7 +433,7 @@ class Config(Options):
     """What samples are used for."""
 
     truth: Annotated[Options, Chosen(TRUTHS)]
-    """The true efficiency, Eq. 2 by default."""
+    """The true efficiency of the toy: Eq. 2, or another form."""
 
     estimators: dict[EstimatorName, Annotated[EstimatorOptions, Chosen(KINDS)]]
     """What learns efficiencies, by name; the order is that of tables and figures."""
