@@ -770,7 +770,7 @@ def spoils(value: Any, part: Raw, schema: Raw, path: tuple[str | int, ...]) -> I
     if isinstance(value, dict):
         fields = part.get("properties")
         if path:
-            yield Spoiled(path, 7, rf"{name}: 7 is not allowed; it must be of type section")
+            yield Spoiled(path, 7, rf"{name}: 7 is not allowed; it must be (of type section|a list of)")
         if fields is not None and fields:
             allowed = ", ".join(fields)
             where = name or "the config"

@@ -95,7 +95,8 @@ def test_distances_to_the_leading_jet(sample: Jets) -> None:
     assert distance.max() < 3.0001
     assert np.abs(sample.eta).max() < 2
 
-    # Beside a leading jet at eta = 0, the directions inside abs(eta) < 2 are a share 1 - 2 arccos(2 / r) / pi.
+    # Beside a leading jet at eta = 0, a share 1 - 2 arccos(2 / r) / pi of the directions is inside
+    # abs(eta) < 2.
     central = np.abs(sample.eta[lead[other]]) < 0.05
     edges = np.linspace(0.011, 3, 13)
     weights = [
@@ -150,7 +151,8 @@ def test_decays_are_isotropic_and_back_to_back_at_rest(boson: Boson) -> None:
     p_star = np.sqrt(mass**2 / 4 - 4)
     cosine = (energy[:, 0] - energy[:, 1]) / (np.sqrt((total**2).sum(axis=1)) / mass * 2 * p_star)
     assert np.abs(cosine).max() < 1 + 1e-3
-    # The harder jet is put first; pT order is energy order up to the boson's own slope, hence the sign is dropped.
+    # The harder jet is put first; pT order is energy order up to the boson's own slope, hence the
+    # sign is dropped.
     assert stats.kstest(np.abs(cosine), stats.uniform(0, 1).cdf).pvalue > P_VALUE
 
 
@@ -198,29 +200,29 @@ FLAVOURS = {"b": 5, "c": 4, "light": 0}
         # All jets had pT 600 GeV: nothing of this Gaussian is left between the limits.
         (
             {**MULTIJET, "pt": {"mean": 20.0, "width": 1.0, "low": 500.0, "high": 600.0}},
-            r"generators.pt: .*mean 20.0 and width 1.0 has a share of 0 between low 500.0 and high 600.0",
+            r"generators.pt: .* width 1.0 has a share of 0 between low 500.0 and high 600.0",
         ),
-        ({**MULTIJET, "pt": {"mean": 20.0, "width": 200.0}}, r"generators: .*pt.low is None"),
+        ({**MULTIJET, "pt": {"mean": 20.0, "width": 200.0}}, r"generators: pt.low is None"),
         (
             {**MULTIJET, "pt": {"mean": 20.0, "width": 9.0, "low": -5.0, "high": 9.0}},
-            r"generators: .*pt.low is -5.0; it must be given and above 0",
+            r"generators: pt.low is -5.0; it must be given and above 0",
         ),
         # Leading jets had abs(eta) up to 3.4.
         (
             {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0, "low": -3.4, "high": 2.0}},
-            r"generators: .*eta.low is -3.4; it must be given and within eta_max, 2.0",
+            r"generators: eta.low is -3.4; it must be given and within eta_max, 2.0",
         ),
         (
             {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0}},
-            r"generators: .*eta.low is None; it must be given and within eta_max",
+            r"generators: eta.low is None; it must be given and within eta_max",
         ),
         (
             {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0, "low": 2.0, "high": -2.0}},
-            r"generators.eta: .*low is 2.0 and high is -2.0; low must be below high",
+            r"generators.eta: low is 2.0 and high is -2.0; low must be below high",
         ),
         (
             {**MULTIJET, "distance": [3.0, 0.011]},
-            r"generators: .*distance is \[3.0, 0.011\]; the fir",
+            r"generators: distance is \[3.0, 0.011\]; the first",
         ),
         ({**MULTIJET, "distance": [0.0, 6.0]}, r"generators.distance.1: .*3.14.*not 6.0"),
         ({**MULTIJET, "mass": math.nan}, r"generators.mass: .*finite number, not nan"),
@@ -229,7 +231,7 @@ FLAVOURS = {"b": 5, "c": 4, "light": 0}
         ({**BOSON, "boson_mass": {"mean": 90.0, "width": 10.0}}, r"boson_mass.low is None"),
         (
             {**BOSON, "boson_eta": {"mean": 0.0, "width": 0.1, "low": 5.0}},
-            r"generators.boson_eta: .*share of 0 between low 5.0 and high inf",
+            r"generators.boson_eta: a Gaussian .*share of 0 between low 5.0 and high inf",
         ),
     ],
 )
@@ -243,7 +245,7 @@ def test_options_that_make_nonsense_are_refused(options: dict[str, Any], text: s
     [
         (
             {**BOSON, "pt_min": 1e5},
-            r"of 10000 decays drawn, 0 pass pt_min 100000.0 GeV and eta_max 2.0, a share of 0; .*1000 dr",
+            r"of 10000 decays drawn, 0 pass pt_min 100000.0 GeV .*, a share of 0; .*Lower pt_min",
         ),
         (
             {**BOSON, "boson_eta": {"mean": 9.0, "width": 0.1}},
@@ -256,7 +258,7 @@ def test_options_that_make_nonsense_are_refused(options: dict[str, Any], text: s
                 "distance": [2.9, 3.0],
                 "eta_max": 1e-6,
             },
-            r"multijet: of \d+ directions drawn around leading jets, 0 lie inside eta_max 1e-06, a share",
+            r"multijet: of \d+ directions .* 0 lie inside eta_max 1e-06, a share of 0; .*Raise",
         ),
     ],
 )

@@ -22,12 +22,12 @@ from truthtag.errors import DataError
 from truthtag.estimators.ensemble import Ensemble
 from truthtag.estimators.predictions import (
     Prediction,
-    Replicated,
     predict,
     read_prediction,
     write_prediction,
     write_replicas,
 )
+from truthtag.estimators.protocol import Replicated
 from truthtag.statistics.uncertainty import (
     Histogram,
     correct,
@@ -251,12 +251,12 @@ def test_a_replica_that_is_no_probability_is_refused(bad: float) -> None:
 def test_a_prediction_belongs_to_its_jets() -> None:
     jets, others = make_jets([2, 1]), make_jets([1, 2])
     prediction = with_replicas(jets, 2)
-    assert prediction.of(jets) is prediction
+    assert prediction.aligned_to(jets) is prediction
     with pytest.raises(
         DataError,
         match=r"a prediction for 3 jets does not match the sample of 3 jets: their events",
     ):
-        prediction.of(others)
+        prediction.aligned_to(others)
 
 
 @pytest.mark.parametrize(("count", "width"), [(1, 0.02), (2, 1e-6), (12, 1e-3), (3, 0.3)])

@@ -23,7 +23,7 @@ __all__ = ["EDGES_TAG", "EQUAL_BINS_TAG", "Axis", "EqualBins", "OpenAxis", "chec
 
 EQUAL_BINS_TAG = "<equal bins>"
 EDGES_TAG = "<edges>"
-"""Names that pydantic puts into the place of an error, after the field's name; no part of the config path."""
+"""Names that pydantic puts after the field's name in an error; they are no part of the config path."""
 
 
 class EqualBins(Options):
@@ -50,7 +50,7 @@ def check_rising(values: Sequence[float]) -> None:
     """Refuse bin edges that do not rise, or that hold NaN or a lower end of minus infinity.
 
     Raises:
-        ValueError: There are fewer than two, or one is not above the one before it, or is not allowed.
+        ValueError: There are fewer than two, or one is not above the one before it, or is no number.
     """
     if len(values) < 2:
         msg = f"{list(values)} makes no bin; give at least two edges"

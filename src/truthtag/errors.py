@@ -1,4 +1,7 @@
-"""Errors that a user can mend: each text says what is wrong, the value, what is allowed, what to do."""
+"""Errors that a user can put right.
+
+Each text says what is wrong, the value, what is allowed, and what to do.
+"""
 
 from __future__ import annotations
 

@@ -43,8 +43,11 @@ class Registry:
 
     def places(self) -> dict[str, str]:
         """Return where each known object is, ``module:object``, by name."""
-        found = entry_points(group=self.group) if self.group else ()
-        return {**{point.name: point.value for point in found}, **self.entries}
+        places = dict(self.entries)
+        if self.group:
+            for point in entry_points(group=self.group):
+                places.setdefault(point.name, point.value)
+        return places
 
     def place(self, name: str, path: str) -> str:
         """Return where an object is, ``module:object``.
@@ -59,17 +62,23 @@ class Registry:
         if ":" in name:
             return name
         if name in self.entries:
-            # Without a look at what all installed packages announce, which takes milliseconds.
+            # Most names are: to look through all installed packages takes a while.
             return self.entries[name]
         known = self.places()
         if name not in known:
             hint = did_you_mean(name, known)
-            msg = f"{path}: {name!r} is not {self.what}. Allowed: {', '.join(known)}, or module:object{hint}"
+            msg = (
+                f"{path}: {name!r} is not {self.what}. "
+                f"Allowed: {', '.join(known)}, or module:object{hint}"
+            )
             raise ConfigError(msg)
         return known[name]
 
     def module(self, name: str, path: str) -> str:
-        """Return the dotted name of the module that holds an object; arguments are those of :meth:`place`."""
+        """Return the dotted name of the module that holds an object.
+
+        Arguments and errors are those of :meth:`place`.
+        """
         return self.place(name, path).partition(":")[0]
 
     def load(self, name: str, path: str) -> Any:
@@ -95,7 +104,10 @@ def load_object(place: str, path: str) -> Any:
     try:
         return getattr(import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        msg = f"{path}: {place!r} cannot be loaded ({error}). Install the package that holds it, or correct the name."
+        msg = (
+            f"{path}: {place!r} cannot be loaded ({error}). "
+            "Install the package that holds it, or correct the name."
+        )
         raise ConfigError(msg) from error
 
 
@@ -140,12 +152,23 @@ def validated(options_type: type[Model], given: Mapping[str, Any], path: str) ->
     try:
         return options_type.model_validate(given)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join([path, *map(str, fault['loc'])])}: {fault['msg']}, not {fault['input']!r}"
-            for fault in error.errors()
-        ]
-        msg = "\n".join(lines)
+        msg = "\n".join(_fault_lines(error, path))
         raise ConfigError(msg) from error
+
+
+def _fault_lines(error: ValidationError, path: str) -> list[str]:
+    """Say for each option that is wrong where it is, what is allowed, and what it is."""
+    lines = []
+    for fault in error.errors():
+        # What pydantic adds to tell bins of one width from edges is no part of the path.
+        keys = [str(key) for key in fault["loc"] if not str(key).startswith("<")]
+        place = ".".join([path, *keys])
+        if fault["type"] == "value_error":
+            # Our own texts hold the value already.
+            lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}")
+        else:
+            lines.append(f"{place}: {fault['msg']}, not {fault['input']!r}")
+    return lines
 
 
 def choose(known: Mapping[str, Value], name: str, path: str) -> Value:

@@ -10,8 +10,9 @@ from truthtag.data.files import write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.network.model import Architecture, choose_device, save_network
 from truthtag.estimators.network.trainer import Events, Options, Training, train
+from truthtag.progress import Progress
 from truthtag.workflow.digests import digest, versions
-from truthtag.workflow.logs import Progress, job_log
+from truthtag.workflow.logs import job_log
 
 
 def load(name: str, device: torch.device) -> Events:

@@ -29,6 +29,7 @@ __all__ = [
     "flavours_of",
     "nearest_bin",
     "tags_of",
+    "training_tags",
 ]
 
 Outside = Literal["clamp", "error"]
@@ -116,7 +117,7 @@ class Bins:
         Raises:
             DataError: The sample has no tags, or as in :meth:`index`.
         """
-        is_tagged = tags_of(jets)
+        is_tagged = training_tags(jets)
         index = self.index(jets)
         total = np.zeros(self.shape, dtype=np.int64)
         tagged = np.zeros(self.shape, dtype=np.int64)
@@ -193,7 +194,7 @@ def flavours_of(jets: Jets) -> tuple[int, ...]:
 
 
 def tags_of(jets: Jets) -> BoolArray:
-    """Return the tags of a sample, shape (n_jets,); log a warning where all of them are the same.
+    """Return the tags of a sample, shape (n_jets,).
 
     Raises:
         DataError: It has none, or a tag is neither 0 nor 1.
@@ -207,7 +208,16 @@ def tags_of(jets: Jets) -> BoolArray:
         row = int(np.argmin(is_truth_value))
         msg = f"column 'is_tagged' is {tags[row]} in row {row}; a tag is 0 or 1, False or True"
         raise DataError(msg)
-    is_tagged: BoolArray = tags.astype(np.bool_)
+    return np.asarray(tags, dtype=np.bool_)
+
+
+def training_tags(jets: Jets) -> BoolArray:
+    """Return the tags of a sample that is learned from; log a warning where all are the same.
+
+    Raises:
+        DataError: As in :func:`tags_of`.
+    """
+    is_tagged = tags_of(jets)
     if is_tagged.size and is_tagged.all() == is_tagged.any():
         which = "all" if is_tagged.all() else "none"
         text = "%s of the %d jets are tagged: such a sample tells nothing of how efficiencies vary"

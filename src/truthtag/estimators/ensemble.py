@@ -174,7 +174,7 @@ def _on_device(member: Any, device: str) -> Any:
 
 
 def _settings(member: Any) -> dict[str, Any]:
-    """Return what members of one ensemble share: kind, and what the estimator calls its settings."""
+    """Return what members of one ensemble share: kind, and what they call their settings."""
     kind = type(member)
     return {"kind": f"{kind.__module__}:{kind.__qualname__}", **getattr(member, "settings", {})}
 
@@ -188,7 +188,8 @@ def _require_alike(paths: Sequence[str | Path], members: Sequence[Any]) -> None:
         other = _settings(member)
         if other == first:
             continue
-        names = sorted({*first, *other}, key=str)
+        # The kind comes first: where it differs, the rest means something else.
+        names = dict.fromkeys([*first, *other])
         different = [name for name in names if first.get(name) != other.get(name)]
         _refuse_mixed(paths[0], path, different[0], first, other)
 

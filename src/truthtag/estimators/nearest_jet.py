@@ -164,12 +164,17 @@ class NearestJetMap(TableEstimator):
         flavours = base.bins.flavours
         lower = np.unique(rows["delta_r_low"])
         shape = (len(flavours), len(lower))
-        stored = rows[["flavour", "delta_r_low"]].to_numpy(dtype=np.float64)
-        wanted = np.column_stack([np.repeat(flavours, len(lower)), np.tile(lower, len(flavours))])
+        # Upper edges, too: a bin that is cut off would make another one the bin of jets alone.
+        stored = rows[["flavour", "delta_r_low", "delta_r_high"]].to_numpy(dtype=np.float64)
+        upper = np.r_[lower[1:], np.inf]
+        flavour = np.repeat(flavours, len(lower))
+        wanted = np.column_stack(
+            [flavour, np.tile(lower, len(flavours)), np.tile(upper, len(flavours))]
+        )
         if not np.array_equal(stored, wanted):
             msg = (
-                f"the correction has {len(rows)} rows; it must have one per flavour and bin, "
-                f"{len(wanted)}"
+                f"the {len(rows)} rows of the correction are not the bins that its edges make: "
+                "rows are missing, stand twice or overlap"
             )
             raise DataError(msg)
         tagged = rows["tagged"].to_numpy()

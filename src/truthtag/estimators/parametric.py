@@ -1,4 +1,4 @@
-"""A maximum-likelihood fit of the form of Eq. 2: how well tags can be predicted where it is known."""
+"""A maximum-likelihood fit of the form of Eq. 2: the best that can be done where it is known."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from truthtag.arrays import BoolArray, FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import DataError
-from truthtag.estimators.bins import flavour_index, flavours_of, tags_of
+from truthtag.estimators.bins import flavour_index, flavours_of, tags_of, training_tags
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.seeds import Seed
@@ -109,7 +109,7 @@ class ParametricFit(TableEstimator):
         Raises:
             DataError: The sample has no tags or no jets, or the fit does not converge.
         """
-        is_tagged = tags_of(train)
+        is_tagged = training_tags(train)
         if not train.n_jets:
             msg = "the sample has no jets; a fit needs some. Give it a sample that has jets."
             raise DataError(msg)
@@ -249,7 +249,7 @@ class _Block(NamedTuple):
 
 
 def _standard(jets: Jets) -> tuple[float, tuple[float, float]]:
-    """Return the mean pT [GeV], and the spreads of pT [GeV] and eta; 1 in place of a spread of 0."""
+    """Return mean pT [GeV], and the spreads of pT [GeV] and eta; 1 in place of a spread of 0."""
     pt = jets.pt.astype(np.float64)
     eta = jets.eta.astype(np.float64)
     pt_spread = float(pt.std()) or 1.0
@@ -300,7 +300,7 @@ def _start(flavour: IntArray, is_tagged: BoolArray) -> FloatArray:
     """Return where the fit begins, shape (n_flavours, 6): wide, as high as the tagged fraction."""
     total = np.bincount(flavour)
     tagged = np.bincount(flavour[is_tagged], minlength=len(total))
-    # Half a jet more on either side: without tags, the logarithm of the amplitude would be infinite.
+    # Half a jet more on either side: without tags, the logarithm of the amplitude is infinite.
     amplitude = (tagged + 0.5) / (total + 1)
     return np.column_stack([amplitude, np.tile(START, (len(total), 1))])
 

@@ -142,29 +142,35 @@ def predict(efficiency: Efficiency, jets: Jets) -> Prediction:
     digest = jets.digest()
     if not isinstance(efficiency, Replicated):
         values = per_jet(efficiency.efficiency(jets), jets.n_jets, "the efficiency")
-        _require_probabilities(values, event, "the efficiency")
+        _require_probabilities(values, event)
         return Prediction(event, values, None, digest)
     nominal, by_replica = efficiency.with_replicas(jets)
     values = per_jet(nominal, jets.n_jets, "the efficiency")
-    _require_probabilities(values, event, "the efficiency")
+    _require_probabilities(values, event)
     replicas = plain_array(by_replica, "replicas of the efficiency")
     for number, one in enumerate(replicas):
-        _require_probabilities(one, event, f"the efficiency by replica {number}")
+        _require_probabilities(one, event, f"replica {number}: ")
     return Prediction(event, values, replicas if len(replicas) else None, digest)
 
 
-def _require_probabilities(values: AnyArray, event: IntArray, what: str) -> None:
-    """Refuse values that are not in [0, 1], NaN included, naming the first jet."""
+def _require_probabilities(values: AnyArray, event: IntArray, where: str = "") -> None:
+    """Refuse values that are not in [0, 1], NaN included, naming the first jet.
+
+    Args:
+        values: The efficiencies, shape (n_jets,).
+        event: The event of each jet, shape (n_jets,).
+        where: How the error begins: the file, say.
+    """
     if values.dtype.kind not in "fiub":
-        msg = f"{what} holds {values.dtype} values; probabilities are numbers in [0, 1]"
+        msg = f"{where}the efficiencies are {values.dtype} values; they must lie in [0, 1]"
         raise DataError(msg)
     # The negation, since a comparison with NaN is false.
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
         row = int(np.argmax(wrong))
         msg = (
-            f"{what} of jet {row} is {values[row]} (event {event[row]}, "
-            f"{int(wrong.sum())} such jets); it must lie in [0, 1]"
+            f"{where}the efficiency of jet {row} is {values[row]} ({int(wrong.sum())} such jets); "
+            f"it must lie in [0, 1]. The jet is in event {event[row]}."
         )
         raise DataError(msg)
 
@@ -182,7 +188,7 @@ def write_prediction(prediction: Prediction, path: str | Path, metadata: Mapping
     Raises:
         DataError: A value is not a probability, or the file cannot be written.
     """
-    _require_probabilities(prediction.values, prediction.event, f"{path}: the efficiency")
+    _require_probabilities(prediction.values, prediction.event, f"{path}: ")
     columns = {"event": prediction.event, "efficiency": prediction.values}
     if prediction.std is not None:
         columns["efficiency_std"] = prediction.std
@@ -212,8 +218,7 @@ def write_replicas(prediction: Prediction, path: str | Path, metadata: Mapping[s
         raise DataError(msg)
     columns = {}
     for number, replica in enumerate(prediction.replicas):
-        what = f"{path}: the efficiency by replica {number}"
-        _require_probabilities(replica, prediction.event, what)
+        _require_probabilities(replica, prediction.event, f"{path}: replica {number}: ")
         columns[f"difference_{number}"] = (replica - prediction.values).astype(np.float32)
     write_table(_table(columns), path, {**metadata, PREDICTION_DIGEST: prediction.digest()})
 
@@ -241,7 +246,7 @@ def read_prediction(path: str | Path, replicas: str | Path | None = None) -> Pre
     if event.dtype.kind not in "iu":
         msg = f"{path}: column 'event' is {event.dtype}; event numbers are integers"
         raise DataError(msg)
-    _require_probabilities(values, event, f"{path}: the efficiency")
+    _require_probabilities(values, event, f"{path}: ")
     metadata = read_metadata(path)
     jets_digest = str(metadata.get(JETS_DIGEST, ""))
     prediction = Prediction(event, values, None, jets_digest)

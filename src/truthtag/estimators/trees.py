@@ -14,7 +14,7 @@ from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.bins import flavour_index, flavours_of, tags_of
+from truthtag.estimators.bins import flavour_index, flavours_of, tags_of, training_tags
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.options import Real, Whole
@@ -118,7 +118,7 @@ class BoostedTrees(TableEstimator):
         empty = cls("", flavours_of(train), options.neighbours, options.crowding, options.reach)
         flavour_columns = [2, *range(OWN + 1, OWN + 2 * options.neighbours, 2)]
         data = lightgbm.Dataset(
-            empty.features(train), tags_of(train), categorical_feature=flavour_columns
+            empty.features(train), training_tags(train), categorical_feature=flavour_columns
         )
         check = lightgbm.Dataset(empty.features(validation), tags_of(validation), reference=data)
         parameters = {
@@ -209,13 +209,16 @@ class BoostedTrees(TableEstimator):
             msg = f"it has {len(frame)} rows; it must have one, the text of a model"
             raise DataError(msg)
         flavours = tuple(int(flavour) for flavour in settings["flavours"])
-        return cls(
+        found = cls(
             frame["model"].iloc[0],
             flavours,
             settings["neighbours"],
             settings["crowding"],
             settings["reach"],
         )
+        # A text that is no model is noticed here, where the file is known.
+        _ = found._booster
+        return found
 
 
 def neighbour_features(

@@ -13,7 +13,7 @@ from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import Prediction, spread
+from truthtag.estimators.predictions import Prediction, replica_std
 
 __all__ = ["bin_coverage", "calibration", "coverage_table", "jet_coverage"]
 
@@ -59,7 +59,7 @@ def jet_coverage(
     for name, one in predicted.items():
         if one.replicas is None or len(one.replicas) < 2:
             continue
-        difference, std = jets.efficiency_true - one.values, spread(one.replicas)
+        difference, std = jets.efficiency_true - one.values, replica_std(one.replicas)
         for flavour, number in flavours.items():
             inside = chosen & (jets.flavour == number)
             rows.append(_row(name, flavour, "all", np.nan, np.nan, difference[inside], std[inside]))

@@ -12,7 +12,8 @@ from scipy.special import xlog1py, xlogy
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import Efficiency, predict
+from truthtag.estimators.predictions import predict
+from truthtag.estimators.protocol import Efficiency
 from truthtag.statistics.accuracy import excess_loss, summarise
 from truthtag.statistics.closure import replica_yields
 from truthtag.statistics.uncertainty import Histogram, covariance

@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import wrap_angle_float32
+from truthtag.errors import DataError
 from truthtag.options import Options, Real
 from truthtag.toy.distributions import GaussianOptions, TruncatedNormal
-from truthtag.toy.generator import GeneratorOptions, require_progress
+from truthtag.toy.generator import MAX_TRIES, GeneratorOptions, gives_up
 
 __all__ = ["Boson", "BosonMomentumOptions", "BosonOptions"]
 
@@ -133,22 +134,23 @@ class Boson:
             parts.append(_choose(decays, passed[: count - kept]))
             kept += len(parts[-1].flavour)
             tried += count
-            found = (
-                f"boson: of {tried} decays drawn, {kept} pass pt_min {self.pt_min} GeV and "
-                f"eta_max {self.eta_max}"
-            )
-            remedy = f"Lower pt_min, raise eta_max or boson_pt {list(self.boson_pt)}."
-            require_progress(kept, count, tried, found, remedy)
-        joined = [np.concatenate(columns) for columns in zip(*parts, strict=True)]
-        pt, eta, phi, flavour = joined
+            if gives_up(kept, count, tried):
+                msg = (
+                    f"boson: of {tried} decays drawn, {kept} pass pt_min {self.pt_min} GeV and "
+                    f"eta_max {self.eta_max}, a share of {kept / tried:.2g}; it gives up after "
+                    f"{MAX_TRIES} draws for each of {count} that are wanted. "
+                    f"Lower pt_min, raise eta_max or boson_pt {list(self.boson_pt)}."
+                )
+                raise DataError(msg)
+        decays = Decays(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
         return Jets(
             event=np.arange(count),
             offsets=np.arange(0, 2 * count + 1, 2),
-            pt=pt,
-            eta=eta,
-            phi=phi,
+            pt=decays.pt,
+            eta=decays.eta,
+            phi=decays.phi,
             mass=np.full(2 * count, self.mass, dtype=np.float32),
-            flavour=np.repeat(flavour, 2),
+            flavour=np.repeat(decays.flavour, 2),
             weight=np.ones(count),
         )
 

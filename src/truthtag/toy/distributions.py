@@ -23,7 +23,7 @@ __all__ = [
 ]
 
 MIN_SHARE = 1e-9
-"""Smallest share of a Gaussian that may lie between its limits: below it, too few values are distinct."""
+"""Smallest share of a Gaussian between its limits: below it, too few values are distinct."""
 
 
 class GaussianOptions(Options):

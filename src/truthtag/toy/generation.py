@@ -19,7 +19,7 @@ from truthtag.toy.truth import Truth
 __all__ = ["BLOCK_EVENTS", "GENERATORS", "generate", "make_generator"]
 
 BLOCK_EVENTS = 10_000
-"""Events of a block; each block has its own random stream, so this is part of what defines a sample."""
+"""Events of a block. Each has its own random stream: this is part of what defines a sample."""
 
 GENERATORS = Registry(
     "a kind of generator",

@@ -8,10 +8,9 @@ from typing import Any, ClassVar, Protocol, Self
 import numpy as np
 
 from truthtag.data.jets import Jets
-from truthtag.errors import DataError
 from truthtag.options import Options
 
-__all__ = ["MAX_TRIES", "Generator", "GeneratorOptions", "require_progress"]
+__all__ = ["MAX_TRIES", "Generator", "GeneratorOptions", "gives_up"]
 
 MAX_TRIES = 1000
 """Draws per event or direction that is wanted, after which a generator gives up."""
@@ -41,22 +40,12 @@ class Generator(Protocol):
         ...
 
 
-def require_progress(kept: int, wanted: int, tried: int, found: str, remedy: str) -> None:
-    """Stop a generator of which nearly no draw passes the thresholds.
+def gives_up(kept: int, wanted: int, tried: int) -> bool:
+    """Tell whether a generator must stop, as nearly no draw passes its thresholds.
 
     Args:
         kept: Draws that passed.
         wanted: How many shall pass.
         tried: Draws.
-        found: How many of how many passed what, as the error begins.
-        remedy: What to do, as the error ends.
-
-    Raises:
-        DataError: Too few passed after :data:`MAX_TRIES` draws for each that is wanted.
     """
-    if kept < wanted and tried >= MAX_TRIES * wanted:
-        msg = (
-            f"{found}, a share of {kept / tried:.2g}; the generator gives up after {MAX_TRIES} "
-            f"draws for each of {wanted} that are wanted. {remedy}"
-        )
-        raise DataError(msg)
+    return kept < wanted and tried >= MAX_TRIES * wanted

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import wrap_angle_float32
+from truthtag.errors import DataError
 from truthtag.options import Real, Whole
 from truthtag.toy.distributions import (
     ExponentialOptions,
@@ -20,7 +21,7 @@ from truthtag.toy.distributions import (
     TruncatedExponential,
     TruncatedNormal,
 )
-from truthtag.toy.generator import GeneratorOptions, require_progress
+from truthtag.toy.generator import MAX_TRIES, GeneratorOptions, gives_up
 
 __all__ = ["Multijet", "MultijetOptions"]
 
@@ -165,12 +166,14 @@ class Multijet:
             phi[outside[inside]] += (distance * np.sin(angle))[inside]
             outside = outside[~inside]
             kept = wanted - len(outside)
-            found = (
-                f"multijet: of {tried} directions drawn around leading jets, {kept} lie inside "
-                f"eta_max {self.eta_max}"
-            )
-            remedy = f"Raise eta_max, or lower distance, {list(self.distance)}."
-            require_progress(kept, wanted, tried, found, remedy)
+            if gives_up(kept, wanted, tried):
+                msg = (
+                    f"multijet: of {tried} directions drawn around leading jets, {kept} lie inside "
+                    f"eta_max {self.eta_max}, a share of {kept / tried:.2g}; it gives up after "
+                    f"{MAX_TRIES} draws for each of {wanted} that are wanted. "
+                    f"Raise eta_max, or lower distance, {list(self.distance)}."
+                )
+                raise DataError(msg)
         return eta, phi
 
     def _offset(self, count: int, rng: np.random.Generator) -> tuple[FloatArray, FloatArray]:

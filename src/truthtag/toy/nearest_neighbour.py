@@ -28,7 +28,7 @@ class NearestNeighbourOptions(TruthOptions):
     """A true efficiency that does not factorise: the nearest jet counts, most for hard jets."""
 
     pt_half: Annotated[Real, Field(gt=0)]
-    """Transverse momentum at which a jet feels half of the effect of its nearest neighbour [GeV]."""
+    """Transverse momentum at which a jet feels half of the nearest neighbour's effect [GeV]."""
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,20 @@
-"""Logs of jobs: plain lines in a file, errors without tracebacks where the user can mend them, progress with a rate."""
+"""Logs of jobs: plain lines in a file.
+
+Errors that a user can put right are one line; faults of the program have their traceback.
+"""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from truthtag.errors import TruthtagError
+from truthtag.progress import clock
 
-__all__ = ["Progress", "job_log"]
+__all__ = ["job_log"]
 
 
 @contextmanager
@@ -39,7 +43,7 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
         yield logger
         logger.info("done in %s", clock(time.monotonic() - started))
     except TruthtagError as error:
-        logger.error("%s", error)  # noqa: TRY400 - the user mends this, a traceback would hide it
+        logger.error("%s", error)  # noqa: TRY400 - a traceback would hide it
         raise SystemExit(1) from None
     except Exception:
         logger.exception("this is a fault of the program, not of its input")
@@ -47,64 +51,3 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
     finally:
         logger.removeHandler(handler)
         handler.close()
-
-
-class Progress:
-    """Log how far a long step is, how fast, and how long it will take, not too often.
-
-    Args:
-        logger: Where to write.
-        total: All there is to do.
-        unit: What is counted.
-        done: What was done before, in an earlier run.
-        every: Least time between two lines [s].
-        now: The clock.
-
-    Example:
-        >>> lines, ticks = [], iter([0.0, 4.0])
-        >>> class Log:
-        ...     info = staticmethod(lambda text, *values: lines.append(text % values))
-        >>> Progress(Log, total=100, unit="events", every=1.0, now=lambda: next(ticks)).add(20)
-        >>> lines
-        ['20% of 100 events, 5.0 events/s, 0:16 left']
-    """
-
-    def __init__(
-        self,
-        logger: logging.Logger,
-        total: int,
-        unit: str,
-        done: int = 0,
-        every: float = 10.0,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.logger, self.total, self.unit, self.every, self.now = logger, total, unit, every, now
-        self.done = self.before = done
-        self.started = self.last = now()
-
-    def add(self, count: int) -> None:
-        """Say that so much more is done."""
-        self.done += count
-        moment = self.now()
-        if moment - self.last < self.every:
-            return
-        self.last = moment
-        rate = (self.done - self.before) / (moment - self.started)
-        left = clock((self.total - self.done) / rate) if rate > 0 else "?"
-        share = 100 * self.done / self.total
-        self.logger.info(
-            "%.0f%% of %d %s, %.1f %s/s, %s left",
-            share,
-            self.total,
-            self.unit,
-            rate,
-            self.unit,
-            left,
-        )
-
-
-def clock(seconds: float) -> str:
-    """Return a time as minutes and seconds, with hours where there are some."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
