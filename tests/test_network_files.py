@@ -127,6 +127,8 @@ def test_a_checkpoint_without_a_part_is_not_used(
     [
         lambda content: content["state"]["networks"].clear(),
         lambda content: content["state"]["averages"].clear(),
+        lambda content: content["state"]["averages"].reverse(),
+        lambda content: content["state"].update(optimiser=3),
         lambda content: content["state"]["records"][0].pop("best"),
         lambda content: content["state"]["records"][0]["history"][0].pop("epoch"),
         lambda content: content["state"]["networks"][0].popitem(),

@@ -163,4 +163,7 @@ class NetworkOptions(EstimatorOptions):
     """Sizes of the layers, and what they see."""
 
     training: TrainingOptions
-    """How each network is trained."""
+    """How each network is trained. One whose validation loss is above that of a constant per
+    flavour by more than three standard errors is refused by its seed; with fewer than 200 steps of
+    training it is only warned of, unless its loss is also above twice that of a score of 1/2 for
+    all."""

@@ -226,7 +226,7 @@ class Training:
         before = copy.deepcopy(self._state())
         try:
             self._restore(state)
-        except (IndexError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
             # Half of it may have been taken over by now.
             self._restore(before)
             logger.warning("training starts anew: %s: does not fit (%s)", path, error)
@@ -249,7 +249,7 @@ class Training:
         for stored in state["records"]:
             history = [EpochResult(**row) for row in stored["history"]]
             records.append(NetworkRecord(**{**stored, "history": history}))
-        averages = list(state["averages"])
+        averages = state["averages"]
         sizes = {
             "networks": (len(state["networks"]), len(self.seeds)),
             "records": (len(records), len(self.seeds)),
@@ -263,7 +263,7 @@ class Training:
             self.networks.load_state(which, network)
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
-        self.averages = averages
+        _copy(averages, self.averages)
         self.records = records
 
     def best_network(self, which: int = 0) -> EfficiencyNetwork:
