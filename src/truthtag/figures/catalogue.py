@@ -50,7 +50,8 @@ class FigureEntry:
         name: Name of its files; letters, digits and underscores.
         title: A few words on what it shows, for the table of contents of the report.
         caption: What to see in it, for the report; reStructuredText.
-        numbers: ``module:function`` that turns :class:`truthtag.figures.inputs.Inputs` into a table.
+        numbers: ``module:function`` that turns :class:`truthtag.figures.inputs.Inputs` into a
+            table.
         drawing: ``module:function`` that turns this table and a
             :class:`truthtag.figures.labels.DrawingContext` into a matplotlib figure.
         inputs: What its numbers are made from. ``samples``, ``predictions``, ``replicas`` and
@@ -58,7 +59,8 @@ class FigureEntry:
             ``members:NAME`` are the networks of an estimator; the others are single tables.
         samples: Samples that it needs, by role in the config (``judged`` means all of them,
             ``first_judged`` the first), or by name.
-        options: Keys of the section ``figures`` that its numbers depend on; ``axes.pt`` is one axis.
+        options: Keys of the section ``figures`` that its numbers depend on; ``axes.pt`` is one of
+            the axes.
         standard: Whether it is drawn without being asked for.
         section: Section of the config that it cannot do without; empty where there is none.
         columns: Columns that its table must have to be drawn.
@@ -115,13 +117,31 @@ class FigureEntry:
         split = [name.partition(":") for name in self.inputs]
         return tuple(of for one, _, of in split if one == kind and of)
 
+    @property
+    def numbers_module(self) -> str:
+        """Name of the module that computes the numbers; its code is part of the step's digest."""
+        return self.numbers.partition(":")[0]
+
+    @property
+    def drawing_module(self) -> str:
+        """Name of the module that draws."""
+        return self.drawing.partition(":")[0]
+
     def load_numbers(self) -> Callable[..., Any]:
-        """Import the function that computes the numbers."""
+        """Import the function that computes the numbers.
+
+        Raises:
+            ConfigError: It cannot be imported.
+        """
         function: Callable[..., Any] = load_object(self.numbers, f"numbers of figure {self.name}")
         return function
 
     def load_drawing(self) -> Callable[..., Any]:
-        """Import the function that draws."""
+        """Import the function that draws.
+
+        Raises:
+            ConfigError: It cannot be imported.
+        """
         function: Callable[..., Any] = load_object(self.drawing, f"drawing of figure {self.name}")
         return function
 
@@ -136,7 +156,8 @@ def figures_of(config: Mapping[str, Any]) -> dict[str, FigureEntry]:
         The entries; their samples are names of samples, no longer roles.
 
     Raises:
-        ConfigError: A figure from outside cannot be loaded, is no entry, or has a name that is taken.
+        ConfigError: A figure from outside cannot be loaded, is no entry, has a name that is taken,
+            or asks for what is not there.
     """
     entries: dict[str, FigureEntry] = {}
     for entry in _own_figures(config):
@@ -205,7 +226,7 @@ def _named(entry: FigureEntry, config: Mapping[str, Any], path: str = "figures")
 
 
 def _check_inputs(entry: FigureEntry, config: Mapping[str, Any], path: str) -> None:
-    """Refuse a figure from outside that asks for a distribution or an estimator that is not there."""
+    """Refuse a figure that asks for a distribution or an estimator that is not there."""
     sections = {"histograms": "distributions", "members": "estimators"}
     for kind, section in sections.items():
         for name in entry.inputs_of(kind):

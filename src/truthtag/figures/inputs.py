@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,16 @@ from truthtag.data.files import check_columns, read_frame, rows_by
 from truthtag.data.jets import Jets, read_jets
 from truthtag.errors import DataError
 from truthtag.estimators.predictions import Prediction, read_prediction
-from truthtag.figures.catalogue import FigureEntry
+from truthtag.figures.tables import read_rows
 from truthtag.statistics.uncertainty import correct
 from truthtag.toy.truth import Truth, make_truth
 
-__all__ = ["Inputs", "read_inputs", "read_numbers", "read_rows"]
+__all__ = ["Inputs", "read_inputs"]
 
 TABLES = ("calibration", "coverage", "learning_curve", "repeated")
 """Inputs that are single tables."""
+HISTORY = ("epoch", "seconds", "train_loss", "validation_loss")
+"""Columns that training histories must have."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +42,7 @@ class Inputs:
         scales: Factors on the spread of the replicas, by efficiency and number of the flavour.
         histograms: Closure histograms by distribution, as a table each.
         tables: Other tables by the name of the input.
-        members: Networks of an ensemble, by the name of the estimator.
+        members: Files of the networks of an ensemble, by the name of the estimator.
         histories: Training histories, one per seed, by the name of the estimator.
         validation: The validation sample.
         truth: The true efficiency of the toy.
@@ -54,7 +56,7 @@ class Inputs:
     scales: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     histograms: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
-    members: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    members: Mapping[str, Sequence[str | Path]] = field(default_factory=dict)
     histories: Mapping[str, Sequence[pd.DataFrame]] = field(default_factory=dict)
     validation: Jets | None = None
     truth: Truth | None = None
@@ -96,7 +98,6 @@ class Inputs:
 
 
 def read_inputs(
-    entry: FigureEntry,
     files: Mapping[str, Any],
     flavours: Mapping[str, int],
     options: Mapping[str, Any],
@@ -105,11 +106,10 @@ def read_inputs(
     """Read what the numbers of a figure are made from.
 
     Args:
-        entry: The figure.
-        files: Where each of its inputs is, by the name of the input. ``samples`` are lists of files
-            by sample; ``predictions`` and ``replicas`` files by sample and efficiency; ``domains``
-            files by sample; ``histories`` lists of files by estimator; all others are one file or a
-            list of files.
+        files: Where each input of the figure is, by the name of the input; others are not read.
+            ``samples`` are lists of files by sample; ``predictions`` and ``replicas`` files by
+            sample and efficiency; ``domains`` files by sample; ``histories`` lists of files by
+            estimator; all others are one file or a list of files.
         flavours: Hadron flavours by name.
         options: What :func:`truthtag.figures.catalogue.options_of` says.
         truth: The section ``truth`` of the config, for figures with the input ``truth``.
@@ -118,72 +118,43 @@ def read_inputs(
         DataError: A file cannot be read, or does not belong to the sample that it is read for.
         ConfigError: The true efficiency is of an unknown kind.
     """
-    wanted = entry.inputs
-    samples: dict[str, Jets] = {}
+    samples = {name: read_jets(paths) for name, paths in files.get("samples", {}).items()}
+    replicas = files.get("replicas", {})
     predictions: dict[str, dict[str, Prediction]] = {}
+    for sample, by_name in files.get("predictions", {}).items():
+        of_sample = replicas.get(sample, {})
+        predictions[sample] = {
+            name: _read_prediction(path, of_sample.get(name), samples.get(sample))
+            for name, path in by_name.items()
+        }
     domains: dict[str, BoolArray] = {}
-    for sample in entry.samples:
-        if "samples" in wanted:
-            samples[sample] = read_jets(files["samples"][sample])
-        if "predictions" in wanted:
-            with_replicas = files["replicas"][sample] if "replicas" in wanted else {}
-            predictions[sample] = {
-                name: _read_prediction(path, with_replicas.get(name), samples.get(sample))
-                for name, path in files["predictions"][sample].items()
-            }
-        if "domains" in wanted:
-            flags = read_frame(files["domains"][sample], ("in_domain",))
-            domains[sample] = flags["in_domain"].to_numpy()
+    for sample, path in files.get("domains", {}).items():
+        domains[sample] = read_frame(path, ("in_domain",))["in_domain"].to_numpy()
+    histories: dict[str, list[pd.DataFrame]] = {}
+    for name, paths in files.get("histories", {}).items():
+        histories[name] = [read_frame(path, HISTORY) for path in paths]
     return Inputs(
         flavours=flavours,
         options=options,
         samples=samples,
         predictions=predictions,
         domains=domains,
-        scales=_read_scales(files["scales"]) if "scales" in wanted else {},
-        histograms=_read_each(entry, "histograms", files, read_rows),
-        tables={name: read_rows(files[name]) for name in TABLES if name in wanted},
-        members=_read_each(entry, "members", files, _read_members),
-        histories=_read_histories(files["histories"]) if "histories" in wanted else {},
-        validation=read_jets(files["validation"]) if "validation" in wanted else None,
-        truth=make_truth(truth, flavours) if truth and "truth" in wanted else None,
+        scales=_read_scales(files["scales"]) if "scales" in files else {},
+        histograms={name: read_rows(paths) for name, paths in _of_kind(files, "histograms")},
+        tables={name: read_rows(files[name]) for name in TABLES if name in files},
+        members=dict(_of_kind(files, "members")),
+        histories=histories,
+        validation=read_jets(files["validation"]) if "validation" in files else None,
+        truth=make_truth(truth, flavours) if truth else None,
     )
 
 
-def read_rows(paths: str | Path | Sequence[str | Path]) -> pd.DataFrame:
-    """Read a table, CSV or Parquet by its suffix; several files are joined row by row.
-
-    Raises:
-        DataError: A file cannot be read as a table.
-    """
-    some = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    parts = [
-        read_frame(path) if Path(path).suffix == ".parquet" else _read_csv(path) for path in some
-    ]
-    # Joining would turn whole numbers into fractions where a part lacks the column.
-    return parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
-
-
-def read_numbers(path: str | Path, entry: FigureEntry) -> pd.DataFrame:
-    """Read the numbers of a figure to draw it.
-
-    Raises:
-        DataError: The file cannot be read, or lacks a column that the drawing needs.
-    """
-    numbers = read_rows(path)
-    check_columns(path, list(numbers.columns), entry.columns)
-    return numbers
-
-
-def _read_csv(path: str | Path) -> pd.DataFrame:
-    try:
-        frame = pd.read_csv(path)
-    except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        msg = f"{path}: cannot be read as a table ({reason}). Delete it and make it again."
-        raise DataError(msg) from error
-    # Numbers of seeds are whole, and missing for what is no ensemble.
-    return frame.astype({"seeds": "Int64"}) if "seeds" in frame else frame
+def _of_kind(files: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    """Go through the files of the inputs ``kind:NAME``, by NAME."""
+    for key, paths in files.items():
+        one, _, name = key.partition(":")
+        if one == kind and name:
+            yield name, paths
 
 
 def _read_prediction(path: str, replicas: str | None, jets: Jets | None) -> Prediction:
@@ -200,22 +171,3 @@ def _read_scales(path: str | Path) -> dict[str, dict[int, float]]:
         numbers = rows["number"].astype(int)
         scales[name] = dict(zip(numbers.tolist(), rows["scale"].tolist(), strict=True))
     return scales
-
-
-def _read_members(paths: Sequence[str]) -> list[Any]:
-    # Torch is needed by one figure only.
-    from truthtag.estimators.network.model import load_network
-
-    return [load_network(path) for path in paths]
-
-
-def _read_histories(files: Mapping[str, Sequence[str]]) -> dict[str, list[pd.DataFrame]]:
-    required = ("epoch", "seconds", "train_loss", "validation_loss")
-    return {name: [read_frame(path, required) for path in paths] for name, paths in files.items()}
-
-
-def _read_each(
-    entry: FigureEntry, kind: str, files: Mapping[str, Any], read: Callable[[Any], Any]
-) -> dict[str, Any]:
-    """Read the inputs ``kind:NAME`` of a figure, by NAME."""
-    return {name: read(files[f"{kind}:{name}"]) for name in entry.inputs_of(kind)}

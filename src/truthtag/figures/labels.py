@@ -114,7 +114,7 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
         config: The config, checked.
 
     Returns:
-        The arguments of :class:`DrawingContext`, to be given to :meth:`DrawingContext.from_options`.
+        What :meth:`DrawingContext.from_options` takes.
     """
     known = list(config["estimators"])
     titles = _sample_titles(config)
@@ -143,8 +143,8 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def distribution_title(name: str, options: Mapping[str, Any]) -> str:
-    """Return what a distribution shows, in words."""
-    return options.get("title") or name.replace("_", " ")
+    """Return what a distribution shows, in words; its name where the config has no title."""
+    return str(options.get("title") or name)
 
 
 def split_by_flavour(options: Mapping[str, Any]) -> bool:
@@ -153,7 +153,7 @@ def split_by_flavour(options: Mapping[str, Any]) -> bool:
 
 
 def pair_name(panel: str) -> str:
-    """Return the flavours of jets as a label, from the name of their panel: ``b-c`` becomes b + c."""
+    """Return the flavours of jets as a label: the panel ``b-c`` becomes b + c."""
     return " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-"))
 
 
@@ -179,7 +179,7 @@ def _tagged_text(tagged: Sequence[int]) -> str:
 
 
 def _sample_titles(config: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the judged samples are called; where two would share a title, by their names too."""
+    """Return what samples are called; judged ones that share a title, by their names, too."""
     titles = {name: _title(name, config) for name in config["samples"]}
     judged = [titles[name] for name in config["roles"]["judged"]]
     named = {}

@@ -1,1 +1,1 @@
-"""The numbers of every figure, a module for each family; each function turns inputs into a table."""
+"""The numbers of every figure, a module for each family: inputs in, a table out."""

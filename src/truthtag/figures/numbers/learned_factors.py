@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from truthtag.estimators.network.learned_factors import read_factors
+from truthtag.estimators.network.model import load_network
 from truthtag.figures.inputs import Inputs
 
 __all__ = ["learned_factors"]
@@ -16,10 +18,8 @@ def learned_factors(inputs: Inputs) -> pd.DataFrame:
         The rows of :func:`truthtag.estimators.network.learned_factors.read_factors`, for the jet
         that the config describes in ``figures.factor_probe``.
     """
-    # Torch is needed by this figure only.
-    from truthtag.estimators.network.learned_factors import read_factors
-
-    networks = next(iter(inputs.members.values()))
+    files = next(iter(inputs.members.values()))
+    networks = [load_network(path) for path in files]
     probe = inputs.options["factor_probe"]
     jet = {**probe, "flavour": inputs.flavours[probe["flavour"]]}
     pt = inputs.edges("pt_fine")

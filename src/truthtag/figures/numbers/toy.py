@@ -1,4 +1,4 @@
-"""What the toy shows: what weighting buys, universality, and the true efficiency; Figures 1 to 3."""
+"""What weighting buys, universality, and the true efficiency: Figures 1 to 3."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def universality(inputs: Inputs) -> pd.DataFrame:
     """Figure 2: what differs between samples, and what does not, for jets of the first flavour.
 
     Returns:
-        Rows per sample, told apart by ``panel``. ``density``: jets in bins of Delta R to the nearest
-        jet. ``tagged_fraction``: in bins of pT, with its Clopper-Pearson interval.
+        Rows per sample, told apart by ``panel``. ``density``: jets in bins of Delta R to the
+        nearest jet. ``tagged_fraction``: in bins of pT, with its Clopper-Pearson interval.
         ``direct_over_predicted``: in bins of pT, tagged jets over the sum of each efficiency.
 
     Raises:
@@ -76,8 +76,8 @@ def true_efficiency(inputs: Inputs) -> pd.DataFrame:
     """Figure 3: the true efficiency of a jet alone, and the factor of a neighbour.
 
     Returns:
-        Rows per flavour, told apart by ``panel``. ``base``: ``efficiency`` over a grid of ``pt`` and
-        ``eta``. ``correction``: ``factor`` over ``delta_r`` to the neighbour.
+        Rows per flavour, told apart by ``panel``. ``base``: ``efficiency`` over a grid of ``pt``
+        and ``eta``. ``correction``: ``factor`` over ``delta_r`` to the neighbour.
     """
     truth = inputs.the_truth()
     probe = inputs.options["factor_probe"]
@@ -110,7 +110,7 @@ def true_efficiency(inputs: Inputs) -> pd.DataFrame:
 def _has_flavours(
     pair: IntArray, flavours: Mapping[str, int], first: str, second: str
 ) -> BoolArray:
-    """Return which pairs of jets, flavours of shape (m, 2), are of two flavours, in either order."""
+    """Return which pairs, flavours of shape (m, 2), are of two flavours, in either order."""
     wanted = np.sort([flavours[first], flavours[second]])
     return np.asarray((np.sort(pair, axis=1) == wanted).all(axis=1))
 

@@ -20,7 +20,7 @@ __all__ = ["draw_calibration"]
 
 
 def draw_calibration(frame: pd.DataFrame, context: DrawingContext) -> Figure:
-    """Draw the tagged fraction of jets against their predicted efficiency, and the ratio of the two.
+    """Draw the tagged fraction of jets against their predicted efficiency, and the ratio.
 
     Args:
         frame: Rows of :func:`truthtag.statistics.coverage.calibration`.
@@ -43,7 +43,8 @@ def draw_calibration(frame: pd.DataFrame, context: DrawingContext) -> Figure:
             highest = of_flavour["predicted"].max() * 1.25
             _finish(top, bottom, flavour, np.array([lowest, highest]))
             stamp(top, context.origin)
-        grid[0, 0].legend(loc="upper left")
+        if present:
+            grid[0, 0].legend(loc="upper left")
         grid[0, 0].set_ylabel("tagged fraction")
         grid[1, 0].set_ylabel("tagged / predicted")
     return figure

@@ -1,4 +1,4 @@
-"""Histograms filled directly and weighted, with their ratios: Figures 6, 7, 8 and any distribution."""
+"""Histograms filled directly and weighted, with their ratios: of any distribution."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ def _expected(axes: Axes) -> None:
 
 
 def _draw_efficiency(axes: Axes, by_spread: dict[str, pd.DataFrame], look: dict[str, Any]) -> None:
-    """Draw the coverage of one efficiency, dotted with the spread as it is, full with the corrected."""
+    """Draw the coverage of one efficiency: dotted, the spread as it is; full, corrected."""
     corrected = by_spread["corrected"]
     centres = (corrected["low"] + corrected["high"]) / 2
     color = look["color"]

@@ -7,29 +7,27 @@ from collections.abc import Sequence
 import pandas as pd
 from matplotlib.figure import Figure
 
-from truthtag.data.files import check_columns
-from truthtag.figures.catalogue import FigureEntry
 from truthtag.figures.labels import DrawingContext
 from truthtag.figures.plots.style import add_remark
+from truthtag.registry import load_object
 
 __all__ = ["draw_figure", "shown_rows"]
 
 
-def draw_figure(entry: FigureEntry, numbers: pd.DataFrame, context: DrawingContext) -> Figure:
+def draw_figure(drawing: str, numbers: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw a figure from its numbers, without the efficiencies that figures do not show.
 
     Args:
-        entry: The figure.
-        numbers: What its function ``numbers`` returned.
+        drawing: Where the function that draws is, ``module:function``.
+        numbers: The numbers of the figure.
         context: Names, labels and the remark.
 
     Raises:
-        DataError: The numbers lack a column that the drawing needs.
         ConfigError: The drawing function cannot be imported.
     """
-    check_columns(f"the numbers of {entry.name}", list(numbers.columns), entry.columns)
+    draw = load_object(drawing, "the drawing of a figure")
     rows = shown_rows(numbers, context.shown, context.known)
-    figure: Figure = entry.load_drawing()(rows, context)
+    figure: Figure = draw(rows, context)
     if context.remark:
         add_remark(figure, context.remark)
     return figure

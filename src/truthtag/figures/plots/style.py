@@ -1,4 +1,4 @@
-"""How every figure looks: the field's style, colours that survive a grey printer, one place that saves."""
+"""How every figure looks: the style of the field, and colours that differ in grey, too."""
 
 from __future__ import annotations
 
@@ -107,7 +107,7 @@ def stamp(axes: Axes, text: str) -> None:
 
 
 def add_remark(figure: Figure, remark: str) -> None:
-    """Put a remark before what is written above each of the axes: that this is a quick look, say."""
+    """Put a remark, ``quick look`` say, before what is written above each of the axes."""
     for text in figure.findobj(lambda artist: artist.get_gid() == STAMP):
         cast("Text", text).set_text(f"{remark}: {cast('Text', text).get_text()}")
 

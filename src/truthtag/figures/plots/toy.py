@@ -1,4 +1,4 @@
-"""What weighting buys, what a universal efficiency means, what the toy is made of: Figures 1 to 3."""
+"""What weighting buys, universality, and the true efficiency: Figures 1 to 3."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def draw_weighting(frame: pd.DataFrame, context: DrawingContext) -> Figure:
         filled: dict[str, Any] = {"color": "0.6", "fill": True, "alpha": 0.45}
         for axes in grid[0]:
             axes.stairs(everything["yield"], edges, label="all generated events", **filled)
-            axes.set(yscale="log", ylim=(0.1, 30 * highest))
+            # Limits first: matplotlib warns of a logarithmic axis without positive values.
+            axes.set_ylim(0.1, 30 * highest)
+            axes.set_yscale("log")
             stamp(axes, context.origin)
         points(grid[0, 0], direct, label="direct tagging: the events that pass")
         weight = r"every event, weight $\epsilon_1\epsilon_2$ (true $\epsilon$)"
