@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truthtag.errors import DataError
+
+if TYPE_CHECKING:
+    # Imported where tables are read: whoever reads only the config does not wait for it.
+    import pandas as pd
 
 __all__ = [
     "METADATA_KEY",
@@ -361,6 +364,8 @@ def read_csv(path: str | Path, dtype: Mapping[str, Any] | None = None) -> pd.Dat
     Raises:
         DataError: The file is missing, or is no table.
     """
+    import pandas as pd
+
     path = Path(path)
     if not path.is_file():
         msg = f"{path}: no such file. Check the path, or run the workflow to make it."
