@@ -1,6 +1,7 @@
 import sys
 from pathlib import Path
 
+import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
@@ -18,12 +19,15 @@ from truthtag.toy.truth import TRUTHS
 from truthtag.workflow.digests import code_digest
 from truthtag.workflow.layout import Layout
 from truthtag.workflow.logs import running_jobs
-from truthtag.workflow.options import check_config, first_events
+from truthtag.workflow.options import check_config, first_events, in_order_of
+
+# The order of the default config is that of tables and legends, also under other configs.
+DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 
 try:
-    checked = check_config(config)
+    checked = check_config(in_order_of(config, DEFAULT))
     layout = Layout(checked)
-    config = checked.to_dict()
+    config = checked.model_dump(mode="json")
     catalogue = figures_of(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
@@ -147,7 +151,7 @@ def options_at_point(name, events):
     """What a network is trained with at a point."""
     options = training_options(name)
     (point,) = [point for point in CURVE["points"] if point["events"] == int(events)]
-    return {**options, "training": {**options["training"], **point.get("training", {})}}
+    return {**options, "training": {**options["training"], **(point.get("training") or {})}}
 
 
 # Repeated training samples.

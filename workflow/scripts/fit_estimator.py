@@ -1,15 +1,14 @@
 """Fit one estimator to the training sample, in one go."""
 
 from truthtag.data.jets import read_jets
-from truthtag.estimators.protocol import KINDS
+from truthtag.estimators.protocol import kind_and_options
 from truthtag.workflow.digests import digest, versions
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        kind = KINDS.load(params.options["kind"], f"estimators.{params.name}.kind")
-        options = kind.options_type.model_validate(params.options)
+        kind, options = kind_and_options(params.options, f"estimators.{params.name}")
         train = read_jets(snakemake.input.train)
         validation = read_jets(snakemake.input.validation)
         if first := params.get("first_events"):

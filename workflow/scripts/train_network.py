@@ -4,15 +4,14 @@ from pathlib import Path
 
 from truthtag.data.files import write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.protocol import KINDS
+from truthtag.estimators.protocol import kind_and_options
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        kind = KINDS.load(params.options["kind"], f"estimators.{params.name}.kind")
-        given = kind.options_type.model_validate(params.options)
+        kind, given = kind_and_options(params.options, f"estimators.{params.name}")
         options = given.model_copy(update={"threads": snakemake.threads})
         train = read_jets(snakemake.input.train)
         validation = read_jets(snakemake.input.validation)

@@ -20,6 +20,7 @@ __all__ = ["Layout"]
 
 SHARD = re.compile(r"\d{4,}\.parquet")
 TABLE = re.compile(r"\w+(\.replicas)?\.parquet")
+GROUP = re.compile(r"seeds_\d+_to_\d+")
 FITTED = re.compile(
     r"(nominal|replicas)\.parquet|ensemble\.json"
     r"|seed_\d+\.(pt|checkpoint\.pt|history\.parquet)|seeds_\d+_to_\d+\.checkpoint\.pt"
@@ -206,25 +207,55 @@ class Layout:
             return f"seed_{seeds[0]}"
         return f"seeds_{seeds[0]}_to_{seeds[-1]}"
 
+    def group(self, name: str, first: int | str, last: int | str) -> str:
+        """Return the folder of the networks that one job trains together."""
+        return f"{self.estimator(name)}/seeds_{first}_to_{last}"
+
     def seed_files(self, name: str, folder: str | None = None) -> list[str]:
-        """Return the files of all members of an ensemble."""
+        """Return the files of all members of an ensemble, one job each, as studies train them."""
         return [self.seed(name, seed, folder) for seed in self.seeds(name)]
 
-    def histories(self, name: str, folder: str | None = None) -> list[str]:
-        """Return the losses by epoch of all members of an ensemble."""
-        return [self.history(name, seed, folder) for seed in self.seeds(name)]
+    def members(self, name: str) -> list[str]:
+        """Return the files of all members of an ensemble; a group of seeds has a folder."""
+        files = []
+        for seeds in self.seed_groups(name):
+            if len(seeds) == 1:
+                files.append(self.seed(name, seeds[0]))
+                continue
+            folder = self.group(name, seeds[0], seeds[-1])
+            files += [f"{folder}/seed_{seed}.pt" for seed in seeds]
+        return files
 
-    def fitted(self, name: str, folder: str | None = None) -> list[str]:
-        """Return what a prediction needs of an estimator: nominal fit and replicas, or all members
-        and their list."""
+    def histories(self, name: str) -> list[str]:
+        """Return the losses by epoch of all members of an ensemble."""
+        suffix = ".history.parquet"
+        return [str(PurePosixPath(file).with_suffix(suffix)) for file in self.members(name)]
+
+    def training_outputs(self, name: str) -> list[str]:
+        """Return what the training jobs of an ensemble make: files of a seed, folders of a group."""
+        outputs = []
+        for seeds in self.seed_groups(name):
+            if len(seeds) == 1:
+                outputs += [self.seed(name, seeds[0]), self.history(name, seeds[0])]
+            else:
+                outputs.append(self.group(name, seeds[0], seeds[-1]))
+        return outputs
+
+    def fit_outputs(self, name: str) -> list[str]:
+        """Return what rules make of an estimator, the file by which it is read first."""
         if self.is_seeded(name):
-            return [*self.seed_files(name, folder), self.manifest(name, folder)]
-        return [self.nominal(name, folder), self.replicas(name, folder)]
+            return [self.manifest(name), *self.training_outputs(name)]
+        return [self.nominal(name), self.replicas(name)]
 
     def estimator_files(self, name: str, folder: str | None = None) -> list[str]:
         """Return all files of an estimator that rules make, checkpoints left aside."""
-        histories = self.histories(name, folder) if self.is_seeded(name) else []
-        return [*self.fitted(name, folder), *histories]
+        if not self.is_seeded(name):
+            return [self.nominal(name, folder), self.replicas(name, folder)]
+        if folder is None:
+            return [*self.members(name), self.manifest(name), *self.histories(name)]
+        # In studies each network has a job of its own, and nothing averages them.
+        histories = [self.history(name, seed, folder) for seed in self.seeds(name)]
+        return [*self.seed_files(name, folder), *histories]
 
     # ---- predictions, domain, weights, histograms
     # ------------------------------------------------------------------
@@ -354,11 +385,11 @@ class Layout:
             yield self.histograms(distribution)
         curve = [self.curve_folder(events) for events in self.curve_events]
         repeated = [self.repeated_folder(number) for number in self.repeated_numbers]
-        for folder in [self.results, *curve, *repeated]:
+        for folder in [None, *curve, *repeated]:
             for estimator in self.config.estimators:
                 yield from self._estimator_and_checkpoints(estimator, folder)
 
-    def _estimator_and_checkpoints(self, name: str, folder: str) -> Iterator[str]:
+    def _estimator_and_checkpoints(self, name: str, folder: str | None) -> Iterator[str]:
         yield from self.estimator_files(name, folder)
         if self.is_seeded(name):
             for seeds in self.seed_groups(name):
@@ -381,6 +412,9 @@ class Layout:
         for parent in [results, *(folder for folder in studies if folder.name.isdecimal())]:
             for folder in _folders(parent / "estimators"):
                 yield from _files(folder, FITTED)
+                for group in _folders(folder):
+                    if GROUP.fullmatch(group.name):
+                        yield from _files(group, FITTED)
 
 
 def _folders(parent: Path) -> list[Path]:

@@ -20,6 +20,7 @@ from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
 
 __all__ = [
+    "in_order_of",
     "Axes",
     "Closure",
     "Config",
@@ -517,6 +518,32 @@ def check_config(raw: Mapping[str, Any]) -> Config:
         msg = f"the config has {len(found)} fault(s); nothing was started:\n{lines}"
         raise ConfigError(msg)
     return config
+
+
+def in_order_of(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config whose keys have the order that they have in another, at every depth.
+
+    A config on top of another would otherwise come first, and tables and legends with it.
+
+    Args:
+        config: A config as it is read from YAML.
+        base: The config that it lies on.
+
+    Returns:
+        The same entries: those of ``base`` in its order, then all others in theirs.
+
+    Example:
+        >>> in_order_of({"c": 1, "b": {"y": 2, "x": 3}, "a": 4}, {"a": 0, "b": {"x": 0}})
+        {'a': 4, 'b': {'x': 3, 'y': 2}, 'c': 1}
+    """
+    known = [key for key in base if key in config]
+    ordered = {}
+    for key in [*known, *(key for key in config if key not in base)]:
+        value = config[key]
+        inner = base.get(key)
+        nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        ordered[key] = in_order_of(value, inner) if nested else value
+    return ordered
 
 
 def first_events(config: Config, events: int) -> dict[str, int]:
