@@ -38,6 +38,7 @@ class TreesOptions(ResampledOptions):
     """Boosted trees on neighbour features; needs LightGBM (`pip install truthtag[trees]`)."""
 
     kind: str = "trees"
+    """Kind of estimator, `trees`."""
 
     neighbours: Annotated[Whole, Field(ge=0)] = 5
     """Nearest jets of the event whose Delta R and flavour the trees see."""
