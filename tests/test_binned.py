@@ -25,7 +25,7 @@ PT, ETA = [20.0, 100.0, 600.0], [-2.5, 0.0, 2.5]
 
 
 def by_hand(**changes: Any) -> Jets:
-    """Five b jets in events of one: one of two tagged in the first bin, three of three in the last."""
+    """Five b jets, each alone: one of two tagged in the first bin, three of three in the last."""
     columns = {
         "pt": np.array([50.0, 60.0, 200.0, 300.0, 600.0]),
         "eta": np.array([-1.0, -2.0, 1.0, 2.0, 2.5]),

@@ -116,8 +116,8 @@ def test_members_that_differ_are_refused_by_their_files(tmp_path: Path) -> None:
     paths = three(tmp_path)
     Constant(0.2, width=4).write(paths[2])
     message = (
-        r"seed_0\.pt and .*seed_2\.pt do not belong to one ensemble: they differ in architecture "
-        r"\(\{'width': 8\} and \{'width': 4\}\)"
+        r"seed_0\.pt and .*seed_2\.pt do not belong to one ensemble: they differ in "
+        r"architecture\.width \(8 and 4\)"
     )
     with pytest.raises(DataError, match=message):
         Ensemble.load(paths, kind=KIND)

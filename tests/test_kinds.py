@@ -367,3 +367,11 @@ def test_options_cost_no_heavy_import() -> None:
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@every_kind
+def test_every_option_is_described(kind: str) -> None:
+    schema = class_of(kind).options_type.model_json_schema()
+    assert schema["description"]
+    for name, entry in schema["properties"].items():
+        assert entry.get("description"), name

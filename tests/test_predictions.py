@@ -261,3 +261,25 @@ def test_a_changed_prediction_has_another_digest() -> None:
         {"jets_digest": "other"},
     ):
         assert replace(prediction, **change).digest() != prediction.digest()
+
+
+def test_a_flipped_bit_is_noticed_or_changes_nothing(tmp_path: Path) -> None:
+    prediction = predict(ensemble(150), make_jets([3] * 50))
+    paths = written(prediction, tmp_path)
+    rng = np.random.default_rng(5)
+    noticed = 0
+    for path in paths:
+        whole = path.read_bytes()
+        for place in rng.integers(0, len(whole), 60):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << int(rng.integers(8))
+            path.write_bytes(bytes(damaged))
+            try:
+                again = read_prediction(*paths)
+            except DataError:
+                noticed += 1
+            else:
+                np.testing.assert_array_equal(again.values, prediction.values)
+                np.testing.assert_allclose(again.replicas, prediction.replicas, atol=1e-7)
+        path.write_bytes(whole)
+    assert noticed > 100

@@ -23,7 +23,7 @@ __all__ = ["EDGES_TAG", "EQUAL_BINS_TAG", "Axis", "EqualBins", "OpenAxis", "chec
 
 EQUAL_BINS_TAG = "<equal bins>"
 EDGES_TAG = "<edges>"
-"""Names that pydantic puts after the field's name in an error; they are no part of the config path."""
+"""Names that pydantic puts after the field's name in an error, no part of the config path."""
 
 
 class EqualBins(Options):

@@ -32,6 +32,7 @@ class BinnedOptions(ResampledOptions):
     """Tagged over all jets in bins of transverse momentum and pseudorapidity (Section 4)."""
 
     kind: str = "binned"
+    """Kind of estimator, `binned`."""
 
     pt: OpenAxis
     """Bin edges in transverse momentum [GeV]."""

@@ -176,7 +176,20 @@ def _on_device(member: Any, device: str) -> Any:
 def _settings(member: Any) -> dict[str, Any]:
     """Return what members of one ensemble share: kind, and what they call their settings."""
     kind = type(member)
-    return {"kind": f"{kind.__module__}:{kind.__qualname__}", **getattr(member, "settings", {})}
+    settings = {"kind": f"{kind.__module__}:{kind.__qualname__}"}
+    return settings | _flat(getattr(member, "settings", {}))
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings by their paths: ``architecture.width``, say."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            for inner, setting in _flat(value).items():
+                flat[f"{name}.{inner}"] = setting
+        else:
+            flat[name] = value
+    return flat
 
 
 def _require_alike(paths: Sequence[str | Path], members: Sequence[Any]) -> None:

@@ -29,6 +29,7 @@ class NearestJetOptions(BinnedOptions):
     """A binned map times a factor in bins of Delta R to the nearest jet (Section 4)."""
 
     kind: str = "nearest_jet"
+    """Kind of estimator, `nearest_jet`."""
 
     delta_r: Axis
     """Bin edges in Delta R to the nearest jet; jets that are alone or beyond the last edge have a

@@ -56,6 +56,7 @@ class ParametricOptions(ResampledOptions):
     """A maximum-likelihood fit of the form of Eq. 2, which is taken for granted."""
 
     kind: str = "parametric"
+    """Kind of estimator, `parametric`."""
 
 
 @dataclass(frozen=True, eq=False)

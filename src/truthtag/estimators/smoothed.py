@@ -39,6 +39,7 @@ class SmoothedOptions(ResampledOptions):
     """The ratio of smoothed counts in fine bins, interpolated between bin centres."""
 
     kind: str = "smoothed"
+    """Kind of estimator, `smoothed`."""
 
     pt: EqualBins
     """Fine bins of one width in transverse momentum [GeV]."""

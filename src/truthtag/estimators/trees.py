@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from truthtag.arrays import FloatArray
+from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import ConfigError, DataError
@@ -38,6 +38,7 @@ class TreesOptions(ResampledOptions):
     """Boosted trees on neighbour features; needs LightGBM (`pip install truthtag[trees]`)."""
 
     kind: str = "trees"
+    """Kind of estimator, `trees`."""
 
     neighbours: Annotated[Whole, Field(ge=0)] = 5
     """Nearest jets of the event whose Delta R and flavour the trees see."""
@@ -121,23 +122,8 @@ class BoostedTrees(TableEstimator):
             empty.features(train), training_tags(train), categorical_feature=flavour_columns
         )
         check = lightgbm.Dataset(empty.features(validation), tags_of(validation), reference=data)
-        parameters = {
-            "objective": "binary",
-            "learning_rate": options.learning_rate,
-            "num_leaves": options.num_leaves,
-            "min_data_in_leaf": options.min_jets_in_leaf,
-            "feature_fraction": options.feature_fraction,
-            "bagging_fraction": options.bagging_fraction,
-            "bagging_freq": 1,
-            "seed": int(np.random.default_rng(seed_words(seed)).integers(2**31 - 1)),
-            # The same trees on every machine: sums in one order, by one thread.
-            "num_threads": 1,
-            "deterministic": True,
-            "force_row_wise": True,
-            "verbosity": -1,
-        }
         booster = lightgbm.train(
-            parameters,
+            _parameters(options, seed),
             data,
             num_boost_round=options.rounds,
             valid_sets=[check],
@@ -254,24 +240,64 @@ def neighbour_features(
     rows[:, OWN:first_sum:2] = ABSENT
     rows[:, OWN + 1 : first_sum : 2] = len(flavours)
     for _, index in jets.by_multiplicity():
-        n = index.shape[1]
         eta = jets.eta[index]
         phi = jets.phi[index]
-        flavour = position[index]
         distance = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None], phi[:, None])
         # A jet is no neighbour of its own.
-        distance[:, np.arange(n), np.arange(n)] = np.inf
-        nearest_first = np.argsort(distance, axis=2)[:, :, : min(neighbours, n - 1)]
-        for k in range(nearest_first.shape[2]):
-            which = nearest_first[:, :, k]
-            by_rank = np.take_along_axis(distance, which[:, :, None], axis=2)
-            rows[index, OWN + 2 * k] = by_rank[:, :, 0]
-            rows[index, OWN + 1 + 2 * k] = np.take_along_axis(flavour, which, axis=1)
-        closeness = np.exp(-((distance / reach) ** 2) / 2)
-        for k in range(len(flavours)):
-            is_of_flavour = flavour[:, None] == len(flavours) - 1 - k
-            rows[index, first_sum + k] = (closeness * is_of_flavour).sum(axis=2)
+        diagonal = np.arange(index.shape[1])
+        distance[:, diagonal, diagonal] = np.inf
+        flavour = position[index]
+        rows[index, OWN:first_sum] = _nearest(distance, flavour, rows[index, OWN:first_sum])
+        rows[index, first_sum:] = _crowding(distance, flavour, len(flavours), reach)
     return rows
+
+
+def _nearest(distance: FloatArray, flavour: IntArray, absent: FloatArray) -> FloatArray:
+    """Return Delta R and flavour of the nearest neighbours in turn.
+
+    Args:
+        distance: Delta R of each pair of jets, shape (m, n, n).
+        flavour: Positions of their flavours, shape (m, n).
+        absent: What stands for neighbours that are not there, shape (m, n, 2 neighbours).
+    """
+    features = absent.copy()
+    neighbours = min(absent.shape[2] // 2, flavour.shape[1] - 1)
+    nearest_first = np.argsort(distance, axis=2)
+    for k in range(neighbours):
+        which = nearest_first[:, :, k]
+        by_rank = np.take_along_axis(distance, which[:, :, None], axis=2)
+        features[:, :, 2 * k] = by_rank[:, :, 0]
+        features[:, :, 2 * k + 1] = np.take_along_axis(flavour, which, axis=1)
+    return features
+
+
+def _crowding(distance: FloatArray, flavour: IntArray, n_flavours: int, reach: float) -> FloatArray:
+    """Return the sums over neighbours, by flavour, largest number first; (m, n, n_flavours)."""
+    closeness = np.exp(-((distance / reach) ** 2) / 2)
+    sums = np.zeros((*flavour.shape, n_flavours))
+    for k in range(n_flavours):
+        is_of_flavour = flavour[:, None] == n_flavours - 1 - k
+        sums[:, :, k] = (closeness * is_of_flavour).sum(axis=2)
+    return sums
+
+
+def _parameters(options: TreesOptions, seed: Seed) -> dict[str, Any]:
+    """Return what LightGBM calls its parameters."""
+    return {
+        "objective": "binary",
+        "learning_rate": options.learning_rate,
+        "num_leaves": options.num_leaves,
+        "min_data_in_leaf": options.min_jets_in_leaf,
+        "feature_fraction": options.feature_fraction,
+        "bagging_fraction": options.bagging_fraction,
+        "bagging_freq": 1,
+        "seed": int(np.random.default_rng(seed_words(seed)).integers(2**31 - 1)),
+        # The same trees on every machine: sums in one order, by one thread.
+        "num_threads": 1,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
 
 
 def _lightgbm() -> Any:
