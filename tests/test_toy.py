@@ -311,7 +311,7 @@ def test_an_endless_sample_is_generated_block_by_block(
 
 
 def test_equal_bins(default_config: dict[str, Any]) -> None:
-    edges = edges_of(default_config["maps"]["map"]["pt"])
+    edges = edges_of(default_config["estimators"]["map"]["pt"])
     assert len(edges) == 20
     assert (edges[0], edges[-1]) == (20, 600)
     assert np.allclose(np.diff(edges), 580 / 19)
