@@ -24,7 +24,12 @@ from truthtag.estimators.network.file import save_network
 from truthtag.estimators.network.learned_factors import read_factors
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import Architecture
-from truthtag.estimators.predictions import Prediction, spread, write_prediction, write_replicas
+from truthtag.estimators.predictions import (
+    Prediction,
+    replica_std,
+    write_prediction,
+    write_replicas,
+)
 from truthtag.figures import catalogue
 from truthtag.figures.catalogue import figures_of, options_of, samples_of
 from truthtag.figures.catalogue import standard_figures as standard
@@ -594,8 +599,11 @@ def test_corrected_inputs_have_the_spread_that_the_scales_say(run: Run) -> None:
                 # Those that were clipped to [0, 1] have less; some bins of the map have none.
                 inside = (after[name].replicas > 0) & (after[name].replicas < 1)
                 free = (jets.flavour == flavour) & inside.all(axis=0)
-                free &= spread(before[name].replicas) > 0
-                ratio = spread(after[name].replicas)[free] / spread(before[name].replicas)[free]
+                free &= replica_std(before[name].replicas) > 0
+                ratio = (
+                    replica_std(after[name].replicas)[free]
+                    / replica_std(before[name].replicas)[free]
+                )
                 assert ratio == pytest.approx(SCALES[name].get(flavour, 1.0), rel=1e-2)
                 mean = after[name].replicas[:, free].mean(axis=0)
                 np.testing.assert_allclose(mean, after[name].values[free], atol=1e-5)

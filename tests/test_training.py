@@ -28,7 +28,7 @@ from truthtag.estimators.network.device import choose_device, uses_bfloat16
 from truthtag.estimators.network.loss import batch_loss, weighted_loss
 from truthtag.estimators.network.options import Architecture, TrainingOptions
 from truthtag.estimators.network.trainer import EpochResult, Training, evaluate, train
-from truthtag.estimators.predictions import spread
+from truthtag.estimators.predictions import replica_std
 from truthtag.statistics.accuracy import excess_loss
 
 SMALL = Architecture(width=8, blocks=1, head=(8,))
@@ -606,7 +606,9 @@ def test_ensembles_average() -> None:
     assert mean.tolist() == pytest.approx([0.4] * 3)
     assert replicas.tolist() == [[0.1] * 3, [0.3] * 3, [0.8] * 3]
     assert np.array_equal(ensemble.efficiency(jets), mean)
-    assert spread(replicas).tolist() == pytest.approx([math.sqrt((0.09 + 0.01 + 0.16) / 2)] * 3)
-    assert np.isnan(spread(Ensemble([Constant(0.5)]).with_replicas(jets)[1])).all()
+    assert replica_std(replicas).tolist() == pytest.approx(
+        [math.sqrt((0.09 + 0.01 + 0.16) / 2)] * 3
+    )
+    assert np.isnan(replica_std(Ensemble([Constant(0.5)]).with_replicas(jets)[1])).all()
     with pytest.raises(DataError, match="at least one member"):
         Ensemble([])

@@ -1,10 +1,9 @@
 """Fit an estimator to resamples of the training events, for its statistical error."""
 
-from truthtag.estimators.resampling import fit_replicas
-from truthtag.estimators.table_file import save_replicas
-
 from truthtag.data.jets import read_jets
 from truthtag.estimators.protocol import kind_and_options
+from truthtag.estimators.resampling import fit_replicas
+from truthtag.estimators.table_file import save_replicas
 from truthtag.workflow.digests import digest, versions
 from truthtag.workflow.logs import job_log
 

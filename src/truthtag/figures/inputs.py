@@ -159,7 +159,7 @@ def _of_kind(files: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
 
 def _read_prediction(path: str, replicas: str | None, jets: Jets | None) -> Prediction:
     prediction = read_prediction(path, replicas) if replicas else read_prediction(path)
-    return prediction if jets is None else prediction.of(jets)
+    return prediction if jets is None else prediction.aligned_to(jets)
 
 
 def _read_scales(path: str | Path) -> dict[str, dict[int, float]]:

@@ -20,7 +20,6 @@ from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
 
 __all__ = [
-    "in_order_of",
     "Axes",
     "Closure",
     "Config",
@@ -39,6 +38,7 @@ __all__ = [
     "Weights",
     "check_config",
     "first_events",
+    "in_order_of",
 ]
 
 MAX_NAME = 64
