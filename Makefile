@@ -8,12 +8,14 @@ CONFIG ?= config/config.yaml
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile $(CONFIG)
-RESULTS_OF := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("results", "results"))
+SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile "$(CONFIG)"
+RESULTS_OF := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("results", "results").rstrip("/"))
+# Tests that start the whole workflow; `make test-fast` leaves them out.
+SLOW := slow
 # Live bars on a terminal, plain lines in a file.
 LIVE := $(shell test -t 2 && echo --logger rich)
 
-.PHONY: help run report test lint format bench lock docs unlock clean
+.PHONY: help run report test test-fast lint format bench lock docs unlock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -31,10 +33,13 @@ run: $(READY) ## Make all figures and tables
 	$(SNAKEMAKE) $(LIVE)
 
 report: run ## Make all, and the HTML report
-	$(SNAKEMAKE) --report "$$($(BIN)/python -c '$(RESULTS_OF)' $(CONFIG))/report.html"
+	$(SNAKEMAKE) --report "$$($(BIN)/python -c '$(RESULTS_OF)' "$(CONFIG)")/report.html"
 
-test: $(READY) ## Run all tests
-	$(BIN)/python -m pytest
+test: $(READY) ## Run all tests, on all cores
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+
+test-fast: $(READY) ## Run the tests that take no whole workflow, in a minute and a half
+	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not $(SLOW)"
 
 lint: $(READY) ## Check format, style, types and workflow
 	$(BIN)/ruff format --check .
@@ -56,6 +61,7 @@ lock: $(READY) ## Write the locked environment anew, from what is installed
 
 docs: $(READY) ## Write the pages and pictures that are made from code and results
 	$(BIN)/python docs/config_page.py
+	$(BIN)/python docs/architecture_picture.py
 	$(BIN)/python docs/pictures.py
 
 unlock: $(READY) ## Free the folder after a run that was killed

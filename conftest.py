@@ -20,7 +20,7 @@ from truthtag.toy.generator import Generator
 from truthtag.toy.multijet import Multijet
 from truthtag.toy.neighbour_product import NeighbourProduct
 from truthtag.toy.truth import make_truth
-from truthtag.workflow.options import check_config
+from truthtag.workflow.options import Config, check_config
 
 ROOT = Path(__file__).parent
 
@@ -37,36 +37,30 @@ def _torch_seed() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def schema() -> dict[str, Any]:
-    return yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
+def config() -> Config:
+    """The default config, checked."""
+    return check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
 
 
 @pytest.fixture(scope="session")
-def default_config(schema: dict[str, Any]) -> dict[str, Any]:
-    """The default config, checked; not to be changed."""
-    return check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()), schema)
-
-
-def _named_by_kind(section: dict[str, Any]) -> dict[str, Any]:
-    """Name the kind as 0.2.0 does; goes where the config does so itself."""
-    return {{"process": "kind", "form": "kind"}.get(key, key): section[key] for key in section}
+def default_config(config: Config) -> dict[str, Any]:
+    """The same as plain values, defaults filled in; not to be changed."""
+    return config.model_dump(mode="json")
 
 
 @pytest.fixture(scope="session")
 def truth(default_config: dict[str, Any]) -> NeighbourProduct:
-    return make_truth(_named_by_kind(default_config["truth"]), default_config["flavours"])
+    return make_truth(default_config["truth"], default_config["flavours"])
 
 
 @pytest.fixture(scope="session")
 def multijet(default_config: dict[str, Any]) -> Multijet:
-    options = _named_by_kind(default_config["generators"]["multijet"])
-    return make_generator(options, default_config["flavours"])
+    return make_generator(default_config["generators"]["multijet"], default_config["flavours"])
 
 
 @pytest.fixture(scope="session")
 def boson(default_config: dict[str, Any]) -> Boson:
-    options = _named_by_kind(default_config["generators"]["boson"])
-    return make_generator(options, default_config["flavours"])
+    return make_generator(default_config["generators"]["boson"], default_config["flavours"])
 
 
 @pytest.fixture(scope="session")

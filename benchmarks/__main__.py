@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -17,26 +18,33 @@ import torch
 from benchmarks.chain import chain_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
+from truthtag.arrays import FloatArray
+from truthtag.estimators.trees import BoostedTrees, TreesOptions
 from truthtag.statistics.accuracy import excess_loss
+
+SAMPLES = ("train", "validation", "test")
 
 
 def tree_rows(toy: Toy) -> list[Row]:
-    """Fit boosted trees to as many events as the default config has, where LightGBM is installed."""
-    try:
-        from benchmarks.trees import boosted_trees
-    except ImportError:
+    """Fit boosted trees to as many events as the default config has, if LightGBM is installed."""
+    if find_spec("lightgbm") is None:
         return []
-    count = {
-        name: toy.config["samples"][name]["events"] for name in ("train", "validation", "test")
-    }
-    train, validation, test = (toy.sample(count[name], name) for name in count)
+    events = {name: toy.config["samples"][name]["events"] for name in SAMPLES}
+    train, validation, test = (toy.sample(events[name], name) for name in SAMPLES)
     rows = []
     for crowding, name in ((False, "neighbours"), (True, "neighbours and crowding")):
-        result = []
-        time = seconds(
-            lambda c=crowding, r=result: r.append(boosted_trees(train, validation, test, c))
-        )
-        regret = excess_loss(test.efficiency_true, result[0]).mean()
+        options = TreesOptions(crowding=crowding)
+
+        predicted: list[FloatArray] = []
+
+        def fit_and_predict(
+            options: TreesOptions = options, predicted: list[FloatArray] = predicted
+        ) -> None:
+            fitted = BoostedTrees.fit(train, validation, options, (1, "bench"))
+            predicted.append(fitted.efficiency(test))
+
+        time = seconds(fit_and_predict)
+        regret = excess_loss(test.efficiency_true, predicted[0]).mean()
         rows.append(Row(f"boosted trees on {name}: fit and predict", time, "s"))
         rows.append(Row(f"boosted trees on {name}: regret", 1e6 * regret, "1e-6"))
     return rows

@@ -12,8 +12,8 @@ import torch
 from benchmarks.timing import Row, Toy, median_seconds, seconds
 from truthtag.data.jets import Jets, read_jets, write_jets
 from truthtag.estimators.ensemble import Ensemble
-from truthtag.estimators.maps import fit_map
 from truthtag.estimators.network.model import Architecture, EfficiencyNetwork
+from truthtag.estimators.protocol import kind_and_options
 from truthtag.toy.generation import generate
 
 # In a process of its own: the peak of this one holds what was measured before.
@@ -84,7 +84,8 @@ def table_rows(toy: Toy, sample: Jets) -> list[Row]:
         write = median_seconds(lambda: write_jets([sample], path), 3)
         size = path.stat().st_size / 1e6
         read = median_seconds(lambda: read_jets(path), 3)
-    fit = median_seconds(lambda: fit_map(sample, toy.config["maps"]["map"]), 3)
+    kind, options = kind_and_options(toy.config["maps"]["map"], "maps.map")
+    fit = median_seconds(lambda: kind.fit(sample, sample, options, (1, "bench")), 3)
     events = f"{sample.n_events:,} events"
     return [
         Row(f"writing Parquet, {events}", size / write, "MB/s"),

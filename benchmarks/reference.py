@@ -5,11 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from truthtag.estimators.network.model import Batch, EfficiencyNetwork, GNBlock
+from truthtag.estimators.network.batches import Batch
+from truthtag.estimators.network.bodies import GNBlock
+from truthtag.estimators.network.model import EfficiencyNetwork
 
 
 def concatenated_block(block: GNBlock, x: Tensor) -> Tensor:
-    """Apply a block to m events of n jets, x of shape (m, n, size_in), concatenating all ordered pairs."""
+    """Apply a block to m events of n jets, x of shape (m, n, size_in), by concatenation."""
     m, n, size = x.shape
     first = x[:, :, None].expand(m, n, n, size)
     second = x[:, None].expand(m, n, n, size)
@@ -21,7 +23,7 @@ def concatenated_block(block: GNBlock, x: Tensor) -> Tensor:
 
 
 class ConcatenatedNetwork(nn.Module):
-    """The same function as an :class:`EfficiencyNetwork`, with the same weights, without its shortcuts."""
+    """The same function and weights as an :class:`EfficiencyNetwork`, without shortcuts."""
 
     def __init__(self, network: EfficiencyNetwork) -> None:
         super().__init__()

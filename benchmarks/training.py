@@ -15,22 +15,19 @@ from torch import nn
 from benchmarks.reference import ConcatenatedNetwork
 from benchmarks.timing import Row, Toy, alternate, median_seconds, multiply_rate, seconds
 from truthtag.data.jets import Jets
-from truthtag.estimators.network.model import Architecture, Batch, EfficiencyNetwork
-from truthtag.estimators.network.trainer import (
-    Events,
-    Options,
-    Training,
-    batch_loss,
-    train,
-    transform,
-    uses_bfloat16,
-)
+from truthtag.estimators.network.augmentation import transform
+from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.device import uses_bfloat16
+from truthtag.estimators.network.loss import batch_loss
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture, TrainingOptions
+from truthtag.estimators.network.trainer import Training, train
 
 BATCH_EVENTS = 500
 
 
 def training_rows(toy: Toy, sample: Jets) -> list[Row]:
-    """Measure throughput by jet multiplicity, width, precision and threads, then where the time of a step goes."""
+    """Measure throughput by jets, width, precision and threads, then the shares of a step."""
     types = [torch.float32] + [torch.bfloat16] * uses_bfloat16("auto")
     mixtures = {f"{n} jets": sample.take(sample.multiplicity == n) for n in range(2, 7)} | {
         "mixture": sample
@@ -52,8 +49,9 @@ def training_rows(toy: Toy, sample: Jets) -> list[Row]:
 
 
 def throughput(what: str, width: int, jets: Jets, rates: dict[torch.dtype, float]) -> list[Row]:
-    """Measure whole steps of our network in each precision, in turn with those of the textbook in float32."""
-    events, architecture = Events(jets), Architecture(width=width)
+    """Measure steps of our network in each precision, in turn with the textbook's."""
+    events = TrainingEvents(jets)
+    architecture = Architecture(width=width)
     torch.manual_seed(0)
     ours = EfficiencyNetwork(architecture, events.flavours)
     ours.standardise.fit(events.rows)
@@ -82,7 +80,7 @@ def throughput(what: str, width: int, jets: Jets, rates: dict[torch.dtype, float
 
 
 def step_of(
-    network: nn.Module, events: Events, dtype: torch.dtype, parts: int = 1
+    network: nn.Module, events: TrainingEvents, dtype: torch.dtype, parts: int = 1
 ) -> Callable[[], object]:
     """Return a training step on one batch: forward, backward, optimiser."""
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
@@ -101,13 +99,12 @@ def step_of(
 
 def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     """Measure where the time of a step of a network of the config goes."""
-    events, training = Events(sample), Options(**options["training"])
+    events = TrainingEvents(sample)
+    training = TrainingOptions(**options["training"])
     network = EfficiencyNetwork(Architecture(**options["architecture"]), events.flavours)
     network.standardise.fit(events.rows)
-    optimiser, rngs = (
-        torch.optim.Adam(network.parameters(), lr=1e-3, fused=True),
-        [torch.Generator().manual_seed(0)],
-    )
+    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+    rngs = [torch.Generator().manual_seed(0)]
     steps = events.steps(training.batch_events)
     fast = uses_bfloat16(training.precision)
     ((batch, tags),) = some_batch(events, training.batch_events)
@@ -138,7 +135,9 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
     ]
 
 
-def some_batch(events: Events, size: int, parts: int = 1) -> list[tuple[Batch, torch.Tensor]]:
+def some_batch(
+    events: TrainingEvents, size: int, parts: int = 1
+) -> list[tuple[Batch, torch.Tensor]]:
     """Return the parts of a batch for one network."""
     drawn = islice(events.batches(size, [torch.Generator().manual_seed(0)], parts), parts)
     return [(Batch(batch.features[0], batch.shape), tags[0]) for batch, tags in drawn]
@@ -161,14 +160,15 @@ def epoch_of(
     parts = {
         part: {
             **options[part],
-            **{key: value for key, value in changes.items() if key in kind.__dataclass_fields__},
+            **{key: value for key, value in changes.items() if key in kind.model_fields},
         }
-        for part, kind in (("architecture", Architecture), ("training", Options))
+        for part, kind in (("architecture", Architecture), ("training", TrainingOptions))
     }
-    events, check = Events(jets, device), Events(jets.first(100), device)
+    events = TrainingEvents(jets, device)
+    check = TrainingEvents(jets.first(100), device)
     training = Training(
         Architecture(**parts["architecture"]),
-        Options(**{**parts["training"], "epochs": 1000}),
+        TrainingOptions(**{**parts["training"], "epochs": 1000}),
         events,
         [(1, name, seed) for seed in range(seeds)],
         device,
@@ -182,7 +182,7 @@ def epoch_of(
 
 
 def growth_rows(toy: Toy, sample: Jets) -> list[Row]:
-    """Measure how training grows: with events, cores, networks trained together, and the size of batches."""
+    """Measure how training grows with events, cores, networks together and batch size."""
     torch.set_num_threads(1)
     rows = []
     for count in (10_000, 100_000, 1_000_000):
@@ -234,7 +234,7 @@ def job_rate(toy: Toy, sample: Jets) -> float:
 
 
 def gpu_rows(toy: Toy, sample: Jets) -> list[Row]:
-    """Measure training on a GPU, where there is one: a network of the paper, twenty together, and all of its config."""
+    """Measure training on a GPU, where there is one: a network of the paper, and twenty."""
     if not torch.cuda.is_available():
         return []
     rows = []
@@ -264,7 +264,7 @@ def gpu_rows(toy: Toy, sample: Jets) -> list[Row]:
 
 
 def flops_per_event(architecture: Architecture, counts: np.ndarray) -> float:
-    """Count the operations of a training step per event: two per weight forward, and twice that backward.
+    """Count the operations of a training step per event: two per weight, twice that backward.
 
     The first layer of the pair network is counted per jet, as our network applies it.
 
@@ -273,7 +273,8 @@ def flops_per_event(architecture: Architecture, counts: np.ndarray) -> float:
         counts: Jets of each event.
     """
     network = EfficiencyNetwork(architecture)
-    jets, pairs = counts.mean(), (counts * (counts - 1)).mean()
+    jets = counts.mean()
+    pairs = (counts * (counts - 1)).mean()
     total = weights(network.body.head) * jets
     for block in network.body.blocks:
         first = block.edge[0].weight.numel()

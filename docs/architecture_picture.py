@@ -14,7 +14,7 @@ PAGE = ROOT / "docs/architecture.md"
 BEGIN = "<!-- picture: made by docs/architecture_picture.py -->"
 END = "<!-- end of picture -->"
 
-BASE = ("errors", "arrays", "seeds", "registry", "options", "axis")
+BASE = ("errors", "arrays", "seeds", "registry", "options", "axis", "progress")
 """Modules at the top of the library, which everything may use; they are not drawn."""
 
 ORDER = (

@@ -1,4 +1,4 @@
-"""Write config/README.md from the schema: what every key means, allows and defaults to."""
+"""Write what is made from the config's models: its JSON schema, and the page on every key."""
 
 from __future__ import annotations
 
@@ -8,7 +8,11 @@ from typing import Any
 
 import yaml
 
+from truthtag.workflow.schema import config_schema
+
 ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "config/README.md"
+SCHEMA = ROOT / "workflow/schemas/config.schema.yaml"
 INTRODUCTION = """# Configs
 
 | file | for |
@@ -18,112 +22,150 @@ INTRODUCTION = """# Configs
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
 | `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
-| `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks against the number of training events |
-| `studies/repeated.yaml` | independent training samples, to see whether the errors that replicas give are right |
+| `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks |
+| `studies/repeated.yaml` | independent training samples, to see whether the errors are right |
 | `studies/tenth.yaml` | a tenth of the training events: larger errors, the same closure |
 | `studies/mu.yaml` | the weight of non-tagged jets in Eq. 5 |
 | `studies/schedule.yaml` | a dozen ways to train the same network, by loss and time |
 
-`make run CONFIG=config/paper.yaml` or `snakemake --configfile config/paper.yaml` uses another one. A config states only what differs from `config.yaml`, which is always read first;
-several can be given, later ones win. Each needs a `results` folder of its own.
-What an earlier file has and a later one does not want, it sets to `null`: `networks: {gnn: null}` trains no `gnn`, an optional key takes its default again.
-A fault is refused before any job starts, by its path, with what is allowed.
+`make run CONFIG=config/paper.yaml` or `snakemake --configfile config/paper.yaml` uses another one.
+A config states only what differs from `config.yaml`, which is always read first; several can be
+given, later ones win. Each needs a `results` folder of its own.
 
-This page is made from `workflow/schemas/config.schema.yaml` by `make docs`.
+What an earlier file has and a later one does not want, it sets to `null`: `estimators: {gnn: null}`
+trains no `gnn`, an optional key takes its default again. Keys of a kind that an entry no longer has
+are set to `null`, too.
+
+A fault is refused before any job starts, by its path, with what is allowed. Whole numbers may be
+written as floats, `1.0e+5`. YAML takes `1e5` and `1e-3`, without a point or a sign, for text; the
+error then says what to write. NaN and infinity are refused; only the last edge of a map's axis may
+be `.inf`.
+
+Names of samples, estimators, flavours, generators and distributions become names of files and
+columns: they begin with a letter, and hold letters, digits and `_`.
+
+This page is made from the models in `src/truthtag/workflow/options.py` by `make docs`.
 """
+TABLE = ("| key | type | default | meaning |", "|---|---|---|---|")
+WORDS = {
+    "enum": "One of {}.",
+    "minimum": "At least {}.",
+    "exclusiveMinimum": "Above {}.",
+    "maximum": "At most {}.",
+    "exclusiveMaximum": "Below {}.",
+    "multipleOf": "A multiple of {}.",
+}
+"""How the page puts the limits of a value."""
 
 
 def page() -> str:
     """Return the whole page."""
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    rows = [
-        f"| `{path}` | {kind} | {default} | {text} |"
-        for path, kind, default, text in keys(schema, schema, "")
-    ]
-    return "\n".join(
-        [INTRODUCTION, "| key | type | default | meaning |", "|---|---|---|---|", *rows, ""]
-    )
+    schema = config_schema()
+    lines = [INTRODUCTION, *TABLE]
+    for path, kind, default, text in keys(schema, schema, ""):
+        lines.append(f"| `{path}` | {kind} | {default} | {text} |")
+    return "\n".join([*lines, ""])
 
 
-def keys(
-    part: dict[str, Any], root: dict[str, Any], path: str
-) -> Iterator[tuple[str, str, str, str]]:
+def schema_file() -> str:
+    """Return the content of the schema's file."""
+    content: str = yaml.safe_dump(config_schema(), sort_keys=False, width=96)
+    header = "# Made from src/truthtag/workflow/options.py by `make docs`; changes here are lost.\n"
+    return header + content
+
+
+Row = tuple[str, str, str, str]
+
+
+def keys(part: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[Row]:
     """Go through all keys below a part of the schema: path, type, default, meaning."""
     for name, inner in part.get("properties", {}).items():
-        if "const" not in inner:
-            yield from one(resolve(inner, root), root, f"{path}{name}")
-    if isinstance(part.get("additionalProperties"), dict):
-        yield from one(resolve(part["additionalProperties"], root), root, f"{path}<name>")
+        yield from one(resolve(inner, root), root, f"{path}{name}")
 
 
-def one(
-    inner: dict[str, Any], root: dict[str, Any], path: str
-) -> Iterator[tuple[str, str, str, str]]:
+def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[Row]:
     """Describe a key, then those below it."""
-    # Axes and Gaussians are described once, in the row of the key that uses them.
-    leaf = "properties" in inner and set(inner["properties"]) <= {
-        "bins",
-        "mean",
-        "width",
-        "low",
-        "high",
-    }
-    kind = inner.get("type", "object")
-    kind = (
-        f"{{{', '.join(inner['properties'])}}}" + (" or list of edges" if "array" in kind else "")
-        if leaf
-        else kind
-    )
     default = f"`{inner['default']}`" if "default" in inner else ""
-    if inner.get("description") or leaf:
-        yield path, kind, default, inner.get("description", "") + limits(inner)
-    # One level: what lies deeper has the keys of another section.
-    items = (
-        resolve(inner["items"], root)
-        if "items" in inner and "array" in inner["type"] and not leaf
-        else {}
-    )
-    if "properties" in items:
-        for name, option in items["properties"].items():
-            yield f"{path}.<n>.{name}", option["type"], "", option["description"] + limits(option)
-    if not leaf:
-        yield from keys(inner, root, f"{path}.")
-        for branch in inner.get("allOf", []):
-            (rule,) = branch["if"]["properties"].values()
-            yield from keys(
-                resolve(branch["then"], root),
-                root,
-                f"{path.removesuffix('<name>')}<{rule['const']}>.",
-            )
+    if default == "``":
+        default = "empty"
+    is_section = "properties" in inner or "additionalProperties" in inner
+    if is_section and inner.get("default"):
+        # What its keys are is said beside them.
+        default = ""
+    yield path, type_of(inner), default, inner.get("description", "") + limits(inner)
+    if is_axis(inner) or is_gaussian(inner):
+        return
+    yield from keys(inner, root, f"{path}.")
+    yield from branches(inner, root, path)
+    entries = inner.get("additionalProperties")
+    if isinstance(entries, dict):
+        entry = resolve(entries, root)
+        yield from keys(entry, root, f"{path}.<name>.")
+        yield from branches(entry, root, path)
+    if inner.get("type") == "array" and isinstance(inner.get("items"), dict):
+        yield from keys(resolve(inner["items"], root), root, f"{path}.<n>.")
+
+
+def branches(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[Row]:
+    """Describe the keys of each kind; that of the kind itself once."""
+    for number, branch in enumerate(inner.get("allOf", [])):
+        kind = branch["if"]["properties"]["kind"]["const"]
+        options = resolve(branch["then"], root)
+        described = {key: value for key, value in options["properties"].items() if key != "kind"}
+        if number == 0:
+            text = "What it is; the keys below depend on it. A name, or `module:Class`."
+            names = [one["if"]["properties"]["kind"]["const"] for one in inner["allOf"]]
+            text += f" One of {', '.join(f'`{name}`' for name in names)}."
+            yield f"{path}.<name>.kind" if path != "truth" else "truth.kind", "string", "", text
+        yield f"{path}.<{kind}>", "section", "", options.get("description", "")
+        yield from keys({"properties": described}, root, f"{path}.<{kind}>.")
+
+
+def is_axis(inner: dict[str, Any]) -> bool:
+    """Return whether a key holds bin edges, which are described once, in its row."""
+    return "oneOf" in inner
+
+
+def is_gaussian(inner: dict[str, Any]) -> bool:
+    """Return whether a key holds a Gaussian, which is described once, in its row."""
+    return set(inner.get("properties", {})) == {"mean", "width", "low", "high"}
+
+
+def type_of(inner: dict[str, Any]) -> str:
+    """Return what kind of value a key has, in words."""
+    if is_axis(inner):
+        return "{bins, low, high} or list of edges"
+    if is_gaussian(inner):
+        return "{mean, width, low, high}"
+    names = {"object": "section", "array": "list"}
+    kind = inner.get("type", "string" if "enum" in inner else "section")
+    return str(names.get(kind, kind))
 
 
 def limits(inner: dict[str, Any]) -> str:
     """Say which values are allowed."""
-    words = {
-        "enum": "One of {}.",
-        "minimum": "At least {}.",
-        "exclusiveMinimum": "Above {}.",
-        "maximum": "At most {}.",
-        "exclusiveMaximum": "Below {}.",
-        "multipleOf": "A multiple of {}.",
-    }
-    values = {
-        key: ", ".join(f"`{v}`" for v in inner[key]) if key == "enum" else inner[key]
-        for key in words
-        if key in inner
-    }
-    return "".join(" " + words[key].format(value) for key, value in values.items())
+    sentences = []
+    for key, words in WORDS.items():
+        if key not in inner:
+            continue
+        value = inner[key]
+        if key == "enum":
+            value = ", ".join(f"`{one}`" for one in value)
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)
+        sentences.append(" " + words.format(value))
+    return "".join(sentences)
 
 
 def resolve(part: dict[str, Any], root: dict[str, Any]) -> dict[str, Any]:
     """Follow a reference; keys beside it stay."""
     if "$ref" not in part:
         return part
-    return {
-        **root["$defs"][part["$ref"].rsplit("/", 1)[1]],
-        **{k: v for k, v in part.items() if k != "$ref"},
-    }
+    beside = {key: value for key, value in part.items() if key != "$ref"}
+    name = part["$ref"].rsplit("/", 1)[1]
+    return {**root["$defs"][name], **beside}
 
 
 if __name__ == "__main__":
-    (ROOT / "config/README.md").write_text(page())
+    PAGE.write_text(page())
+    SCHEMA.write_text(schema_file())

@@ -15,14 +15,25 @@ from scipy import stats
 
 from conftest import make_jets
 from truthtag.data.jets import Jets
-from truthtag.errors import DataError
+from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction, predict, read_prediction, write_prediction
-from truthtag.statistics.closure import Entries, closure_histogram, closure_test, dijet, merged_bins
+from truthtag.statistics.closure import ClosureHistogram, Entries, closure_test, merged_bins
+from truthtag.statistics.distributions import dijet
 from truthtag.statistics.verdict import closure_table
 
 EDGES = np.linspace(0, 3, 11)
 APART = 4.0
 """Toys are filled side by side in one long histogram, each shifted by this much."""
+
+
+def closure_histogram(entries: Entries, edges: np.ndarray) -> pd.DataFrame:
+    """Fill a histogram, and return it as a table."""
+    return ClosureHistogram.fill(entries, edges).to_frame()
+
+
+def table_of(frame: pd.DataFrame) -> pd.DataFrame:
+    """Test closure in the histograms of one distribution."""
+    return closure_table(frame.assign(distribution="x", title="x", spread="corrected"), 10, 0.01)
 
 
 def test_histogram_by_hand() -> None:
@@ -424,7 +435,7 @@ def test_closure_table_reads_every_histogram(sample: Jets) -> None:
             closure_histogram(pairs.mass, np.linspace(0, 800, 11)).assign(panel="m_jj"),
         ]
     ).assign(sample="test", events="all")
-    table = closure_table({"fig8": frame}, 10, 0.01).set_index(["panel", "efficiency"])
+    table = table_of(frame).set_index(["panel", "efficiency"])
     assert list(table.index) == [(p, e) for p in ("delta_r", "m_jj") for e in ("true", "half")]
     assert table.loc[("delta_r", "half"), "largest_deviation"] == pytest.approx(0.25)
     assert table.loc[("delta_r", "half"), "p_value"] < 1e-9
@@ -459,3 +470,107 @@ def test_an_efficiency_must_give_probabilities(few: Jets) -> None:
         DataError, match=rf"efficiency of jet {few.n_jets - 1} is nan \(1 such jets\)"
     ):
         predict(Wrong(), few)
+
+
+def test_the_error_of_a_ratio_to_a_negative_yield_is_positive() -> None:
+    """Generator weights can be negative: the reference yield is then below 0, its error is not."""
+    entries = Entries(
+        values=np.array([0.5, 0.5]),
+        weight=np.array([-1.0, -2.0]),
+        passed=np.array([True, False]),
+        probability={"true": np.array([0.5, 0.4]), "q": np.array([0.6, 0.3])},
+    )
+    histogram = ClosureHistogram.fill(entries, np.array([0.0, 1.0]))
+    # Yields -1.3 and -1.2; the scatter of the tags is sqrt(1 * 0.25 + 4 * 0.24).
+    assert histogram.weighted("q").ratio == pytest.approx(1.2 / 1.3)
+    assert histogram.direct.ratio_error == pytest.approx(np.sqrt(0.25 + 4 * 0.24) / 1.3)
+    ratio = 1.2 / 1.3
+    scatter = (0.6 - ratio * 0.5) ** 2 + 4 * (0.3 - ratio * 0.4) ** 2
+    assert histogram.weighted("q").ratio_error == pytest.approx(np.sqrt(scatter) / 1.3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("where", ["values", "weight", "probability", "replicas"])
+def test_a_value_that_is_not_finite_is_refused(where: str, bad: float) -> None:
+    good = {"values": [0.5, 0.6], "weight": [1.0, 1.0], "probability": [0.5, 0.5]}
+    arrays_of = {name: np.array(values) for name, values in good.items()}
+    arrays_of["replicas"] = np.array([[0.5, 0.5], [0.5, 0.5]])
+    arrays_of[where] = arrays_of[where].copy()
+    arrays_of[where][..., 1] = bad
+    with pytest.raises(DataError, match=rf"hold {bad} at position 1 .*must be finite"):
+        Entries(
+            arrays_of["values"],
+            arrays_of["weight"],
+            np.array([True, False]),
+            {"q": arrays_of["probability"]},
+            {"q": arrays_of["replicas"]},
+        )
+
+
+def test_masked_entries_and_entries_of_another_length_are_refused() -> None:
+    p = np.array([0.5, 0.5])
+    passed = np.array([True, False])
+    masked = np.ma.array(p, mask=[False, True])
+    with pytest.raises(DataError, match="1 of its entries are masked"):
+        Entries(p, masked, passed, {"q": p})
+    with pytest.raises(DataError, match=r"'q' have shape \(3,\); they must have one entry per ev"):
+        Entries(p, p, passed, {"q": np.full(3, 0.5)})
+
+
+def test_efficiencies_of_another_length_are_refused() -> None:
+    jets = make_jets([2, 3])
+    with pytest.raises(DataError, match=r"the efficiency 'x' has shape \(9,\); .*per jet, \(5,\)"):
+        dijet(jets, {"x": np.full(9, 0.5)})
+    with pytest.raises(DataError, match=r"a replica of 'x' has shape \(4,\)"):
+        dijet(jets, {"x": np.full(5, 0.5)}, replicas={"x": np.full((2, 4), 0.5)})
+
+
+@pytest.mark.parametrize("factor", [1e-3, 30.0, -1.0])
+def test_the_unit_of_the_weights_does_not_matter(sample: Jets, factor: float) -> None:
+    """The same bins are merged, and chi2 is the same, whatever the weights are measured in."""
+    outcomes = []
+    for scale in (1.0, factor):
+        jets = sample.take(slice(0, 3000)).with_columns(weight=np.full(3000, scale))
+        pairs = dijet(jets, {"true": jets.efficiency_true})
+        histogram = ClosureHistogram.fill(pairs.mass, np.linspace(0, 800, 21))
+        outcomes.append(histogram.test("true", 10))
+    assert outcomes[0].ndf > 1
+    assert outcomes[0].ndf == outcomes[1].ndf
+    assert outcomes[1].chi2 == pytest.approx(outcomes[0].chi2)
+
+
+def test_unit_weights_are_worth_their_variance(sample: Jets) -> None:
+    pairs = dijet(sample, {"true": sample.efficiency_true})
+    filled = ClosureHistogram.fill(pairs.mass, np.linspace(0, 800, 21)).weighted("true")
+    assert (filled.mean_weight[filled.total > 0] == 1).all()
+
+
+def test_edges_must_rise_and_the_last_bin_holds_its_upper_edge() -> None:
+    entries = Entries(np.array([0.0, 1.0, 2.0]), np.ones(3), np.ones(3, dtype=bool), {})
+    filled = ClosureHistogram.fill(entries, np.array([0.0, 1.0, 2.0]))
+    assert filled.direct.total.tolist() == [1, 2]
+    with pytest.raises(ConfigError, match=r"edge 2 is 0\.5, not above the edge before it"):
+        ClosureHistogram.fill(entries, np.array([0.0, 1.0, 0.5]))
+
+
+def test_a_histogram_comes_back_from_its_table(sample: Jets) -> None:
+    eff = sample.efficiency_true
+    pairs = dijet(sample, {"true": eff, "q": eff / 2}, replicas={"q": np.stack([eff / 2, eff / 3])})
+    filled = ClosureHistogram.fill(pairs.delta_r, EDGES)
+    again = ClosureHistogram.from_frame(filled.to_frame())
+    pd.testing.assert_frame_equal(again.to_frame(), filled.to_frame(), check_exact=True)
+    assert again.filled_by == ["true", "q"]
+    assert np.array_equal(again.replicas("q"), filled.replicas("q"))
+    with pytest.raises(DataError, match=r"not weighted by 'gnn'; it is by true, q"):
+        again.weighted("gnn")
+    with pytest.raises(DataError, match="lacks its column 'ratio'"):
+        ClosureHistogram.from_frame(filled.to_frame().drop(columns="ratio"))
+
+
+def test_a_p_value_that_is_no_number_is_refused(sample: Jets) -> None:
+    pairs = dijet(sample, {"true": sample.efficiency_true})
+    frame = closure_histogram(pairs.mass, EDGES).assign(
+        sample="s", distribution="x", title="x", panel="all", events="all", spread="corrected"
+    )
+    with pytest.raises(DataError, match="p_value is nan; it must be above 0 and below 1"):
+        closure_table(frame, 10, np.nan)

@@ -16,9 +16,10 @@ from packaging.utils import canonicalize_name
 from conftest import ROOT
 from truthtag import __version__
 from truthtag.errors import ConfigError, DataError
+from truthtag.progress import Progress, clock
 from truthtag.workflow import digests
 from truthtag.workflow.digests import code_digest, digest, modules_used, versions
-from truthtag.workflow.logs import Progress, clock, job_log
+from truthtag.workflow.logs import job_log
 
 PINS = [
     line

@@ -9,14 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from test_figures import check_figure
+from test_figures import check_figure, draw
 
 from conftest import make_jets
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.network.trainer import batch_loss
-from truthtag.figures.plots import DRAWINGS
+from truthtag.estimators.network.loss import batch_loss
 from truthtag.figures.plots.style import look_of
 from truthtag.statistics.accuracy import summarise
 from truthtag.studies.learning_curve import Point, learning_table
@@ -410,14 +409,14 @@ def curve() -> pd.DataFrame:
 
 
 def test_the_learning_curve_is_drawn(tmp_path: Path) -> None:
-    figure = DRAWINGS["learning_curve"](curve(), ["b"])
+    figure = draw("learning_curve", curve())
     check_figure(figure, tmp_path / "learning_curve.png")
     texts = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
     assert [text for text in texts if "expected" not in text] == list(EIGHT)
     assert sum("expected" in text for text in texts) == 1
     assert (figure.axes[0].get_xscale(), figure.axes[0].get_yscale()) == ("log", "log")
     without = curve()[lambda rows: rows["efficiency"] == "map"]
-    check_figure(DRAWINGS["learning_curve"](without, ["b"]), tmp_path / "map.png")
+    check_figure(draw("learning_curve", without), tmp_path / "map.png")
 
 
 def test_work_is_drawn_even_where_it_is_done(tmp_path: Path) -> None:
@@ -427,11 +426,11 @@ def test_work_is_drawn_even_where_it_is_done(tmp_path: Path) -> None:
         {name: [history((9, 0.6), (9, 0.41)), history((8, 0.7), (9, 0.42))] for name in names}, 0.4
     )
     table.loc[table.index[-1], "excess"] = -0.01
-    figure = DRAWINGS["work"](table, ["b"])
-    check_figure(figure, tmp_path / "work.png")
+    figure = draw("training_cost", table)
+    check_figure(figure, tmp_path / "training_cost.png")
     assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == names
     check_figure(
-        DRAWINGS["work"](training_cost({"one": [history((1, 0.7))]}, 0.4), ["b"]),
+        draw("training_cost", training_cost({"one": [history((1, 0.7))]}, 0.4)),
         tmp_path / "one.png",
     )
 

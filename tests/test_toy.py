@@ -200,29 +200,29 @@ FLAVOURS = {"b": 5, "c": 4, "light": 0}
         # All jets had pT 600 GeV: nothing of this Gaussian is left between the limits.
         (
             {**MULTIJET, "pt": {"mean": 20.0, "width": 1.0, "low": 500.0, "high": 600.0}},
-            r"generators.pt: .*mean 20.0 and width 1.0 has a share of 0 between low 500.0 and hi",
+            r"generators.pt: .* width 1.0 has a share of 0 between low 500.0 and high 600.0",
         ),
-        ({**MULTIJET, "pt": {"mean": 20.0, "width": 200.0}}, r"generators: .*pt.low is None"),
+        ({**MULTIJET, "pt": {"mean": 20.0, "width": 200.0}}, r"generators: pt.low is None"),
         (
             {**MULTIJET, "pt": {"mean": 20.0, "width": 9.0, "low": -5.0, "high": 9.0}},
-            r"generators: .*pt.low is -5.0; it must be given and above 0",
+            r"generators: pt.low is -5.0; it must be given and above 0",
         ),
         # Leading jets had abs(eta) up to 3.4.
         (
             {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0, "low": -3.4, "high": 2.0}},
-            r"generators: .*eta.low is -3.4; it must be given and within eta_max, 2.0",
+            r"generators: eta.low is -3.4; it must be given and within eta_max, 2.0",
         ),
         (
             {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0}},
-            r"generators: .*eta.low is None; it must be given and within eta_max",
+            r"generators: eta.low is None; it must be given and within eta_max",
         ),
         (
             {**MULTIJET, "eta": {"mean": 0.0, "width": 1.0, "low": 2.0, "high": -2.0}},
-            r"generators.eta: .*low is 2.0 and high is -2.0; low must be below high",
+            r"generators.eta: low is 2.0 and high is -2.0; low must be below high",
         ),
         (
             {**MULTIJET, "distance": [3.0, 0.011]},
-            r"generators: .*distance is \[3.0, 0.011\]; the fir",
+            r"generators: distance is \[3.0, 0.011\]; the first",
         ),
         ({**MULTIJET, "distance": [0.0, 6.0]}, r"generators.distance.1: .*3.14.*not 6.0"),
         ({**MULTIJET, "mass": math.nan}, r"generators.mass: .*finite number, not nan"),
@@ -231,7 +231,7 @@ FLAVOURS = {"b": 5, "c": 4, "light": 0}
         ({**BOSON, "boson_mass": {"mean": 90.0, "width": 10.0}}, r"boson_mass.low is None"),
         (
             {**BOSON, "boson_eta": {"mean": 0.0, "width": 0.1, "low": 5.0}},
-            r"generators.boson_eta: .*share of 0 between low 5.0 and high inf",
+            r"generators.boson_eta: a Gaussian .*share of 0 between low 5.0 and high inf",
         ),
     ],
 )
@@ -245,7 +245,7 @@ def test_options_that_make_nonsense_are_refused(options: dict[str, Any], text: s
     [
         (
             {**BOSON, "pt_min": 1e5},
-            r"of 10000 decays drawn, 0 pass pt_min 100000.0 GeV and eta_max 2.0, a share of 0; .*10",
+            r"of 10000 decays drawn, 0 pass pt_min 100000.0 GeV .*, a share of 0; .*Lower pt_min",
         ),
         (
             {**BOSON, "boson_eta": {"mean": 9.0, "width": 0.1}},
@@ -258,7 +258,7 @@ def test_options_that_make_nonsense_are_refused(options: dict[str, Any], text: s
                 "distance": [2.9, 3.0],
                 "eta_max": 1e-6,
             },
-            r"multijet: of \d+ directions drawn around leading jets, 0 lie inside eta_max 1e-06, a s",
+            r"multijet: of \d+ directions .* 0 lie inside eta_max 1e-06, a share of 0; .*Raise",
         ),
     ],
 )
@@ -311,7 +311,7 @@ def test_an_endless_sample_is_generated_block_by_block(
 
 
 def test_equal_bins(default_config: dict[str, Any]) -> None:
-    edges = edges_of(default_config["maps"]["map"]["pt"])
+    edges = edges_of(default_config["estimators"]["map"]["pt"])
     assert len(edges) == 20
     assert (edges[0], edges[-1]) == (20, 600)
     assert np.allclose(np.diff(edges), 580 / 19)

@@ -176,7 +176,7 @@ def test_a_form_is_built_from_its_options() -> None:
         ({"pt_half": 0.0}, r"truth.pt_half: .*greater than 0, not 0.0"),
         (
             {"base": {"b": {"amplitude": 1.5}}},
-            r"truth.base.b.amplitude: .*less than or equal to 1, n",
+            r"truth.base.b.amplitude: .*less than or equal to 1",
         ),
         ({"correction": {"b": {"depth": -0.1, "width": 0.7}}}, r"truth.correction.b.depth: .*-0.1"),
         ({"base": {"c": OPTIONS["base"]["b"]}}, r"truth.base.c: 'c' is not a flavour. Allowed: b"),

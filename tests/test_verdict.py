@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from truthtag.data.files import write_frame
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.statistics.closure import Entries, closure_histogram, dijet
+from truthtag.statistics.closure import ClosureHistogram, Entries, Filling
+from truthtag.statistics.distributions import dijet
 from truthtag.statistics.verdict import (
     CLOSES,
     FAILS,
@@ -22,16 +23,35 @@ from truthtag.statistics.verdict import (
     closure_table,
     gains,
     require_closure,
-    verdict_page,
     verdict_table,
 )
+from truthtag.workflow.report import verdict_page
 
 EDGES = np.linspace(0, 3, 11)
 COLUMNS = [
-    "sample", "distribution", "figure", "panel", "events", "efficiency", "direct", "weighted",
+    "sample", "distribution", "title", "panel", "events", "efficiency", "direct", "weighted",
     "chi2", "ndf", "chi2_ndf", "p_value", "chi2_total", "p_value_total", "verdict", "largest_deviation",
     "direct_events", "effective_events", "gain", "gain_total", "gain_sum", "gain_sum_total",
 ]  # fmt: skip
+
+
+TITLES = {"fig6": "Delta R", "fig7": "m_jj", "fig8": "others"}
+
+
+def closure_histogram(entries: Entries, edges: np.ndarray) -> pd.DataFrame:
+    """Fill a histogram, and return it as a table."""
+    return ClosureHistogram.fill(entries, edges).to_frame()
+
+
+def table_of(
+    frames: dict[str, pd.DataFrame], minimum_events: float, p_value: float
+) -> pd.DataFrame:
+    """Test closure in the histograms of some distributions."""
+    marked = [
+        frame.assign(distribution=name, title=TITLES[name], spread="corrected")
+        for name, frame in frames.items()
+    ]
+    return closure_table(pd.concat(marked), minimum_events, p_value)
 
 
 @pytest.fixture(scope="module")
@@ -61,9 +81,6 @@ def figures(sample: Jets) -> dict[str, pd.DataFrame]:
         )
         return pd.concat(histograms)
 
-    residuals = pd.DataFrame(
-        {"panel": "residual", "filled_by": "low", "low": [0.0], "high": [1.0], "yield": [3.0]}
-    )
     few = np.arange(len(half)) < 15
     masses = [
         fill(pairs.mass, np.linspace(0, 800, 9), panel="m_jj", sample="other"),
@@ -72,9 +89,7 @@ def figures(sample: Jets) -> dict[str, pd.DataFrame]:
         ),
     ]
     return {
-        "fig6": pd.concat(
-            [residuals, fill(leading.delta_r, EDGES, panel="delta_r", sample="test")]
-        ),
+        "fig6": fill(leading.delta_r, EDGES, panel="delta_r", sample="test"),
         "fig7": fill(pairs.mass, np.linspace(0, 800, 9), panel="b-c", sample="test"),
         "fig8": pd.concat(masses),
     }
@@ -82,33 +97,34 @@ def figures(sample: Jets) -> dict[str, pd.DataFrame]:
 
 @pytest.fixture(scope="module")
 def table(figures: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    return closure_table(figures, 10, 0.01)
+    return table_of(figures, 10, 0.01)
 
 
 def test_the_table_has_a_row_per_histogram_and_efficiency(table: pd.DataFrame) -> None:
     assert list(table) == COLUMNS
     names = ["true", "right", "low", "spanned", "hardly"]
     histograms = [
-        ("test", "Delta R, leading jet tagged", "fig6", "delta_r", "all"),
-        ("test", "Delta R, leading jet tagged", "fig6", "delta_r", "in_domain"),
-        ("test", "m_jj of b-c, both jets tagged", "fig7", "b-c", "all"),
-        ("test", "m_jj of b-c, both jets tagged", "fig7", "b-c", "in_domain"),
-        ("other", "m_jj, both jets tagged", "fig8", "m_jj", "all"),
-        ("other", "m_jj, both jets tagged", "fig8", "m_jj", "in_domain"),
-        ("other", "Delta R, both jets tagged", "fig8", "delta_r", "all"),
+        ("test", "fig6", "Delta R", "delta_r", "all"),
+        ("test", "fig6", "Delta R", "delta_r", "in_domain"),
+        ("test", "fig7", "m_jj", "b-c", "all"),
+        ("test", "fig7", "m_jj", "b-c", "in_domain"),
+        ("other", "fig8", "others", "m_jj", "all"),
+        ("other", "fig8", "others", "m_jj", "in_domain"),
+        ("other", "fig8", "others", "delta_r", "all"),
     ]
-    keys = ["sample", "distribution", "figure", "panel", "events", "efficiency"]
+    keys = ["sample", "distribution", "title", "panel", "events", "efficiency"]
     assert list(table[keys].itertuples(index=False, name=None)) == [
         (*h, name) for h in histograms for name in names
     ]
     inside, every = (
-        table[(table["figure"] == "fig6") & (table["events"] == e)] for e in ("in_domain", "all")
+        table[(table["distribution"] == "fig6") & (table["events"] == e)]
+        for e in ("in_domain", "all")
     )
     assert (inside["direct"].to_numpy() < every["direct"].to_numpy()).all()
 
 
 def test_verdicts(table: pd.DataFrame) -> None:
-    enough = table[(table["panel"] != "delta_r") | (table["figure"] == "fig6")]
+    enough = table[(table["panel"] != "delta_r") | (table["distribution"] == "fig6")]
     verdicts = enough.groupby("efficiency")["verdict"].unique()
     assert {name: list(found) for name, found in verdicts.items()} == {
         "true": [CLOSES],
@@ -117,7 +133,7 @@ def test_verdicts(table: pd.DataFrame) -> None:
         "spanned": [WITHIN],
         "hardly": [FAILS],
     }
-    few = table[(table["panel"] == "delta_r") & (table["figure"] == "fig8")]
+    few = table[(table["panel"] == "delta_r") & (table["distribution"] == "fig8")]
     assert set(few["verdict"]) == {UNTESTED}
     assert (few["ndf"] == 0).all()
     assert few[["p_value", "p_value_total", "chi2_ndf"]].isna().all(axis=None)
@@ -139,7 +155,9 @@ def test_the_test_with_the_covariance_is_there_where_replicas_are(table: pd.Data
 
 
 def test_deviations_and_gains_are_those_of_the_efficiency(table: pd.DataFrame) -> None:
-    rows = table[(table["figure"] == "fig6") & (table["events"] == "all")].set_index("efficiency")
+    rows = table[(table["distribution"] == "fig6") & (table["events"] == "all")].set_index(
+        "efficiency"
+    )
     assert rows.loc["true", "largest_deviation"] == 1
     assert rows.loc["low", "largest_deviation"] == pytest.approx(0.8)
     # A common factor changes the yield, and not its relative error.
@@ -162,9 +180,7 @@ def test_the_table_is_the_same_from_files(
 ) -> None:
     for name, frame in figures.items():
         write_frame(frame, tmp_path / f"{name}.csv")
-    again = closure_table(
-        {name: pd.read_csv(tmp_path / f"{name}.csv") for name in figures}, 10, 0.01
-    )
+    again = table_of({name: pd.read_csv(tmp_path / f"{name}.csv") for name in figures}, 10, 0.01)
     pd.testing.assert_frame_equal(again, table, check_dtype=False)
 
 
@@ -172,7 +188,7 @@ def test_the_truth_need_not_be_known(figures: dict[str, pd.DataFrame]) -> None:
     unknown = figures["fig7"][figures["fig7"]["filled_by"] != "true"].assign(
         ratio=np.nan, ratio_error=np.nan
     )
-    table = closure_table({"fig7": unknown}, 10, 0.01).set_index(["events", "efficiency"])
+    table = table_of({"fig7": unknown}, 10, 0.01).set_index(["events", "efficiency"])
     assert table["largest_deviation"].isna().all()
     assert table.loc[("all", "right"), "verdict"] == CLOSES
     assert table.loc[("all", "low"), "verdict"] == FAILS
@@ -182,7 +198,7 @@ def test_one_replica_is_none(figures: dict[str, pd.DataFrame]) -> None:
     frame = figures["fig7"]
     others = [name for name in frame if name.startswith("replica_") and name != "replica_0"]
     alone = frame.drop(columns=others).assign(efficiency_error=np.nan, gain_total=np.nan)
-    table = closure_table({"fig7": alone}, 10, 0.01)
+    table = table_of({"fig7": alone}, 10, 0.01)
     assert (
         table[["chi2_total", "p_value_total", "gain_total", "gain_sum_total"]].isna().all(axis=None)
     )
@@ -194,22 +210,31 @@ def test_the_smallest_p_value_of_what_closes_is_that_of_the_config(
 ) -> None:
     fig7 = {"fig7": figures["fig7"]}
     p_value = (
-        closure_table(fig7, 10, 0.01)
+        table_of(fig7, 10, 0.01)
         .set_index(["events", "efficiency"])
         .loc[("all", "right"), "p_value"]
     )
     for smallest, verdict in ((p_value, CLOSES), (np.nextafter(p_value, 1), FAILS)):
-        again = closure_table(fig7, 10, smallest).set_index(["events", "efficiency"])
+        again = table_of(fig7, 10, smallest).set_index(["events", "efficiency"])
         assert again.loc[("all", "right"), "verdict"] == verdict
 
 
-def rows_of(yields: list[float], errors: list[float], **columns: list[float]) -> pd.DataFrame:
-    return pd.DataFrame({"yield": yields, "error": errors, **columns}, dtype=float)
+def filling(
+    total: list[float], error: list[float], replicas: list[list[float]] | None = None
+) -> Filling:
+    """Return a way of filling of which only yields, errors and replicas matter."""
+    nothing = np.full(len(total), np.nan)
+    by_replica = np.array(replicas or np.empty((0, len(total))), dtype=float)
+    return Filling(
+        np.array(total, dtype=float), np.array(error, dtype=float), *[nothing] * 4, by_replica
+    )
 
 
 def test_gains_by_hand() -> None:
-    direct = rows_of([4, 9], [2, 3])
-    weighted = rows_of([4, 9], [1, 1], gain=[2, 3], gain_total=[1, 1.5])
+    direct = filling([4, 9], [2, 3])
+    # Two replicas that differ by sqrt(6): a standard deviation of sqrt(3) in either bin.
+    a = np.sqrt(1.5)
+    weighted = filling([4, 9], [1, 1], [[4 - a, 9 - a], [4 + a, 9 + a]])
     alone = gains(direct, weighted, None)
     # The sum of the bins: 1 / sqrt(13) over sqrt(2) / 13.
     assert alone["gain"] == pytest.approx((2 + 3) / 2)
@@ -223,7 +248,7 @@ def test_gains_by_hand() -> None:
     assert total["gain_sum_total"] == pytest.approx(np.sqrt(13 / 15))
     assert {**total, "gain_sum_total": None} == {**alone, "gain_sum_total": None}
     # Weights that are the tags themselves gain nothing, and an efficiency without error loses nothing.
-    same = gains(direct, direct.assign(gain=1.0, gain_total=1.0), np.zeros((2, 2)))
+    same = gains(direct, filling([4, 9], [2, 3], [[4, 9], [4, 9]]), np.zeros((2, 2)))
     assert same == pytest.approx(
         {
             "direct_events": 13,
@@ -234,8 +259,8 @@ def test_gains_by_hand() -> None:
 
 
 def test_gains_count_bins_in_which_an_event_passes() -> None:
-    direct = rows_of([4, 0, 9], [2, 0, 3])
-    weighted = rows_of([4, 5, 9], [1, 1, 1], gain=[2, np.nan, 3], gain_total=[np.nan] * 3)
+    direct = filling([4, 0, 9], [2, 0, 3])
+    weighted = filling([4, 5, 9], [1, 1, 1])
     found = gains(direct, weighted, None)
     assert found["gain"] == pytest.approx(2.5)
     assert np.isnan(found["gain_total"])
@@ -244,12 +269,12 @@ def test_gains_count_bins_in_which_an_event_passes() -> None:
 
 
 def test_gains_of_negative_yields_are_those_of_their_relative_errors() -> None:
-    direct, weighted = (
-        rows_of([4, 9], [2, 3]),
-        rows_of([4, 9], [1, 1], gain=[2, 3], gain_total=[1, 1.5]),
+    direct = filling([4, 9], [2, 3])
+    turned = filling([-4, -9], [2, 3])
+    weighted = filling([4, 9], [1, 1])
+    assert gains(turned, weighted, np.eye(2)) == pytest.approx(
+        gains(direct, weighted, np.eye(2)), nan_ok=True
     )
-    turned = direct.assign(**{"yield": -direct["yield"]})
-    assert gains(turned, weighted, np.eye(2)) == pytest.approx(gains(direct, weighted, np.eye(2)))
 
 
 @given(st.integers(0, 99), st.integers(1, 8), st.integers(0, 3))
@@ -268,7 +293,7 @@ def test_the_error_of_the_efficiency_never_adds_to_the_gain(
     frame = closure_histogram(entries, np.arange(bins + 1.0)).assign(
         sample="s", panel="m_jj", events="all"
     )
-    found = closure_table({"fig8": frame}, 10, 0.01).iloc[0]
+    found = table_of({"fig8": frame}, 10, 0.01).iloc[0]
     for name in ("gain", "gain_sum"):
         total, alone = found[f"{name}_total"], found[name]
         assert np.isfinite(alone) == entries.passed.any()
@@ -292,7 +317,7 @@ def test_histograms_in_which_nothing_passes_are_defined(chance: float, count: in
     frame = closure_histogram(entries, np.array([0.0, 1.0, 2.0])).assign(
         sample="s", panel="m_jj", events="all"
     )
-    table = closure_table({"fig8": frame}, 10, 0.01)
+    table = table_of({"fig8": frame}, 10, 0.01)
     assert set(table["verdict"]) == {UNTESTED}
     assert table[["gain", "gain_total", "gain_sum", "gain_sum_total"]].isna().all(axis=None)
     assert not np.isinf(table.select_dtypes("number")).any(axis=None)
@@ -308,8 +333,8 @@ def test_verdicts_side_by_side(table: pd.DataFrame) -> None:
         (shuffled, ["hardly", "spanned", "low", "right", "true"]),
     ):
         wide = verdict_table(given_table)
-        assert list(wide) == ["sample", "distribution", "events", *names]
-        keys = ["sample", "distribution", "events"]
+        assert list(wide) == ["sample", "distribution", "panel", "events", *names]
+        keys = ["sample", "distribution", "panel", "events"]
         expected = given_table[keys].drop_duplicates().to_numpy().tolist()
         assert wide[keys].to_numpy().tolist() == expected
         long = wide.melt(keys, var_name="efficiency", value_name="verdict")
@@ -319,11 +344,9 @@ def test_verdicts_side_by_side(table: pd.DataFrame) -> None:
 
 
 def test_verdicts_of_an_efficiency_that_one_histogram_lacks(table: pd.DataFrame) -> None:
-    lacking = table[(table["efficiency"] != "low") | (table["figure"] != "fig7")]
+    lacking = table[(table["efficiency"] != "low") | (table["distribution"] != "fig7")]
     wide = verdict_table(lacking).set_index("distribution")
-    assert wide["low"].isna().to_dict() == {
-        name: name == "m_jj of b-c, both jets tagged" for name in wide.index.unique()
-    }
+    assert wide["low"].isna().to_dict() == {name: name == "fig7" for name in wide.index.unique()}
 
 
 def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> None:
@@ -331,6 +354,7 @@ def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> N
         {
             "sample": ["test", "test"],
             "distribution": ["m < 3", "m < 3"],
+            "panel": ["all", "all"],
             "events": ["all", "in_domain"],
             "map": [FAILS, CLOSES],
             "gnn": [WITHIN, CLOSES],
@@ -340,11 +364,14 @@ def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> N
     body = verdict_page(verdicts).split("</style>")[1]
     assert body.count("<tr>") == 2
     assert (
-        "".join(f"<th>{name}</th>" for name in ("sample", "distribution", "map", "gnn", "few"))
+        "".join(
+            f"<th>{name}</th>" for name in ("sample", "distribution", "panel", "map", "gnn", "few")
+        )
         in body
     )
     assert (
-        f'<td>m &lt; 3</td><td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>' in body
+        f'<td>m &lt; 3</td><td>all</td><td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>'
+        in body
     )
     assert f'<td class="untested">{UNTESTED}</td>' in body
     assert CLOSES not in body.replace(FAILS, "")
@@ -352,7 +379,7 @@ def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> N
 
 def test_what_must_close_and_closes_is_returned(table: pd.DataFrame) -> None:
     required = [
-        {"efficiency": "right", "figure": "fig7"},
+        {"efficiency": "right", "distribution": "fig7"},
         {"efficiency": "right", "events": "all", "sample": "test"},
         {"efficiency": "spanned", "panel": "m_jj", "sample": "other"},
     ]
@@ -360,23 +387,25 @@ def test_what_must_close_and_closes_is_returned(table: pd.DataFrame) -> None:
     # Two of fig7, one more of fig6, and two that close within their uncertainty; none twice.
     assert len(chosen) == 5
     assert set(chosen["verdict"]) == {CLOSES, WITHIN}
-    assert not chosen.duplicated(["sample", "distribution", "events", "efficiency"]).any()
+    assert not chosen.duplicated(["sample", "distribution", "panel", "events", "efficiency"]).any()
     assert require_closure(table, []).empty
 
 
 def test_what_must_close_and_does_not_is_named(table: pd.DataFrame) -> None:
     required = [
         {"efficiency": "right", "sample": "test"},
-        {"efficiency": "low", "figure": "fig6", "events": "all"},
+        {"efficiency": "low", "distribution": "fig6", "events": "all"},
     ]
     row = table[
-        (table["efficiency"] == "low") & (table["figure"] == "fig6") & (table["events"] == "all")
+        (table["efficiency"] == "low")
+        & (table["distribution"] == "fig6")
+        & (table["events"] == "all")
     ].iloc[0]
     with pytest.raises(DataError) as refused:
         require_closure(table, required)
     assert str(refused.value) == (
         "1 of 5 required closures fail:\n"
-        f"  low, sample test, Delta R, leading jet tagged, events all: does not close, "
+        f"  low, sample test, fig6, panel delta_r, events all: does not close, "
         f"chi2 {row['chi2']:.1f} for {row['ndf']} bins\n"
         "Do not use these weights there; improve the efficiency (or give the sample more events, where there are too few), "
         "or take the entry out of closure.required."
@@ -386,14 +415,14 @@ def test_what_must_close_and_does_not_is_named(table: pd.DataFrame) -> None:
 def test_what_must_close_and_has_too_few_events_fails(table: pd.DataFrame) -> None:
     with pytest.raises(
         DataError,
-        match=r"(?s)4 of 4 .*sample other, Delta R, both jets tagged.*: too few events, chi2",
+        match=r"(?s)4 of 4 .*sample other, fig8, panel delta_r.*: too few events, chi2",
     ):
         few = table[(table["verdict"] == UNTESTED) & (table["efficiency"] != "true")]
         require_closure(few, [{"sample": "other"}])
 
 
 def test_a_requirement_that_fits_no_histogram_is_refused(table: pd.DataFrame) -> None:
-    entry = {"sample": "other", "figure": "fig6"}
-    message = r"closure\.required: no histogram has \{'sample': 'other', 'figure': 'fig6'\}; see the columns of tables"
+    entry = {"sample": "other", "distribution": "fig6"}
+    message = r"closure\.required: no histogram has \{'sample': 'other', 'distribution': 'fig6'\}; see the columns of tables"
     with pytest.raises(DataError, match=message):
         require_closure(table, [{"efficiency": "right"}, entry])

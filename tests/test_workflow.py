@@ -17,12 +17,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+from filelock import FileLock
 
 from conftest import ROOT
 from truthtag.data.files import read_metadata
 from truthtag.data.jets import read_jets
-from truthtag.estimators.ensemble import Ensemble
-from truthtag.estimators.maps import COLUMNS, read_map, read_replica_maps
+from truthtag.estimators.binned import COLUMNS
+from truthtag.estimators.ensemble import Ensemble, load
 from truthtag.estimators.predictions import read_prediction
 from truthtag.statistics.accuracy import excess_loss
 
@@ -32,6 +33,8 @@ FIGURES = (
 NETWORKS = ("mlp", "gnn", "gnn_geometric", "gnn_factorised")
 EFFICIENCIES = ("map", "delta_r", *NETWORKS)
 TIMES = ["seconds", "events_per_second"]
+
+pytestmark = pytest.mark.slow
 
 
 class Workplace:
@@ -43,6 +46,13 @@ class Workplace:
             source = ROOT / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, folder / name)
+
+    @classmethod
+    def at(cls, folder: Path) -> Workplace:
+        """Return the workplace that a folder already is."""
+        place = cls.__new__(cls)
+        place.folder = folder
+        return place
 
     def run(
         self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
@@ -85,22 +95,27 @@ class Workplace:
         return f"config/tiny.yaml config/{name}"
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
-    """A workplace where the tiny config has run on two cores."""
-    place = Workplace(tmp_path_factory.mktemp("finished"))
-    outcome = place.run()
-    assert outcome.returncode == 0, outcome.stdout
-    return place
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workplace:
+    """A workplace where the tiny config has run on two cores; all test processes share it."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base if worker_id == "master" else base.parent
+    folder = shared / "finished"
+    done = shared / "finished.done"
+    with FileLock(shared / "finished.lock"):
+        if not done.exists():
+            folder.mkdir()
+            outcome = Workplace(folder).run()
+            assert outcome.returncode == 0, outcome.stdout
+            done.touch()
+    return Workplace.at(folder)
 
 
 @pytest.fixture
 def copy(finished: Workplace, tmp_path: Path) -> Workplace:
     """A copy of the finished workplace that a test may spoil; times of files are kept."""
     shutil.copytree(finished.folder, tmp_path / "copy")
-    place = Workplace.__new__(Workplace)
-    place.folder = tmp_path / "copy"
-    return place
+    return Workplace.at(tmp_path / "copy")
 
 
 def test_everything_promised_comes_out(finished: Workplace) -> None:
@@ -114,8 +129,8 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
         "0000.parquet",
         "0001.parquet",
     ]
-    assert tuple(pd.read_parquet(results / "maps/map.parquet")) == COLUMNS
-    history = pd.read_parquet(results / "networks/gnn/seed_1.history.parquet")
+    assert tuple(pd.read_parquet(results / "estimators/map/nominal.parquet")) == COLUMNS
+    history = pd.read_parquet(results / "estimators/gnn/seeds_0_to_1/seed_1.history.parquet")
     assert list(history) == [
         "epoch", "train_loss", "validation_loss", "learning_rate", "seconds", "events_per_second", "best",
     ]  # fmt: skip
@@ -148,16 +163,16 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
         assert list(by_map) == list(by_gnn) == ["event", "efficiency", "efficiency_std"]
         assert np.array_equal(by_map["event"], jets.per_jet("event"))
         assert np.array_equal(
-            by_map["efficiency"], read_map(results / "maps/map.parquet").efficiency(jets)
+            by_map["efficiency"], load(results / "estimators/map/nominal.parquet").efficiency(jets)
         )
-        ensemble = Ensemble.load(sorted((results / "networks/gnn").glob("seed_*.pt")))
+        ensemble = Ensemble.load(sorted((results / "estimators/gnn").glob("seed_*.pt")))
         mean, members = ensemble.with_replicas(jets)
         np.testing.assert_allclose(by_gnn["efficiency"], mean, rtol=1e-6)
         np.testing.assert_allclose(
             by_gnn["efficiency_std"], members.std(axis=0, ddof=1), rtol=1e-3, atol=1e-7
         )
         gnn, maps = (
-            read_prediction(path, path.with_suffix(".replicas.parquet")).of(jets)
+            read_prediction(path, path.with_suffix(".replicas.parquet")).aligned_to(jets)
             for path in (
                 results / "predictions" / sample / f"{name}.parquet" for name in ("gnn", "map")
             )
@@ -166,16 +181,17 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
         np.testing.assert_allclose(
             gnn.replicas, members, rtol=0, atol=1e-3 * np.abs(members - mean).max()
         )
-        fitted = read_replica_maps(results / "maps/map.replicas.parquet")
+        fitted = load(results / "estimators/map").members
         assert len(fitted) == len(maps.replicas) == 20
-        np.testing.assert_allclose(maps.replicas[7], fitted[7].efficiency(jets), atol=1e-3)
+        np.testing.assert_allclose(maps.replicas[7], fitted[7].efficiency(jets), rtol=1e-6)
 
 
 def test_pandas_opens_every_artefact(finished: Workplace) -> None:
     files = list((finished.folder / "results").rglob("*.parquet"))
-    histories, by_efficiency = 7, 4 * len(EFFICIENCIES)
-    # Samples, maps and their replicas, predictions and their replicas, weights, flags and what they are made from.
-    assert len(files) == 6 + 2 * 2 + histories + 2 * by_efficiency + by_efficiency + 5
+    folders = {path.relative_to(finished.folder / "results/tiny").parts[0] for path in files}
+    assert folders == {
+        "samples", "estimators", "predictions", "weights", "domain", "domain.parquet", "histograms",
+    }  # fmt: skip
     for path in files:
         assert len(pd.read_parquet(path)) > 0, path
 
@@ -190,7 +206,7 @@ def test_one_core_gives_the_same_numbers(finished: Workplace, copy: Workplace) -
             pq.read_table(p).to_pandas().drop(columns=TIMES, errors="ignore") for p in (path, other)
         )
         pd.testing.assert_frame_equal(one, two, check_exact=True)
-    for path in (finished.folder / "results/tiny/networks").rglob("*.pt"):
+    for path in (finished.folder / "results/tiny/estimators").rglob("*.pt"):
         assert path.read_bytes() == (copy.folder / path.relative_to(finished.folder)).read_bytes()
     for path in (finished.folder / "results/tiny/tables").glob("*.csv"):
         assert path.read_bytes() == (copy.folder / path.relative_to(finished.folder)).read_bytes()
@@ -206,31 +222,67 @@ def test_touching_code_and_notes_runs_nothing(copy: Workplace) -> None:
     assert copy.plan() == {}
 
 
-def edit(copy: Workplace, module: str) -> None:
+TRAINING = {"train_network", "average_ensemble", "fit_map", "replicate_map"}
+DRAWN = {"draw_figure"}
+EVALUATION = {
+    "event_weights", "fill_histograms", "closure", "measure_coverage", "render_tables",
+    "figure_numbers", "draw_figure",
+}  # fmt: skip
+EDITS = {
+    "padding of a page": (
+        "workflow/report.py", ("padding: .25rem .5rem", "padding: .3rem .6rem"), {"render_tables"},
+    ),
+    "format of the log": ("workflow/logs.py", ("%(levelname)s %(m", "[%(levelname)s] %(m"), set()),
+    "version": ("__init__.py", ('__version__ = "0.1.0"', '__version__ = "0.2.0"'), set()),
+    "a new figure": (
+        "figures/catalogue.py", ("def _weighting()", "def _one_more() -> None:\n    pass\n\n\ndef _weighting()"), set(),
+    ),
+    "a new kind of estimator": (
+        "estimators/protocol.py", ('        "trees"', '        "new": "new_module:New",\n        "trees"'), set(),
+    ),
+    "an error's wording": (
+        "estimators/network/trainer.py", ("it must be finite", "it has to be a finite number"), set(),
+    ),
+    "an error's wording in the jets": (
+        "data/validation.py", ("it must", "it has to"), set(),
+    ),
+    "a path of the results": ("workflow/layout.py", ("class Layout", "NOTE = 1\n\n\nclass Layout"), set()),
+    "how a figure is drawn": ("figures/plots/style.py", None, DRAWN),
+    "numbers of tags": ("weights/tag_counts.py", None, EVALUATION),
+    "a kind of map": (
+        "estimators/nearest_jet.py", None,
+        {"fit_map", "replicate_map", "predict"} | EVALUATION | {"measure_spread", "summary", "measure_calibration"},
+    ),
+}  # fmt: skip
+
+
+def edit(copy: Workplace, module: str, change: tuple[str, str] | None) -> None:
+    """Replace a text of a module of the library, or add a number to it."""
     path = copy.folder / "src/truthtag" / module
-    path.write_text(path.read_text() + "\n\nEDITED = True\n")
+    text = path.read_text()
+    if change is None:
+        path.write_text(text + "\n\nEDITED = True\n")
+        return
+    assert change[0] in text, f"{module} has no {change[0]!r}: choose another text to change"
+    path.write_text(text.replace(*change))
 
 
-def test_an_edit_runs_what_uses_it_and_nothing_else(copy: Workplace) -> None:
-    edit(copy, "plots/style.py")
-    assert copy.plan() == {"draw_figure": len(FIGURES)}
-    edit(copy, "tagging.py")
-    steps = {
-        "event_weights",
-        "figure_numbers",
-        "closure",
-        "coverage_table",
-        "render_tables",
-        "draw_figure",
-    }
-    assert set(copy.plan()) == steps
-    edit(copy, "training.py")
-    assert copy.plan()["train_network"] == 7
-    assert "generate_sample" not in copy.plan()
+def test_an_edit_runs_what_it_can_change_and_nothing_else(copy: Workplace) -> None:
+    source = copy.folder / "src"
+    for what, (module, change, allowed) in EDITS.items():
+        kept = (source / "truthtag" / module).read_text()
+        edit(copy, module, change)
+        assert set(copy.plan()) <= allowed, what
+        assert change is not None or copy.plan(), what
+        (source / "truthtag" / module).write_text(kept)
+    edit(copy, "estimators/network/trainer.py", None)
+    plan = copy.plan()
+    assert plan["train_network"] == 7
+    assert not {"generate_sample", "fit_map", "replicate_map"} & set(plan)
 
 
 def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
-    config = copy.overlay("axis.yaml", maps={"map": {"outside": "error"}})
+    config = copy.overlay("axis.yaml", estimators={"map": {"outside": "error"}})
     plan = copy.plan(config=config)
     assert plan["fit_map"] == plan["replicate_map"] == 1
     assert "train_network" not in plan
@@ -245,7 +297,7 @@ def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> Non
     # 3,000 events are shards of 2,000 and 1,000: the second grows, a third is new, the first stays.
     assert copy.plan("results/tiny/predictions/test/map.parquet", config=longer) == {
         "generate_sample": 2,
-        "predict_map": 1,
+        "predict": 1,
     }
     outcome = copy.run("results/tiny/predictions/test/map.parquet", config=longer)
     assert outcome.returncode == 0, outcome.stdout
@@ -262,12 +314,12 @@ def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> Non
 
 def test_a_bad_config_starts_nothing(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
-    config = place.overlay("bad.yaml", networks={"gnn": {"architecture": {"width": -64}}}, sede=1)
+    config = place.overlay("bad.yaml", estimators={"gnn": {"architecture": {"width": -64}}}, sede=1)
     outcome = place.run(config=config)
     assert outcome.returncode != 0
     assert "the config: unknown key 'sede'" in outcome.stdout
     assert (
-        "networks.gnn.architecture.width: -64 is not allowed; it must be at least 4"
+        "estimators.gnn.architecture.width: -64 is not allowed; it must be at least 4"
         in outcome.stdout
     )
     assert "Traceback" not in outcome.stdout
@@ -277,22 +329,22 @@ def test_a_bad_config_starts_nothing(tmp_path: Path) -> None:
 def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -> None:
     shard = copy.folder / "results/tiny/samples/train/0001.parquet"
     shard.write_bytes(shard.read_bytes()[:2000])
-    outcome = copy.run("results/tiny/maps/map.parquet")
+    outcome = copy.run("results/tiny/estimators/map/nominal.parquet")
     assert outcome.returncode != 0
     assert "0001.parquet: cannot be read as Parquet" in outcome.stdout
     assert "Delete it" in outcome.stdout or "delete it and make it again" in outcome.stdout
-    assert not (copy.folder / "results/tiny/maps/map.parquet").exists()
-    assert not list(copy.folder.glob("results/tiny/maps/*map.*part*"))
+    assert not (copy.folder / "results/tiny/estimators/map/nominal.parquet").exists()
+    assert not list(copy.folder.glob("results/tiny/estimators/map/*part*"))
     shard.unlink()
-    assert copy.run("results/tiny/maps/map.parquet").returncode == 0
+    assert copy.run("results/tiny/estimators/map/nominal.parquet").returncode == 0
 
 
 def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
-    target = "results/tiny/networks/gnn/seed_0.pt"
+    target = "results/tiny/estimators/gnn/seed_0.pt"
     config = copy.overlay(
-        "longer.yaml", networks={"gnn": {"threads": 2, "training": {"epochs": 40}}}
+        "longer.yaml", estimators={"gnn": {"threads": 2, "training": {"epochs": 40}}}
     )
-    checkpoint = copy.folder / "results/tiny/networks/gnn/seed_0.checkpoint.pt"
+    checkpoint = copy.folder / "results/tiny/estimators/gnn/seed_0.checkpoint.pt"
     process = subprocess.Popen(
         copy.command(target, config=config), start_new_session=True, **copy.options
     )
@@ -305,13 +357,13 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
     assert copy.run("--unlock", config=config).returncode == 0
     outcome = copy.run(target, config=config)
     assert outcome.returncode == 0, outcome.stdout
-    log = (copy.folder / "results/tiny/logs/networks/gnn/seed_0.log").read_text()
+    log = (copy.folder / "results/tiny/logs/estimators/gnn/seed_0.log").read_text()
     assert re.search(r"going on from .*seed_0\.checkpoint\.pt after \d+ epochs", log)
     assert not checkpoint.exists()
     resumed = torch.load(copy.folder / target, weights_only=True)["state"]
     (copy.folder / target).unlink()
     assert copy.run(target, config=config).returncode == 0
-    log = (copy.folder / "results/tiny/logs/networks/gnn/seed_0.log").read_text()
+    log = (copy.folder / "results/tiny/logs/estimators/gnn/seed_0.log").read_text()
     assert "going on" not in log
     assert "3000 events" in log
     assert "2 threads" in log
@@ -334,13 +386,13 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
         "training": {"epochs": 2, "batch_events": 500},
     }
     (tmp_path / "config/shrunken.yaml").write_text(
-        yaml.safe_dump({"samples": samples, "networks": dict.fromkeys(NETWORKS, small)})
+        yaml.safe_dump({"samples": samples, "estimators": dict.fromkeys(NETWORKS, small)})
     )
     outcome = place.run(
         "results/paper/tables/summary.csv", config="config/paper.yaml config/shrunken.yaml"
     )
     assert outcome.returncode == 0, outcome.stdout
-    content = torch.load(tmp_path / "results/paper/networks/gnn/seed_1.pt", weights_only=True)
+    content = torch.load(tmp_path / "results/paper/estimators/gnn/seed_1.pt", weights_only=True)
     assert content["provenance"]["training"]["schedule"] == "constant"
     assert not content["provenance"]["training"]["rotate_phi"]
 
@@ -388,27 +440,40 @@ def test_weights_of_leading_jets_and_of_hybrid_tags(copy: Workplace) -> None:
 def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     training = {"epochs": 1, "precision": "float32"}
-    files, configs = [f"gnn/seed_{seed}.pt" for seed in range(3)], {}
+    files, configs = {}, {}
+    files["alone"] = [f"seed_{seed}.pt" for seed in range(3)]
+    files["together"] = ["seeds_0_to_1/seed_0.pt", "seeds_0_to_1/seed_1.pt", "seed_2.pt"]
     for folder, size in (("alone", 1), ("together", 2)):
         configs[folder] = place.overlay(
             f"{folder}.yaml",
             results=f"results/{folder}",
             samples={"train": {"events": 500}, "validation": {"events": 100}},
-            networks={"gnn": {"seeds": 3, "seeds_per_job": size, "training": training}},
+            estimators={"gnn": {"seeds": 3, "seeds_per_job": size, "training": training}},
         )
-        targets = [f"results/{folder}/networks/{file}" for file in files]
+        targets = [f"results/{folder}/estimators/gnn/ensemble.json"]
         outcome = place.run(*targets, config=configs[folder])
         assert outcome.returncode == 0, outcome.stdout
     plan = place.plan("--forceall", *targets, config=configs["together"])
-    assert plan == {"generate_sample": 2, "train_gnn_seeds_0_to_1": 1, "train_gnn_seeds_2_to_2": 1}
+    assert plan == {
+        "generate_sample": 2,
+        "train_networks_together": 1,
+        "train_network": 1,
+        "average_ensemble": 1,
+    }
     # Each network still has a history of its own.
     assert (
-        len(pd.read_parquet(tmp_path / "results/together/networks/gnn/seed_1.history.parquet")) == 1
+        len(
+            pd.read_parquet(
+                tmp_path / "results/together/estimators/gnn/seeds_0_to_1/seed_1.history.parquet"
+            )
+        )
+        == 1
     )
     jets = read_jets(tmp_path / "results/alone/samples/train")
-    for file in files:
+    for pair in zip(files["alone"], files["together"], strict=True):
         alone, together = (
-            Ensemble.load([tmp_path / "results" / folder / "networks" / file]) for folder in configs
+            load(tmp_path / "results" / folder / "estimators/gnn" / file)
+            for folder, file in zip(configs, pair, strict=True)
         )
         np.testing.assert_allclose(alone.efficiency(jets), together.efficiency(jets), rtol=1e-3)
 
@@ -421,7 +486,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
         results="results/study",
         samples={"train": {"events": 500}, "validation": {"events": 100}, "test": {"events": 400}},
         events_per_shard=400,
-        networks={
+        estimators={
             "gnn": {
                 "seeds": 1,
                 "architecture": {"width": 8, "blocks": 1, "head": [8]},
@@ -430,21 +495,21 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
             "mlp": None,
             "gnn_geometric": None,
             "gnn_factorised": None,
+            "delta_r": None,
         },
-        maps={"delta_r": None},
         learning_curve={
             "points": [
                 {"events": 200, "training": {"epochs": 2, "batch_events": 50}},
                 {"events": 500},
             ]
         },
-        figures={"efficiencies": None, "draw": ["learning_curve", "work"]},
+        figures={"efficiencies": None, "only": ["learning_curve", "training_cost"]},
     )
     outcome = place.run(config=config)
     assert outcome.returncode == 0, outcome.stdout
     results = tmp_path / "results/study"
     assert {path.name for path in results.iterdir()} == {
-        "samples", "networks", "learning_curve", "figures", "tables", "logs",
+        "samples", "estimators", "learning_curve", "figures", "tables", "logs",
     }  # fmt: skip
     assert {path.name for path in (results / "samples").iterdir()} == {
         "train",
@@ -453,7 +518,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     }
     drawn = {
         f"{figure}.{kind}"
-        for figure in ("learning_curve", "work")
+        for figure in ("learning_curve", "training_cost")
         for kind in ("png", "pdf", "csv")
     }
     assert {path.name for path in (results / "figures").iterdir()} == drawn
@@ -472,20 +537,20 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     for events in (200, 500):
         part = train.first(events)
         assert everything.loc[("map", events), "train_jets"] == part.n_jets
-        fitted = read_map(results / f"learning_curve/{events}/maps/map.parquet")
+        fitted = load(results / f"learning_curve/{events}/estimators/map/nominal.parquet")
         assert fitted.total.sum() == part.n_jets
         regret = excess_loss(test.efficiency_true, fitted.efficiency(test)).mean()
         assert everything.loc[("map", events), "regret"] == pytest.approx(regret)
-    content = torch.load(results / "learning_curve/200/networks/gnn/seed_0.pt", weights_only=True)
+    content = torch.load(results / "learning_curve/200/estimators/gnn/seed_0.pt", weights_only=True)
     assert content["provenance"]["train_events"] == 200
     assert content["provenance"]["training"]["batch_events"] == 50
     histories = [
-        f"learning_curve/{events}/networks/gnn/seed_0.history.parquet" for events in (200, 500)
+        f"learning_curve/{events}/estimators/gnn/seed_0.history.parquet" for events in (200, 500)
     ]
     assert [len(pd.read_parquet(results / path)) for path in histories] == [2, 1]
     # A network of the whole sample is the one that the last point trains.
     whole, last = (
-        torch.load(results / f"{folder}networks/gnn/seed_0.pt", weights_only=True)["state"]
+        torch.load(results / f"{folder}estimators/gnn/seed_0.pt", weights_only=True)["state"]
         for folder in ("", "learning_curve/500/")
     )
     assert all(torch.equal(whole[key], last[key]) for key in whole)
@@ -520,10 +585,11 @@ def test_a_required_closure_that_fails_stops_the_workflow(copy: Workplace) -> No
     table = pd.read_csv(copy.folder / "results/tiny/tables/closure.csv")
     failing = table[table["verdict"] == "does not close"].iloc[0]
     wanted = {
-        key: str(failing[key]) for key in ("sample", "figure", "panel", "events", "efficiency")
+        key: str(failing[key])
+        for key in ("sample", "distribution", "panel", "events", "efficiency")
     }
     good = copy.overlay(
-        "good.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}]}
+        "good.yaml", closure={"required": [{"efficiency": "true", "distribution": "delta_r"}]}
     )
     assert copy.run(config=good).returncode == 0
     checked = pd.read_csv(
@@ -531,7 +597,8 @@ def test_a_required_closure_that_fails_stops_the_workflow(copy: Workplace) -> No
     )
     assert set(checked["efficiency"]) == {"true"}
     bad = copy.overlay(
-        "bad.yaml", closure={"required": [{"efficiency": "true", "figure": "fig6"}, wanted]}
+        "bad.yaml",
+        closure={"required": [{"efficiency": "true", "distribution": "delta_r"}, wanted]},
     )
     outcome = copy.run(config=bad)
     assert outcome.returncode != 0
@@ -552,7 +619,9 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
         results="results/repeated",
         samples={"train": {"events": 1000}, "validation": {"events": 300}, "test": {"events": 500}},
         events_per_shard=400,
-        networks={
+        estimators={
+            "map": None,
+            "delta_r": None,
             "gnn": {
                 "seeds": 2,
                 "architecture": {"width": 8, "blocks": 1, "head": [8]},
@@ -563,13 +632,13 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
             "gnn_factorised": None,
         },
         repeated={"samples": 3, "events": 300},
-        figures={"efficiencies": None, "draw": ["repeated"]},
+        figures={"efficiencies": None, "only": ["repeated"]},
     )
     outcome = place.run(config=config)
     assert outcome.returncode == 0, outcome.stdout
     results = tmp_path / "results/repeated"
     files = [
-        results / f"repeated/{part}/networks/gnn/seed_{seed}.pt"
+        results / f"repeated/{part}/estimators/gnn/seed_{seed}.pt"
         for part in range(3)
         for seed in range(2)
     ]
@@ -597,14 +666,14 @@ def test_the_studies_plan_what_they_show(tmp_path: Path) -> None:
     # Samples of 1,000,000, 200,000 and 100,000 events; the boson sample is not needed.
     assert plan["generate_sample"] == 20 + 4 + 2
     assert plan["draw_figure"] == 1
-    assert not {"fit_map", "predict_map", "summary", "closure"} & set(plan)
+    assert not {"fit_map", "predict", "summary", "closure"} & set(plan)
     config = yaml.safe_load((tmp_path / "config/studies/schedule.yaml").read_text())
-    variants = [network for network in config["networks"].values() if network]
+    variants = [network for network in config["estimators"].values() if network]
     plan = place.plan(config="config/studies/schedule.yaml")
     assert plan == {
         "generate_sample": 3,
         "train_network": sum(network["seeds"] for network in variants),
-        "work_numbers": 1,
+        "figure_numbers": 1,
         "draw_figure": 1,
     }
 

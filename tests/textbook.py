@@ -1,4 +1,4 @@
-"""The networks as a textbook writes them: one event, one ordered pair after the other. Slow, and plain."""
+"""The networks as a textbook writes them: one event, one ordered pair after the other."""
 
 from __future__ import annotations
 
@@ -7,19 +7,21 @@ import math
 import torch
 from torch import Tensor
 
-from truthtag.estimators.network.model import EfficiencyNetwork, GNBlock
+from truthtag.estimators.network.bodies import GNBlock
+from truthtag.estimators.network.model import EfficiencyNetwork
 
 
 def geometry(network: EfficiencyNetwork, a: Tensor, b: Tensor) -> Tensor:
-    """Return the edge features of one ordered pair, from the unscaled columns pt, eta, phi, flavour."""
-    d_eta, d_phi = float(b[1] - a[1]), float(b[2] - a[2])
+    """Return the edge features of one ordered pair, from unscaled pt, eta, phi, flavour."""
+    d_eta = float(b[1] - a[1])
+    d_phi = float(b[2] - a[2])
     d_phi -= 2 * math.pi * math.floor((d_phi + math.pi) / (2 * math.pi))
     known = {"delta_eta": d_eta, "delta_phi": d_phi, "delta_r": math.hypot(d_eta, d_phi)}
     return torch.tensor([known[name] for name in network.architecture.edge_features])
 
 
 def textbook_block(block: GNBlock, x: Tensor, edges: list[list[Tensor]]) -> Tensor:
-    """Return the output of a block for one event, x of shape (n, size_in), a list of edge features per jet."""
+    """Return the output of a block for one event, x of shape (n, size_in)."""
     n = len(x)
     collected = []
     for i in range(n):
@@ -36,7 +38,8 @@ def textbook_block(block: GNBlock, x: Tensor, edges: list[list[Tensor]]) -> Tens
 
 def textbook_network(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
     """Return the efficiencies of one event's jets, rows of shape (n, 4)."""
-    n, body = len(rows), network.body
+    n = len(rows)
+    body = network.body
     x0 = x = ((rows - network.standardise.mean) / network.standardise.scale)[:, network.seen]
     edges = [[geometry(network, a, b) for b in rows] for a in rows]
     if network.architecture.kind == "factorised":

@@ -1,12 +1,13 @@
-"""The base of all typed options: unknown keys, NaN and infinity are refused, and nothing changes afterwards."""
+"""The base of all typed options: unknown keys, NaN and infinity are refused."""
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Options", "Real", "Whole"]
+__all__ = ["Interval", "Options", "Real", "Whole", "as_tuple"]
 
 
 def _whole(value: Any) -> Any:
@@ -17,10 +18,27 @@ def _whole(value: Any) -> Any:
 
 
 def _real(value: Any) -> Any:
-    """Take an integer where a real number is wanted."""
+    """Take an integer where a real number is wanted; one beyond all floats is infinite."""
     if isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf
     return value
+
+
+def as_tuple(value: Any) -> Any:
+    """Take a list, as YAML holds it, as a tuple, which nothing can change."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _rising(ends: tuple[float, float]) -> tuple[float, float]:
+    """Refuse an interval whose ends are the wrong way round."""
+    low, high = ends
+    if not low < high:
+        msg = f"[{low}, {high}] is not allowed; the first number must be below the second"
+        raise ValueError(msg)
+    return ends
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -28,6 +46,14 @@ Whole = Annotated[int, BeforeValidator(_whole)]
 
 Real = Annotated[float, BeforeValidator(_real)]
 """A finite real number; an integer is one, text is not."""
+
+Interval = Annotated[
+    tuple[Real, ...],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(as_tuple),
+    AfterValidator(_rising),
+]
+"""Two numbers, the lower end first."""
 
 
 class Options(BaseModel):

@@ -152,12 +152,23 @@ def validated(options_type: type[Model], given: Mapping[str, Any], path: str) ->
     try:
         return options_type.model_validate(given)
     except ValidationError as error:
-        lines = [
-            f"{'.'.join([path, *map(str, fault['loc'])])}: {fault['msg']}, not {fault['input']!r}"
-            for fault in error.errors()
-        ]
-        msg = "\n".join(lines)
+        msg = "\n".join(_fault_lines(error, path))
         raise ConfigError(msg) from error
+
+
+def _fault_lines(error: ValidationError, path: str) -> list[str]:
+    """Say for each option that is wrong where it is, what is allowed, and what it is."""
+    lines = []
+    for fault in error.errors():
+        # What pydantic adds to tell bins of one width from edges is no part of the path.
+        keys = [str(key) for key in fault["loc"] if not str(key).startswith("<")]
+        place = ".".join([path, *keys])
+        if fault["type"] == "value_error":
+            # Our own texts hold the value already.
+            lines.append(f"{place}: {fault['msg'].removeprefix('Value error, ')}")
+        else:
+            lines.append(f"{place}: {fault['msg']}, not {fault['input']!r}")
+    return lines
 
 
 def choose(known: Mapping[str, Value], name: str, path: str) -> Value:

@@ -7,188 +7,282 @@ from snakemake.exceptions import WorkflowError
 ROOT = Path(workflow.basedir)
 LIBRARY = ROOT / "src" / "truthtag"
 
-# The rule files use two light modules of the library; the jobs import the installed package.
+# The rule files use light modules of the library; the jobs import the installed package.
 sys.path.insert(0, str(LIBRARY.parent))
 
-from truthtag.workflow.options import check_config, factor_figures, first_events, standard_figures
 from truthtag.errors import ConfigError
+from truthtag.estimators.protocol import KINDS
+from truthtag.figures.catalogue import figures_of, options_of, samples_of, standard_figures
+from truthtag.figures.labels import drawing_options
+from truthtag.toy.generation import GENERATORS
+from truthtag.toy.truth import TRUTHS
 from truthtag.workflow.digests import code_digest
+from truthtag.workflow.layout import Layout
+from truthtag.workflow.logs import running_jobs
+from truthtag.workflow.options import check_config, first_events, in_order_of
+
+# The order of the default config is that of tables and legends, also under other configs.
+DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
 
 try:
-    schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-    config = check_config(config, schema)
+    checked = check_config(in_order_of(config, DEFAULT))
+    layout = Layout(checked)
+    config = checked.model_dump(mode="json")
+    catalogue = figures_of(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
-RESULTS = config["results"]
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
-EFFICIENCIES = [*config["maps"], *config["networks"]]
+ESTIMATORS = config["estimators"]
+ROLES = config["roles"]
 # Graphics processors that a job asks for where networks are trained or evaluated.
 GPUS = int(config["device"] == "cuda")
-FACTOR_FIGURES = factor_figures(config)
-# Where figures are chosen, only they are made.
-CHOSEN_FIGURES = config["figures"].get("draw", [])
-CURVE = config.get("learning_curve", {"sample": "test", "points": []})
-REPEATED = config.get("repeated", {"samples": 0, "events": 0})
-POINTS = {str(point["events"]): point for point in CURVE["points"]}
 
-# Which samples each figure is made from; their predictions by every efficiency come with them.
-FIGURE_SAMPLES = {
-    "fig1": ["test"],
-    "fig2": ["test", "boson"],
-    "fig3": [],
-    "fig6": ["test"],
-    "fig7": ["test"],
-    "fig8": ["boson"],
-    "calibration": ["test"],
-    "coverage": ["test"],
-}
+
+def names(known):
+    """A wildcard constraint: one of the names, or nothing at all."""
+    return "|".join(known) or "none"
 
 
 wildcard_constraints:
-    efficiency="|".join(EFFICIENCIES) or "none",
-    sample="|".join(config["samples"]),
+    estimator=names(ESTIMATORS),
+    sample=names(config["samples"]),
+    distribution=names(config["distributions"]),
+    figure=names(catalogue),
     shard=r"\d+",
     seed=r"\d+",
-    map="|".join(config["maps"]) or "none",
-    network="|".join(config["networks"]) or "none",
+    first=r"\d+",
+    last=r"\d+",
+    part=r"\d+",
+    events=r"\d+",
 
 
-def code(script):
-    """Content of a script and of the library modules it uses: an edit re-runs the steps that use it."""
-    return code_digest(ROOT / "workflow" / "scripts" / script, LIBRARY)
+def code(script, *modules):
+    """Content of a script and of the library modules that it uses: an edit re-runs the steps that use it.
+
+    Args:
+        script: Name of the script.
+        modules: Further modules, those that the config names: a kind of estimator, say.
+    """
+    return code_digest(ROOT / "workflow" / "scripts" / script, LIBRARY, *modules)
 
 
-def shard_events(sample):
-    """The events of each shard of a sample, as (first, last) with the last one excluded."""
-    total, size = config["samples"][sample]["events"], config["events_per_shard"]
-    return [(first, min(first + size, total)) for first in range(0, total, size)]
+def kind_module(name):
+    """The module of an estimator's kind."""
+    return KINDS.module(ESTIMATORS[name]["kind"], f"estimators.{name}.kind")
 
 
-def events_of(wildcards):
-    """The events of one shard of a sample."""
-    spans = shard_events(wildcards.sample)
-    number = int(wildcards.shard)
-    if number >= len(spans):
-        raise WorkflowError(
-            f"sample {wildcards.sample} has {len(spans)} shards of {config['events_per_shard']} events, "
-            f"there is no shard {wildcards.shard}"
-        )
-    return spans[number]
+def sample_of(distribution):
+    """The sample that a distribution is filled with."""
+    return config["distributions"][distribution]["sample"]
 
 
-def shards(sample):
-    """The files of a sample."""
-    return [f"{RESULTS}/samples/{sample}/{i:04d}.parquet" for i in range(len(shard_events(sample)))]
+def fit_options(name):
+    """What an estimator is fitted with; the number of its replicas does not matter for the fit itself."""
+    return {key: value for key, value in ESTIMATORS[name].items() if key != "replicas"}
 
 
-def first_shards(sample, events):
-    """The files that hold the first events of a sample."""
-    return [
-        file for file, (first, _) in zip(shards(sample), shard_events(sample)) if first < events
-    ]
+def training_options(name):
+    """What a network is trained with; the number of networks does not matter for one of them."""
+    return {**ESTIMATORS[name], "seeds": 1, "seeds_per_job": 0, "threads": 1}
 
 
-def networks(network, folder=RESULTS):
-    """The files of the networks of an ensemble."""
-    return [
-        f"{folder}/networks/{network}/seed_{i}.pt"
-        for i in range(config["networks"][network]["seeds"])
-    ]
+def span_of(sample, shard):
+    """The events of one file of a sample, as (first, last) with the last one excluded."""
+    span = layout.shard_span(sample, shard)
+    return span.start, span.stop
 
 
-def seeds_per_job(options):
-    """How many networks of an ensemble each training job makes."""
-    alone = 1 if config["device"] != "cuda" else options["seeds"]
-    return options["seeds_per_job"] or alone
+def generator_of(sample):
+    """The options of the generator of a sample."""
+    return config["generators"][config["samples"][sample]["generator"]]
 
 
-def seed_groups(options):
-    """The numbers of the networks that each training job of an ensemble makes."""
-    numbers, size = range(options["seeds"]), seeds_per_job(options)
-    return [numbers[first : first + size] for first in range(0, len(numbers), size)]
+TRUTH_MODULE = TRUTHS.module(config["truth"]["kind"], "truth.kind")
 
 
-def predictions(sample):
-    """The predictions on a sample, by the name of the efficiency."""
-    return {
-        efficiency: f"{RESULTS}/predictions/{sample}/{efficiency}.parquet"
-        for efficiency in EFFICIENCIES
+def prediction_files(sample):
+    """The files of all predictions on a sample and of their replicas."""
+    return [file for files in layout.predictions_with_replicas(sample).values() for file in files]
+
+
+def sample_memory(sample):
+    """A kilobyte for each event and estimator, most of it replicas, beside what every job takes."""
+    return 4000 + config["samples"][sample]["events"] * len(ESTIMATORS) // 1000
+
+
+# Calibration and coverage are measured on the first sample that is judged.
+JUDGED = ROLES["judged"][0]
+HISTOGRAMS = [layout.histograms(name) for name in config["distributions"]]
+JUDGED_HISTOGRAMS = [
+    layout.histograms(name) for name in config["distributions"] if sample_of(name) == JUDGED
+]
+COVERAGE_AXES = {
+    variable: config["figures"]["axes"][f"coverage_{variable}"] for variable in ("pt", "delta_r")
+}
+
+
+def members_at(name, folder):
+    """What is measured of an estimator in a study: the fit, or the networks, in a folder."""
+    if layout.is_seeded(name):
+        return layout.seed_files(name, folder)
+    return [layout.nominal(name, folder)]
+
+
+# The learning curve.
+CURVE = config.get("learning_curve") or {"sample": JUDGED, "points": []}
+CURVE_SAMPLE = CURVE["sample"]
+CURVE_POINTS = [
+    layout.curve_point(point["events"], name) for name in ESTIMATORS for point in CURVE["points"]
+]
+
+
+def events_of_point(events):
+    """How many of the first training and validation events a point takes."""
+    return first_events(checked, int(events))
+
+
+def first_shards(role, events):
+    """The files that hold the events of a role that a point takes."""
+    return layout.first_shards(ROLES[role], events_of_point(events)[role])
+
+
+def options_at_point(name, events):
+    """What a network is trained with at a point."""
+    options = training_options(name)
+    (point,) = [point for point in CURVE["points"] if point["events"] == int(events)]
+    return {**options, "training": {**options["training"], **(point.get("training") or {})}}
+
+
+# Repeated training samples.
+REPEATED_HISTOGRAMS = [
+    layout.repeated_histograms(part, name)
+    for name in layout.seeded
+    for part in layout.repeated_numbers
+]
+REPEATED_COVERAGE = [
+    layout.repeated_coverage(part, name)
+    for name in layout.seeded
+    for part in layout.repeated_numbers
+]
+
+
+def place_in_files(part):
+    """Where the events of a repeated sample are in its files, as (first, last)."""
+    span = layout.span_in_files(layout.repeated_span(part))
+    return span.start, span.stop
+
+
+# Figures.
+CHOSEN_FIGURES = config["figures"].get("only") or []
+FIGURES = CHOSEN_FIGURES or standard_figures(config)
+FIGURE_FILES = [file for figure in FIGURES for file in layout.figure_files(figure)]
+
+
+def figure_inputs(figure):
+    """The files that the numbers of a figure are made from, by the name of the input."""
+    entry = catalogue[figure]
+    known = {
+        "samples": lambda: {sample: layout.shards(sample) for sample in entry.samples},
+        "predictions": lambda: {sample: layout.predictions(sample) for sample in entry.samples},
+        "replicas": lambda: {
+            sample: {name: layout.prediction_replicas(sample, name) for name in ESTIMATORS}
+            for sample in entry.samples
+        },
+        "domains": lambda: {sample: layout.in_domain(sample) for sample in entry.samples},
+        "scales": lambda: layout.table("scales"),
+        "calibration": lambda: layout.table("calibration"),
+        "coverage": lambda: layout.table("coverage_by_bin"),
+        "histories": lambda: {name: layout.histories(name) for name in layout.seeded},
+        "validation": lambda: layout.shards(ROLES["validation"]),
+        "learning_curve": lambda: CURVE_POINTS,
+        "repeated": lambda: REPEATED_HISTOGRAMS,
     }
+    files = {name: known[name]() for name in entry.inputs if name in known}
+    for name in entry.inputs_of("histograms"):
+        files[f"histograms:{name}"] = layout.histograms(name)
+    for name in entry.inputs_of("members"):
+        files[f"members:{name}"] = layout.seed_files(name)
+    return files
 
 
-def with_replicas(sample):
-    """The predictions on a sample and what their replicas say, by the name of the efficiency."""
-    return {
-        name: [path, path.replace(".parquet", ".replicas.parquet")]
-        for name, path in predictions(sample).items()
-    }
+def figure_needs(figure):
+    """The files that must be there before the numbers of a figure are computed."""
+    entry = catalogue[figure]
+    trained = set(entry.inputs_of("members"))
+    if "histories" in entry.inputs:
+        trained.update(layout.seeded)
+    needs = [file for name in sorted(trained) for file in layout.training_outputs(name)]
+    for name, files in figure_inputs(figure).items():
+        if name != "histories" and not name.startswith("members:"):
+            needs += flat(files)
+    return needs
 
 
-def domain(sample):
-    """Which jets of a sample are like the training jets."""
-    return f"{RESULTS}/domain/{sample}.parquet"
+def flat(files):
+    """All files in lists and dictionaries of files."""
+    if isinstance(files, str):
+        return [files]
+    inner = files.values() if isinstance(files, dict) else files
+    return [file for part in inner for file in flat(part)]
 
 
-def part(wildcards):
-    """How many of the first events of `train` and `validation` a point takes."""
-    return first_events(config, int(wildcards.events))
+def figure_memory(figure):
+    """Memory that the numbers of a figure ask for (MB): what their largest sample takes."""
+    samples = samples_of(catalogue[figure], config)
+    return max([sample_memory(sample) for sample in samples], default=4000)
 
 
-def part_of(sample):
-    """The files that hold the events of a sample that a point takes."""
-    return lambda wildcards: first_shards(sample, part(wildcards)[sample])
+def modules_of_numbers(entry):
+    """The module that computes the numbers of a figure, and those that the config names for it."""
+    truth = [TRUTH_MODULE] if "truth" in entry.inputs else []
+    return [entry.numbers_module, *truth, *map(kind_module, entry.inputs_of("members"))]
 
 
-def fitted_on_part(wildcards):
-    """The map, or the networks, fitted to the events of a point."""
-    folder, name = f"{RESULTS}/learning_curve/{wildcards.events}", wildcards.efficiency
-    if name in config["maps"]:
-        return [f"{folder}/maps/{name}.parquet"]
-    return networks(name, folder)
-
-
-def map_options(wildcards):
-    """What a map is fitted with."""
-    return {key: value for key, value in config["maps"][wildcards.map].items() if key != "replicas"}
-
-
-def span_of(wildcards):
-    """The events of one of the repeated training samples, as (first, last) with the last one excluded."""
-    first = int(wildcards.part) * REPEATED["events"]
-    return first, first + REPEATED["events"]
-
-
-def shards_of_part(wildcards):
-    """The files that hold the events of one of the repeated training samples."""
-    first, last = span_of(wildcards)
-    return [
-        file
-        for file, (low, high) in zip(shards("train"), shard_events("train"))
-        if low < last and high > first
-    ]
-
-
-def place_in_files(wildcards):
-    """Where these events are in these files."""
-    first, last = span_of(wildcards)
-    size = config["events_per_shard"]
-    return first - first // size * size, last - first // size * size
-
-
-def memory(wildcards):
-    """A kilobyte for each event and efficiency, most of it replicas, beside what every job takes."""
-    events = sum(config["samples"][sample]["events"] for sample in FIGURE_SAMPLES[wildcards.figure])
-    return 4000 + events * len(EFFICIENCIES) // 1000
+TABLES = [
+    layout.table(name)
+    for name in (
+        "summary",
+        "summary_in_range",
+        "summary_in_domain",
+        "likelihood",
+        "closure",
+        "verdict",
+        "coverage",
+        "calibration",
+        "scales",
+    )
+]
+STUDY_TABLES = {
+    "learning_curve": ["learning_curve"],
+    "repeated": ["repeated_covariance", "repeated_coverage"],
+}
+# Where figures are chosen, only they are made, and the tables that belong to them.
+CHOSEN_TABLES = [
+    layout.table(table) for figure in CHOSEN_FIGURES for table in STUDY_TABLES.get(figure, [])
+]
+EVERYTHING = [
+    *TABLES,
+    *(layout.table_page(page) for page in ("tables", "verdict")),
+    *([layout.table("required_closure")] if config["closure"]["required"] else []),
+    *(layout.weights(sample, name) for sample in config["samples"] for name in ESTIMATORS),
+    *(layout.in_domain(sample) for sample in config["samples"]),
+    *HISTOGRAMS,
+    *(file for sample in config["samples"] for file in prediction_files(sample)),
+    *(file for name in ESTIMATORS for file in layout.fit_outputs(name)),
+    *(file for sample in config["samples"] for file in layout.shards(sample)),
+]
 
 
 onstart:
-    # A folder is a sample: shards that an earlier config left would be read as part of it.
-    for sample in config["samples"]:
-        for stale in set(Path(RESULTS, "samples", sample).glob("*.parquet")) - set(
-            map(Path, shards(sample))
-        ):
-            logger.info(
-                f"Removing {stale}: the config asks for fewer events than an earlier run."
-            )
-            stale.unlink()
+    # A job outlives its Snakemake where that alone was killed; two jobs must not write one file.
+    running = running_jobs(layout.path("logs"))
+    if running:
+        raise WorkflowError(
+            f"{len(running)} job(s) of an earlier run are still running, the first writes "
+            f"{running[0]}. Wait until they end, or stop them; their logs begin with their process."
+        )
+    # What an earlier config left must not be taken for a result of this one.
+    for stale in layout.stale_files():
+        logger.info(f"Removing {stale}: this config does not ask for it.")
+        stale.unlink()

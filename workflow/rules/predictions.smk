@@ -1,53 +1,21 @@
-PREDICTIONS = [
-    path
-    for sample in config["samples"]
-    for files in with_replicas(sample).values()
-    for path in files
-]
-
-
-rule predict_map:
+rule predict:
     input:
-        sample=lambda wildcards: shards(wildcards.sample),
-        map=f"{RESULTS}/maps/{{map}}.parquet",
-        replicas=f"{RESULTS}/maps/{{map}}.replicas.parquet",
+        sample=lambda wildcards: layout.shards(wildcards.sample),
+        estimator=lambda wildcards: layout.fit_outputs(wildcards.estimator),
     output:
-        prediction=f"{RESULTS}/predictions/{{sample}}/{{map}}.parquet",
-        replicas=f"{RESULTS}/predictions/{{sample}}/{{map}}.replicas.parquet",
+        prediction=layout.prediction("{sample}", "{estimator}"),
+        replicas=layout.prediction_replicas("{sample}", "{estimator}"),
     log:
-        f"{RESULTS}/logs/predictions/{{sample}}/{{map}}.log",
+        layout.log("predictions/{sample}/{estimator}"),
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=4000,
-        runtime=30,
-    params:
-        code=code("predict_map.py"),
-    message:
-        "Predicting {wildcards.sample} with {wildcards.map}"
-    script:
-        "../scripts/predict_map.py"
-
-
-rule predict_network:
-    input:
-        sample=lambda wildcards: shards(wildcards.sample),
-        networks=lambda wildcards: networks(wildcards.network),
-    output:
-        prediction=f"{RESULTS}/predictions/{{sample}}/{{network}}.parquet",
-        replicas=f"{RESULTS}/predictions/{{sample}}/{{network}}.replicas.parquet",
-    log:
-        f"{RESULTS}/logs/predictions/{{sample}}/{{network}}.log",
-    conda:
-        ENVIRONMENT
-    resources:
-        mem_mb=4000,
         runtime=720,
-        gpu=GPUS,
+        gpu=lambda wildcards: GPUS if layout.is_seeded(wildcards.estimator) else 0,
     params:
         device=config["device"],
-        code=code("predict_network.py"),
+        code=lambda wildcards: code("predict.py", kind_module(wildcards.estimator)),
     message:
-        "Predicting {wildcards.sample} with {wildcards.network}"
+        "Predicting {wildcards.sample} with {wildcards.estimator}"
     script:
-        "../scripts/predict_network.py"
+        "../scripts/predict.py"

@@ -1,25 +1,23 @@
-SAMPLES = [path for sample in config["samples"] for path in shards(sample)]
-
-
 rule generate_sample:
     output:
-        f"{RESULTS}/samples/{{sample}}/{{shard}}.parquet",
+        layout.shard("{sample}", "{shard}"),
     log:
-        f"{RESULTS}/logs/samples/{{sample}}/{{shard}}.log",
+        layout.log("samples/{sample}/{shard}"),
     conda:
         ENVIRONMENT
     resources:
         mem_mb=1000,
-        runtime=30,
     params:
-        generator=lambda wildcards: config["generators"][
-            config["samples"][wildcards.sample]["generator"]
-        ],
+        generator=lambda wildcards: generator_of(wildcards.sample),
         truth=config["truth"],
         flavours=config["flavours"],
         seed=config["seed"],
-        events=events_of,
-        code=code("generate_sample.py"),
+        events=lambda wildcards: span_of(wildcards.sample, wildcards.shard),
+        code=lambda wildcards: code(
+            "generate_sample.py",
+            GENERATORS.module(generator_of(wildcards.sample)["kind"], "generators"),
+            TRUTH_MODULE,
+        ),
     message:
         "Generating {wildcards.sample}, shard {wildcards.shard}"
     script:

@@ -1,23 +1,15 @@
-WEIGHTS = [
-    f"{RESULTS}/weights/{sample}/{efficiency}.parquet"
-    for sample in config["samples"]
-    for efficiency in EFFICIENCIES
-]
-
-
 rule event_weights:
     input:
-        sample=lambda wildcards: shards(wildcards.sample),
-        predictions=lambda wildcards: predictions(wildcards.sample).values(),
+        sample=lambda wildcards: layout.shards(wildcards.sample),
+        predictions=lambda wildcards: [
+            layout.prediction(wildcards.sample, name) for name in ESTIMATORS
+        ],
     output:
-        [f"{RESULTS}/weights/{{sample}}/{efficiency}.parquet" for efficiency in EFFICIENCIES],
+        [layout.weights("{sample}", name) for name in ESTIMATORS],
     log:
-        f"{RESULTS}/logs/weights/{{sample}}.log",
+        layout.log("weights/{sample}"),
     conda:
         ENVIRONMENT
-    resources:
-        mem_mb=4000,
-        runtime=30,
     params:
         options=config["weights"],
         flavours=config["flavours"],

@@ -4,17 +4,16 @@ import numpy as np
 
 from truthtag.data.jets import read_jets
 from truthtag.seeds import seed_words
-from truthtag.statistics.domain import Domain, write_domain
+from truthtag.statistics.domain import Domain
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        train, validation = (read_jets(snakemake.input[name]) for name in ("train", "validation"))
+        train = read_jets(snakemake.input.train)
+        validation = read_jets(snakemake.input.validation)
         rng = np.random.default_rng(seed_words((params.base_seed, "domain")))
         domain = Domain.fit(train, validation, rng, **params.options)
-        write_domain(
-            domain, snakemake.output[0], {"options": params.options, "versions": versions()}
-        )
+        domain.write(snakemake.output[0], {"options": params.options, "versions": versions()})
         log.info("%d reference jets of %d", len(domain.reference), train.n_jets)

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from truthtag.data.jets import Jets, write_jets
+from truthtag.progress import Progress
 from truthtag.toy.generation import generate, make_generator
 from truthtag.toy.truth import make_truth
 from truthtag.workflow.digests import digest, versions
-from truthtag.workflow.logs import Progress, job_log
+from truthtag.workflow.logs import job_log
 
 
 def counted(blocks: Iterator[Jets], progress: Progress) -> Iterator[Jets]:

@@ -5,19 +5,25 @@ import pandas as pd
 from truthtag.data.files import write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.predictions import read_prediction
-from truthtag.statistics.uncertainty import measure_scales
+from truthtag.statistics.spread import spread_scales
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
-        params, tables = snakemake.params, []
+        params = snakemake.params
+        options = params.options
         jets = read_jets(snakemake.input.sample)
+        tables = []
         for name, files in params.predictions.items():
-            prediction = read_prediction(*files).of(jets)
-            regions, prior, largest = (
-                params.options[name] for name in ("regions", "prior", "largest")
+            prediction = read_prediction(*files).aligned_to(jets)
+            table = spread_scales(
+                jets,
+                prediction,
+                params.flavours,
+                options["regions"],
+                options["prior_width"],
+                options["max_scale"],
             )
-            table = measure_scales(jets, prediction, params.flavours, regions, prior, largest)
             table.insert(0, "efficiency", name)
             tables.append(table)
             for row in table.itertuples():

@@ -1,10 +1,8 @@
-"""Render the tables as one page for the report."""
+"""Render the tables as one page for the report, and the verdicts that it opens with."""
 
-import pandas as pd
-
-from truthtag.data.files import render_page, whole_file
-from truthtag.statistics.verdict import verdict_page
+from truthtag.data.files import atomic_write, read_csv
 from truthtag.workflow.logs import job_log
+from truthtag.workflow.report import render_page, verdict_page
 
 TITLES = {
     "verdict": "Verdict: does weighting reproduce the tags?",
@@ -18,14 +16,13 @@ TITLES = {
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
-        tables = {name: pd.read_csv(snakemake.input[name]) for name in TITLES}
+        tables = {name: read_csv(snakemake.input[name]) for name in TITLES}
+        titled = {title: tables[name] for name, title in TITLES.items()}
         pages = {
-            snakemake.output.tables: render_page(
-                {title: tables[name] for name, title in TITLES.items()}
-            ),
+            snakemake.output.tables: render_page(titled),
             snakemake.output.verdict: verdict_page(tables["verdict"]),
         }
         for path, page in pages.items():
-            with whole_file(path) as beside:
-                beside.write_text(page)
+            with atomic_write(path) as temporary:
+                temporary.write_text(page)
         log.info("%d tables", len(tables))

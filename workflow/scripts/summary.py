@@ -12,10 +12,10 @@ from truthtag.workflow.logs import job_log
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
+        low, high = params.in_range["pt"]
         tables = {name: [] for name in ("all_jets", "in_range", "in_domain", "likelihood")}
         for sample, shards in params.samples.items():
             jets = read_jets(shards)
-            low, high = params.in_range["pt"]
             in_domain = read_frame(params.domains[sample], ("in_domain",))["in_domain"].to_numpy()
             choices = {
                 "all_jets": np.ones(jets.n_jets, dtype=bool),
@@ -23,11 +23,9 @@ if __name__ == "__main__":
                 "in_domain": in_domain,
             }
             efficiencies = read_efficiencies(params.predictions[sample], jets)
-            found = {
-                name: summarise(jets, efficiencies, params.flavours, chosen, in_domain)
-                for name, chosen in choices.items()
-            }
-            found["likelihood"] = compare_likelihoods(jets.is_tagged, efficiencies)
+            found = {"likelihood": compare_likelihoods(jets.is_tagged, efficiencies)}
+            for name, chosen in choices.items():
+                found[name] = summarise(jets, efficiencies, params.flavours, chosen, in_domain)
             for name, table in found.items():
                 table.insert(0, "sample", sample)
                 tables[name].append(table)

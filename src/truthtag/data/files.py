@@ -11,13 +11,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
-import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from truthtag.errors import DataError
+
+if TYPE_CHECKING:
+    # Imported where tables are read: whoever reads only the config does not wait for it.
+    import pandas as pd
 
 __all__ = [
     "METADATA_KEY",
@@ -30,7 +33,6 @@ __all__ = [
     "read_frame",
     "read_metadata",
     "read_table",
-    "render_page",
     "rows_by",
     "write_frame",
     "write_table",
@@ -362,6 +364,8 @@ def read_csv(path: str | Path, dtype: Mapping[str, Any] | None = None) -> pd.Dat
     Raises:
         DataError: The file is missing, or is no table.
     """
+    import pandas as pd
+
     path = Path(path)
     if not path.is_file():
         msg = f"{path}: no such file. Check the path, or run the workflow to make it."
@@ -395,31 +399,6 @@ def check_columns(path: str | Path, present: Sequence[str], required: Sequence[s
             listed = ", ".join(present) or "no columns"
             msg = f"{path}: column {name!r} is missing; the file has {listed}.{hint}"
             raise DataError(msg)
-
-
-PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>truthtag tables</title><style>
-body {{ font: 15px/1.4 system-ui, sans-serif; margin: 1.5rem; color: #111; background: #fff; }}
-div {{ overflow-x: auto; }}
-table {{ border-collapse: collapse; font-variant-numeric: tabular-nums; }}
-th, td {{ padding: .2rem .7rem; text-align: right; white-space: nowrap; }}
-th, td {{ border-bottom: 1px solid #ddd; }}
-th {{ border-bottom: 2px solid #555; }}
-tr:hover {{ background: #f2f2f2; }}
-</style></head><body>
-{body}
-</body></html>
-"""
-
-
-def render_page(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return an HTML page of tables under their titles, numbers to five significant digits."""
-    sections = []
-    for title, table in tables.items():
-        html = table.to_html(index=False, border=0, float_format="{:.5g}".format, na_rep="–")
-        sections.append(f"<h2>{title}</h2>\n<div>{html}</div>")
-    return PAGE.format(body="\n".join(sections))
 
 
 def rows_by(frame: pd.DataFrame, column: str) -> dict[str, pd.DataFrame]:

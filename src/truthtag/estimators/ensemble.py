@@ -1,39 +1,67 @@
-"""Many networks as one estimator."""
+"""Several estimators as one, and reading any estimator from its file or folder."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
-import torch
 
 from truthtag.arrays import FloatArray
+from truthtag.data.files import atomic_write, read_metadata
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.network.model import load_network
-from truthtag.estimators.predictions import Efficiency
+from truthtag.estimators.protocol import KINDS, Efficiency
+from truthtag.estimators.table_file import kind_name, load_replicas, load_table_estimator
 
-__all__ = ["Ensemble"]
+__all__ = ["MANIFEST", "NOMINAL", "REPLICAS", "Ensemble", "load", "write_manifest"]
+
+MANIFEST = "ensemble.json"
+"""The file of a folder that lists the members of an ensemble."""
+
+NOMINAL = "nominal.parquet"
+"""The file of a folder that holds the fit to the whole training sample."""
+
+REPLICAS = "replicas.parquet"
+"""The file of a folder that holds the fits to bootstrap samples."""
+
+PARQUET_MAGIC = b"PAR1"
+
+
+@runtime_checkable
+class OnDevice(Protocol):
+    """What can be moved to a GPU."""
+
+    def to(self, device: str) -> Any:
+        """Move to a device by its name."""
+        ...
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    r"""The mean of several efficiencies.
+    r"""Several efficiencies as one: the nominal one, or else their mean, and each of them.
 
     .. math:: \epsilon = \frac{1}{K} \sum_k \epsilon_k
+
+    is the mean of K networks. A map with its replicas has a nominal fit, to the whole training
+    sample, and no mean is taken.
 
     Source: Section 5 of arXiv:2004.02665, with K = 20 networks.
 
     Args:
-        members: The efficiencies, at least one.
+        members: What each member says is a replica; at least one.
+        nominal: What to return as the efficiency; the mean of the members by default.
 
     Raises:
         DataError: There is no member.
     """
 
     members: Sequence[Efficiency]
+    nominal: Efficiency | None = None
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -41,15 +69,248 @@ class Ensemble:
             raise DataError(msg)
 
     @classmethod
-    def load(cls, paths: Sequence[str | Path], device: torch.device | str = "cpu") -> Ensemble:
-        """Read the networks of an ensemble from their files, to a device."""
-        return cls([load_network(path).to(device) for path in paths])
+    def load(
+        cls, paths: Sequence[str | Path], device: str = "cpu", *, kind: str | None = None
+    ) -> Self:
+        """Read the members of an ensemble from their files; their mean is the efficiency.
+
+        Args:
+            paths: A file for each member.
+            device: Where members predict that can choose: ``auto``, ``cpu`` or ``cuda``.
+            kind: What the files hold, where they do not say so themselves.
+
+        Raises:
+            DataError: A file is missing, damaged or foreign, or two members differ in kind,
+                architecture or training; the error names the two files.
+        """
+        members = [_on_device(_load_file(Path(path), kind), device) for path in paths]
+        _require_alike(paths, members)
+        return cls(members)
 
     def efficiency(self, jets: Jets) -> FloatArray:
-        """Return the mean over the members, shape (n_jets,)."""
+        """Return the nominal efficiency, or the mean over the members, shape (n_jets,)."""
+        if self.nominal is not None:
+            return self.nominal.efficiency(jets)
         return self.with_replicas(jets)[0]
 
     def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
-        """Return the mean over the members, shape (n_jets,), and what each of them says, (n_members, n_jets)."""
+        """Return the efficiency, shape (n_jets,), and by each member, (n_members, n_jets)."""
         values = np.stack([member.efficiency(jets) for member in self.members])
+        if self.nominal is not None:
+            return self.nominal.efficiency(jets), values
         return values.mean(axis=0), values
+
+    def describe(self) -> str:
+        """Return a few words for the log."""
+        return f"{len(self.members)} members, {'the mean' if self.nominal is None else 'a nominal'}"
+
+
+def load(path: str | Path, device: str = "cpu") -> Any:
+    """Read any estimator.
+
+    Args:
+        path: Its file, or the folder of an ensemble: with ``ensemble.json``, the members that it
+            lists; else ``nominal.parquet`` with ``replicas.parquet``.
+        device: Where members predict that can choose: ``auto``, ``cpu`` or ``cuda``.
+
+    Returns:
+        The estimator; an :class:`Ensemble` where there are several.
+
+    Raises:
+        DataError: Nothing is there, or it is damaged, foreign, or not of one training.
+        ConfigError: Its kind cannot be loaded: a package is not installed, say.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return _on_device(_load_file(path, _listed_kind(path)), device)
+    if (path / MANIFEST).is_file():
+        return _load_listed(path, device)
+    if not (path / NOMINAL).is_file():
+        msg = (
+            f"{path}: holds neither {MANIFEST} nor {NOMINAL}; give the folder or the file of one "
+            "estimator, or run the workflow to make it"
+        )
+        raise DataError(msg)
+    nominal = load_table_estimator(path / NOMINAL)
+    if not (path / REPLICAS).is_file():
+        return nominal
+    replicas = load_replicas(path / REPLICAS)
+    files = [path / NOMINAL, path / REPLICAS]
+    _require_alike(files, [nominal, replicas[0]])
+    _require_same_options(files)
+    return Ensemble(replicas, nominal)
+
+
+def _load_file(path: Path, kind: str | None) -> Any:
+    """Read one estimator from its file.
+
+    Args:
+        path: The file.
+        kind: What it holds; a Parquet file says so itself, and a network's file needs no word.
+    """
+    if not path.is_file():
+        msg = f"{path}: no such file. Check the path, or run the workflow to make it."
+        raise DataError(msg)
+    with path.open("rb") as file:
+        is_parquet = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
+    if is_parquet or path.suffix == ".parquet":
+        return load_table_estimator(path)
+    if kind is None and path.suffix != ".pt":
+        msg = (
+            f"{path}: holds no estimator that truthtag knows; give a .parquet or .pt file that "
+            f"truthtag wrote, or a folder with {MANIFEST}"
+        )
+        raise DataError(msg)
+    return KINDS.load(kind or "network", f"{path}: kind").load(path)
+
+
+def _on_device(member: Any, device: str) -> Any:
+    if device != "cpu" and isinstance(member, OnDevice):
+        return member.to(device)
+    return member
+
+
+# ---- members must be alike
+
+
+def _settings(member: Any) -> dict[str, Any]:
+    """Return what members of one ensemble share: kind, and what they call their settings."""
+    kind = type(member)
+    settings = {"kind": f"{kind.__module__}:{kind.__qualname__}"}
+    return settings | _flat(getattr(member, "settings", {}))
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested settings by their paths: ``architecture.width``, say."""
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, Mapping):
+            for inner, setting in _flat(value).items():
+                flat[f"{name}.{inner}"] = setting
+        else:
+            flat[name] = value
+    return flat
+
+
+def _require_alike(paths: Sequence[str | Path], members: Sequence[Any]) -> None:
+    """Refuse members that differ in kind or settings, naming the two files."""
+    if not members:
+        return
+    first = _settings(members[0])
+    for path, member in zip(paths, members, strict=True):
+        other = _settings(member)
+        if other == first:
+            continue
+        # The kind comes first: where it differs, the rest means something else.
+        names = dict.fromkeys([*first, *other])
+        different = [name for name in names if first.get(name) != other.get(name)]
+        _refuse_mixed(paths[0], path, different[0], first, other)
+
+
+def _require_same_options(paths: Sequence[Path]) -> None:
+    """Refuse a nominal fit and replicas that were made with other options, where files say so."""
+    nominal, replicas = (read_metadata(path).get("options") for path in paths)
+    if not isinstance(nominal, dict) or not isinstance(replicas, dict):
+        return
+    for name in sorted({*nominal, *replicas} - {"replicas"}):
+        if nominal.get(name) != replicas.get(name):
+            _refuse_mixed(paths[0], paths[1], name, nominal, replicas)
+
+
+def _refuse_mixed(
+    one: str | Path,
+    other: str | Path,
+    name: str,
+    first: Mapping[str, Any],
+    second: Mapping[str, Any],
+) -> None:
+    msg = (
+        f"{one} and {other} do not belong to one ensemble: they differ in {name} "
+        f"({first.get(name)} and {second.get(name)}). Leave out what an earlier config left "
+        "behind, or fit them again."
+    )
+    raise DataError(msg)
+
+
+# ---- the manifest
+
+
+def write_manifest(
+    paths: Sequence[str | Path], target: str | Path, *, kind: str | None = None
+) -> None:
+    """Write which files are the members of an ensemble, with a digest of the bytes of each.
+
+    Args:
+        paths: A file for each member, all in the folder of ``target``.
+        target: The manifest, ``ensemble.json`` of that folder.
+        kind: What the files hold, where they do not say so themselves.
+
+    Raises:
+        DataError: There is no member, a file lies elsewhere, is damaged or foreign, or two differ
+            in kind, architecture or training.
+    """
+    target = Path(target)
+    # Reads every member, and refuses those that do not belong together.
+    ensemble = Ensemble.load(paths, kind=kind)
+    listed = []
+    for path in map(Path, paths):
+        if path.parent.resolve() != target.parent.resolve():
+            msg = f"{path}: a member must lie beside the manifest, in {target.parent}"
+            raise DataError(msg)
+        listed.append({"file": path.name, "digest": _file_digest(path)})
+    name = kind or kind_name(type(ensemble.members[0]))
+    content = json.dumps({"kind": name, "members": listed}, indent=1)
+    with atomic_write(target) as temporary:
+        temporary.write_text(content + "\n")
+
+
+def _load_listed(folder: Path, device: str) -> Ensemble:
+    """Read the members that a manifest lists, and no others."""
+    manifest = _read_manifest(folder / MANIFEST)
+    paths = []
+    for member in manifest["members"]:
+        path = folder / member["file"]
+        if not path.is_file():
+            msg = f"{path}: no such file, and {folder / MANIFEST} lists it. Train it again."
+            raise DataError(msg)
+        if _file_digest(path) != member["digest"]:
+            msg = (
+                f"{path}: is not the file that {folder / MANIFEST} lists; it was changed since. "
+                "Run the workflow again, which writes both."
+            )
+            raise DataError(msg)
+        paths.append(path)
+    return Ensemble.load(paths, device, kind=manifest["kind"])
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    """Return the manifest of a folder, its shape checked."""
+    try:
+        content = json.loads(path.read_text())
+        members = [{"file": str(m["file"]), "digest": str(m["digest"])} for m in content["members"]]
+        kind = content["kind"]
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        msg = f"{path}: is damaged ({error}). Delete it and run the workflow again."
+        raise DataError(msg) from error
+    inside = all(Path(member["file"]).name == member["file"] for member in members)
+    if not isinstance(kind, str) or not members or not inside:
+        msg = (
+            f"{path}: is damaged: it must name a kind, and files of its own folder. Make it again."
+        )
+        raise DataError(msg)
+    return {"kind": kind, "members": members}
+
+
+def _listed_kind(path: Path) -> str | None:
+    """Return the kind that the manifest beside a file gives it, None without one."""
+    manifest = path.parent / MANIFEST
+    if not manifest.is_file():
+        return None
+    content = _read_manifest(manifest)
+    names = [member["file"] for member in content["members"]]
+    return str(content["kind"]) if path.name in names else None
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

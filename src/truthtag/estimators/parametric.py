@@ -1,114 +1,142 @@
-"""A maximum-likelihood fit of the form of Eq. 2: how well tags can be predicted where the form is known."""
+"""A maximum-likelihood fit of the form of Eq. 2: the best that can be done where it is known."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 import numpy as np
-import pandas as pd
-from scipy.optimize import minimize
-from scipy.special import expit, logit
 
 from truthtag.arrays import BoolArray, FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import DataError
-from truthtag.estimators.bins import flavour_index, tags_of
+from truthtag.estimators.bins import flavour_index, flavours_of, tags_of, training_tags
+from truthtag.estimators.protocol import ResampledOptions
+from truthtag.estimators.table_file import TableEstimator
+from truthtag.seeds import Seed
 from truthtag.toy.neighbour_product import NeighbourProduct
 from truthtag.toy.shapes import GaussianBase, NearbyDip
 
-__all__ = ["PARAMETERS", "FittedProduct"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["PARAMETERS", "ParametricFit", "ParametricOptions"]
 
 PARAMETERS = ("amplitude", "pt_mean", "pt_width", "eta_width", "depth", "width")
 """Parameters of each flavour: four of a jet's own efficiency, two of its effect on others."""
 
 OWN = 4
-# All parameters but the amplitude, which begins as the tagged fraction; momenta and eta in units of their spread.
+"""How many of them describe a jet's own efficiency."""
+
+BOUNDED = [0, 4]
+"""Positions of amplitude and depth, which are in (0, 1)."""
+
+WIDTHS = [2, 3, 5]
+"""Positions of the three widths."""
+
+# All parameters but the amplitude, which begins as the tagged fraction; momenta and eta in units of
+# their spread.
 START = (0.0, 2.0, 2.0, 0.2, 0.5)
 # Smallest widths: a single tag would otherwise be fitted best by a spike.
 NARROWEST = np.array([0.25, 0.25, 0.05])
-BOUNDED, WIDTHS = [0, 4], [2, 3, 5]
+# The fit ends where the gradient is so small, in units of its fluctuation from sample to sample.
+TOLERANCE = 1e-3
+# Added to the diagonal of the curvature, for parameters that the tags say nothing about: the steps
+# stay finite.
+RIDGE = 1e-6
 EPS = float(np.finfo(np.float64).eps)
+# Events that are worked on at once: more do not fit the memory of a small machine.
 BLOCK = 50_000
 
 
+class ParametricOptions(ResampledOptions):
+    """A maximum-likelihood fit of the form of Eq. 2, which is taken for granted."""
+
+    kind: str = "parametric"
+    """Kind of estimator, `parametric`."""
+
+
 @dataclass(frozen=True, eq=False)
-class FittedProduct:
-    r"""The form of Eq. 2 with its parameters fitted to tags, unbinned and with all neighbours at once.
+class ParametricFit(TableEstimator):
+    r"""The form of Eq. 2 with its parameters fitted to tags, unbinned, with all neighbours at once.
 
     .. math:: \hat\theta = \mathrm{argmax}_\theta \sum_i \left[t_i \ln \epsilon_i(\theta)
         + (1 - t_i) \ln(1 - \epsilon_i(\theta))\right]
 
-    with :math:`\epsilon_i` that of :class:`~truthtag.toy.neighbour_product.NeighbourProduct` and :math:`t_i` 1 where jet i is tagged,
-    0 otherwise. If the form is right, the mean regret of p parameters fitted to N jets is p / (2 N).
+    with :math:`\epsilon_i` that of :class:`NeighbourProduct` and :math:`t_i` 1 where jet i is
+    tagged, 0 otherwise. If the form is right, the mean regret of p parameters fitted to N jets is
+    p / (2 N).
 
-    Amplitudes and depths are in (0, 1); a jet's own efficiency is at least as wide as a quarter of the spread of the
-    sample in pT and eta, and a dip as 0.05. A flavour without tags gets an amplitude near 0. Errors are those of the
-    inverse information matrix, and infinite where no tag tells anything about a parameter, which then is where the
-    fit began: the depth, say, where every jet is alone.
+    Amplitudes and depths are in (0, 1); a jet's own efficiency is at least as wide as a quarter of
+    the spread of the sample in pT and eta, and a dip as 0.05. A flavour without tags gets an
+    amplitude near 0. Errors are those of the inverse information matrix, and infinite where no tag
+    tells anything about a parameter, which then is where the fit began: the depth, say, where every
+    jet is alone.
 
     Source: Eq. 2 of arXiv:2004.02665; the regret follows from Wilks, doi 10.1214/aoms/1177732360.
 
     Args:
         flavours: Hadron flavours, rising.
-        values: The parameters of :data:`PARAMETERS` per flavour, shape (n_flavours, 6); those of pT in [GeV].
+        values: The parameters of :data:`PARAMETERS` per flavour, shape (n_flavours, 6); those of
+            pT in [GeV].
         errors: Their standard deviations, the same shape.
     """
 
     flavours: tuple[int, ...]
     values: FloatArray
     errors: FloatArray
+    options_type: ClassVar[type[ResampledOptions]] = ParametricOptions
     columns: ClassVar[tuple[str, ...]] = ("flavour", "parameter", "value", "error")
 
     @classmethod
-    def fit(cls, jets: Jets) -> FittedProduct:
-        """Maximise the likelihood of the tags of a sample; there are no options.
+    def fit(
+        cls,
+        train: Jets,
+        validation: Jets,  # noqa: ARG003
+        options: ParametricOptions,  # noqa: ARG003
+        seed: Seed,  # noqa: ARG003
+    ) -> Self:
+        """Maximise the likelihood of the tags of a sample.
 
         Args:
-            jets: A tagged sample.
+            train: A tagged sample.
+            validation: Not used.
+            options: There are none.
+            seed: Not used.
 
         Raises:
             DataError: The sample has no tags or no jets, or the fit does not converge.
         """
-        is_tagged = tags_of(jets)
-        if not jets.n_jets:
+        is_tagged = training_tags(train)
+        if not train.n_jets:
             msg = "the sample has no jets; a fit needs some. Give it a sample that has jets."
             raise DataError(msg)
-        flavours = tuple(int(f) for f in np.unique(jets.flavour))
-        centre, scale = _standard(jets)
-        parts = (jets.take(slice(first, first + BLOCK)) for first in range(0, jets.n_events, BLOCK))
-        blocks = [_prepare(part, flavours, centre, scale) for part in parts]
-        result = minimize(
-            partial(_loss, blocks),
-            _to_free(_start(flavour_index(flavours, jets), is_tagged)),
-            jac=True,
-            hess=partial(_curvature, blocks),
-            method="trust-exact",
-            # The gradient of the mean loss fluctuates by about 1 / sqrt(N) from sample to sample.
-            options={"gtol": 1e-3 / np.sqrt(jets.n_jets), "max_trust_radius": 10.0, "maxiter": 500},
-        )
-        if not result.success:
-            msg = (
-                f"the fit of {result.x.size} parameters to {jets.n_jets} jets did not converge in {result.nit} steps: "
-                "the tags do not determine them. Fit it to more events."
-            )
-            raise DataError(msg)
-        values = _from_free(result.x)
+        flavours = flavours_of(train)
+        centre, scale = _standard(train)
+        blocks = []
+        for first in range(0, train.n_events, BLOCK):
+            some = train.take(slice(first, first + BLOCK))
+            blocks.append(_prepare(some, flavours, centre, scale))
+        start = _start(flavour_index(flavours, train), is_tagged)
+        values = _maximise(blocks, start, train.n_jets)
         errors = _errors(_information(blocks, values)).reshape(values.shape)
+        # Back to GeV and eta, from units of their spread around the mean pT.
         unit = np.array([1.0, scale[0], scale[0], scale[1], 1.0, 1.0])
-        return cls(flavours, values * unit + [0.0, centre, 0.0, 0.0, 0.0, 0.0], errors * unit)
+        shift = [0.0, centre, 0.0, 0.0, 0.0, 0.0]
+        return cls(flavours, values * unit + shift, errors * unit)
 
     @property
     def product(self) -> NeighbourProduct:
         """The fitted function."""
-        rows = dict(zip(self.flavours, self.values.tolist(), strict=True))
-        base = {flavour: GaussianBase(*row[:OWN]) for flavour, row in rows.items()}
-        return NeighbourProduct(
-            base, {flavour: NearbyDip(*row[OWN:]) for flavour, row in rows.items()}
-        )
+        base = {}
+        correction = {}
+        for flavour, row in zip(self.flavours, self.values.tolist(), strict=True):
+            base[flavour] = GaussianBase(*row[:OWN])
+            correction[flavour] = NearbyDip(*row[OWN:])
+        return NeighbourProduct(base, correction)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet, shape (n_jets,).
@@ -125,32 +153,81 @@ class FittedProduct:
 
     def to_frame(self) -> pd.DataFrame:
         """Return a row per flavour and parameter."""
-        f, p = (axis.ravel() for axis in np.indices(self.values.shape))
-        return pd.DataFrame(
-            {
-                "flavour": np.array(self.flavours, dtype=np.int8)[f],
-                "parameter": np.array(PARAMETERS, dtype=object)[p],
-                "value": self.values.ravel(),
-                "error": self.errors.ravel(),
-            }
-        )
+        import pandas as pd
+
+        flavour, parameter = (axis.ravel() for axis in np.indices(self.values.shape))
+        columns = {
+            "flavour": np.array(self.flavours, dtype=np.int8)[flavour],
+            "parameter": np.array(PARAMETERS, dtype=object)[parameter],
+            "value": self.values.ravel(),
+            "error": self.errors.ravel(),
+        }
+        return pd.DataFrame(columns)
 
     @property
-    def policy(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What the table does not hold: nothing."""
         return {}
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame) -> FittedProduct:
-        """Rebuild a fit from its table."""
-        flavours = tuple(int(f) for f in np.unique(frame["flavour"]))
+    def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:  # noqa: ARG003
+        """Rebuild a fit from its table.
+
+        Raises:
+            DataError: A parameter is missing, stands twice, or is not finite.
+        """
+        import pandas as pd
+
+        flavours = tuple(int(flavour) for flavour in np.unique(frame["flavour"]))
         table = frame.set_index(["flavour", "parameter"])
         wanted = pd.MultiIndex.from_product([flavours, PARAMETERS])
-        values, errors = (
-            table[name].reindex(wanted).to_numpy().reshape(len(flavours), -1)
-            for name in ("value", "error")
-        )
+        if len(table) != len(wanted):
+            msg = f"it has {len(table)} rows, not one for each of {len(wanted)} parameters"
+            raise DataError(msg)
+        shape = (len(flavours), len(PARAMETERS))
+        values = table["value"].reindex(wanted).to_numpy(dtype=np.float64).reshape(shape)
+        errors = table["error"].reindex(wanted).to_numpy(dtype=np.float64).reshape(shape)
+        if not np.isfinite(values).all():
+            flavour, position = np.argwhere(~np.isfinite(values))[0]
+            name = PARAMETERS[position]
+            msg = f"{name!r} of flavour {flavours[flavour]} is missing, or not finite"
+            raise DataError(msg)
         return cls(flavours, values, errors)
+
+
+def _maximise(blocks: Sequence[_Block], start: FloatArray, n_jets: int) -> FloatArray:
+    """Return the parameters of the largest likelihood, in units of the spread of the sample.
+
+    Args:
+        blocks: The events.
+        start: Where the fit begins, shape (n_flavours, 6).
+        n_jets: Number of jets in all blocks.
+
+    Raises:
+        DataError: The fit does not converge.
+    """
+    from scipy.optimize import minimize
+
+    result = minimize(
+        partial(_loss, blocks),
+        _to_free(start),
+        jac=True,
+        hess=partial(_curvature, blocks),
+        method="trust-exact",
+        options={
+            # The gradient of the mean loss fluctuates by about 1 / sqrt(N) from sample to sample.
+            "gtol": TOLERANCE / np.sqrt(n_jets),
+            "max_trust_radius": 10.0,
+            "maxiter": 500,
+        },
+    )
+    if not result.success:
+        msg = (
+            f"the fit of {result.x.size} parameters to {n_jets} jets did not converge in "
+            f"{result.nit} steps: the tags do not determine them. Fit it to more events."
+        )
+        raise DataError(msg)
+    return _from_free(result.x)
 
 
 class _Block(NamedTuple):
@@ -161,7 +238,8 @@ class _Block(NamedTuple):
         pt: Transverse momenta, centred and in units of their spread, shape (n,).
         eta: Pseudorapidities in units of their spread, shape (n,).
         is_tagged: The tags, shape (n,).
-        pairs: For each flavour, the jets that have a neighbour of it, and the squared Delta R to that neighbour.
+        pairs: For each flavour, the jets that have a neighbour of it, and the squared Delta R to
+            that neighbour.
     """
 
     flavour: IntArray
@@ -172,46 +250,66 @@ class _Block(NamedTuple):
 
 
 def _standard(jets: Jets) -> tuple[float, tuple[float, float]]:
-    """Return the mean pT [GeV], and the spreads of pT [GeV] and eta; 1 in place of a spread of 0."""
-    pt, eta = jets.pt.astype(np.float64), jets.eta.astype(np.float64)
-    return float(pt.mean()), (float(pt.std()) or 1.0, float(eta.std()) or 1.0)
+    """Return mean pT [GeV], and the spreads of pT [GeV] and eta; 1 in place of a spread of 0."""
+    pt = jets.pt.astype(np.float64)
+    eta = jets.eta.astype(np.float64)
+    pt_spread = float(pt.std()) or 1.0
+    eta_spread = float(eta.std()) or 1.0
+    return float(pt.mean()), (pt_spread, eta_spread)
 
 
 def _prepare(
     jets: Jets, flavours: Sequence[int], centre: float, scale: tuple[float, float]
 ) -> _Block:
-    """Compute what the likelihood needs of some events."""
+    """Compute what the likelihood needs of some events.
+
+    Args:
+        jets: The events, tagged.
+        flavours: Those of the fit, rising.
+        centre: Mean pT [GeV].
+        scale: Spreads of pT [GeV] and eta.
+    """
     flavour = flavour_index(flavours, jets)
+    jet, neighbour, squared = _neighbour_pairs(jets)
+    of = flavour[neighbour]
+    pairs = []
+    for position in range(len(flavours)):
+        chosen = of == position
+        pairs.append((jet[chosen], squared[chosen]))
+    pt = (jets.pt.astype(np.float64) - centre) / scale[0]
+    eta = jets.eta.astype(np.float64) / scale[1]
+    return _Block(flavour, pt, eta, tags_of(jets), pairs)
+
+
+def _neighbour_pairs(jets: Jets) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return all ordered pairs of jets of one event: jet, its neighbour, squared Delta R."""
     near: list[IntArray] = [np.zeros(0, np.int64)]
     other: list[IntArray] = [np.zeros(0, np.int64)]
     squared: list[FloatArray] = [np.zeros(0)]
     for _, index in jets.by_multiplicity():
-        eta, phi = jets.eta[index], jets.phi[index]
+        eta = jets.eta[index]
+        phi = jets.phi[index]
         distance = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None], phi[:, None])
         i, j = np.nonzero(~np.eye(index.shape[1], dtype=bool))
         near.append(index[:, i].ravel())
         other.append(index[:, j].ravel())
         squared.append(distance[:, i, j].ravel() ** 2)
-    jet, of, square = np.concatenate(near), flavour[np.concatenate(other)], np.concatenate(squared)
-    pairs = [(jet[of == f], square[of == f]) for f in range(len(flavours))]
-    pt, eta = (
-        (jets.pt.astype(np.float64) - centre) / scale[0],
-        jets.eta.astype(np.float64) / scale[1],
-    )
-    return _Block(flavour, pt, eta, tags_of(jets), pairs)
+    return np.concatenate(near), np.concatenate(other), np.concatenate(squared)
 
 
 def _start(flavour: IntArray, is_tagged: BoolArray) -> FloatArray:
-    """Return where the fit begins, shape (n_flavours, 6): wide, and as high as the tagged fraction."""
+    """Return where the fit begins, shape (n_flavours, 6): wide, as high as the tagged fraction."""
     total = np.bincount(flavour)
     tagged = np.bincount(flavour[is_tagged], minlength=len(total))
-    # Half a jet more on either side: without tags, the logarithm of the amplitude would be infinite.
+    # Half a jet more on either side: without tags, the logarithm of the amplitude is infinite.
     amplitude = (tagged + 0.5) / (total + 1)
     return np.column_stack([amplitude, np.tile(START, (len(total), 1))])
 
 
 def _to_free(values: FloatArray) -> FloatArray:
-    """Return coordinates without limits: logits of amplitudes and depths, logarithms of widths; flat."""
+    """Return coordinates without limits: logits of amplitudes and depths, logs of widths; flat."""
+    from scipy.special import logit
+
     free = values.copy()
     free[:, BOUNDED] = logit(values[:, BOUNDED])
     free[:, WIDTHS] = np.log(values[:, WIDTHS] - NARROWEST)
@@ -220,6 +318,8 @@ def _to_free(values: FloatArray) -> FloatArray:
 
 def _from_free(free: FloatArray) -> FloatArray:
     """Return the parameters, shape (n_flavours, 6)."""
+    from scipy.special import expit
+
     values = free.reshape(-1, len(PARAMETERS)).copy()
     values[:, BOUNDED] = expit(values[:, BOUNDED])
     values[:, WIDTHS] = NARROWEST + np.exp(values[:, WIDTHS])
@@ -235,33 +335,62 @@ def _stretch(values: FloatArray) -> FloatArray:
 
 
 def _slopes(block: _Block, values: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return efficiencies, their logarithms, and the derivatives of those, shapes (n,), (n,) and (n, 6 n_flavours)."""
+    """Return efficiencies, their logarithms, and the derivatives of those.
+
+    Args:
+        block: Some events, n jets.
+        values: The parameters, shape (n_flavours, 6).
+
+    Returns:
+        Shapes (n,), (n,) and (n, 6 n_flavours).
+    """
     size = len(block.flavour)
-    amplitude, mean, pt_width, eta_width = values[block.flavour, :OWN].T
-    x, y = (block.pt - mean) / pt_width, block.eta / eta_width
-    log = np.log(amplitude) - (x**2 + y**2) / 2
     slopes = np.zeros((size, *values.shape))
-    own = np.stack([1 / amplitude, x / pt_width, x**2 / pt_width, y**2 / eta_width], axis=1)
+    log, own = _own_efficiency(block, values)
+    # A jet's own efficiency depends on the parameters of its own flavour only.
     slopes[np.arange(size), block.flavour, :OWN] = own
-    for f, (jet, squared) in enumerate(block.pairs):
-        depth, width = values[f, OWN:]
+    for position, (jet, squared) in enumerate(block.pairs):
+        depth, width = values[position, OWN:]
         dip = np.exp(-squared / (2 * width**2))
+        # A depth near 1 at Delta R = 0 would make the factor 0, and its logarithm infinite.
         factor = np.maximum(1 - depth * dip, EPS)
+        by_depth = dip / factor
+        by_width = by_depth * squared
+        # Sums over the neighbours of each jet: the logarithm of a product of factors.
         log += np.bincount(jet, np.log(factor), size)
-        slopes[:, f, OWN] = -np.bincount(jet, dip / factor, size)
-        slopes[:, f, OWN + 1] = -np.bincount(jet, dip / factor * squared, size) * depth / width**3
-    return np.minimum(np.exp(log), 1 - EPS), log, slopes.reshape(size, values.size)
+        slopes[:, position, OWN] = -np.bincount(jet, by_depth, size)
+        slopes[:, position, OWN + 1] = -np.bincount(jet, by_width, size) * depth / width**3
+    # Below 1, so that 1 - eff has a logarithm.
+    eff = np.minimum(np.exp(log), 1 - EPS)
+    return eff, log, slopes.reshape(size, values.size)
+
+
+def _own_efficiency(block: _Block, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the logarithm of each jet's own efficiency, (n,), and its derivatives, (n, 4)."""
+    amplitude, mean, pt_width, eta_width = values[block.flavour, :OWN].T
+    x = (block.pt - mean) / pt_width
+    y = block.eta / eta_width
+    log = np.log(amplitude) - (x**2 + y**2) / 2
+    by_amplitude = 1 / amplitude
+    by_mean = x / pt_width
+    by_pt_width = x**2 / pt_width
+    by_eta_width = y**2 / eta_width
+    return log, np.stack([by_amplitude, by_mean, by_pt_width, by_eta_width], axis=1)
 
 
 def _loss(blocks: Sequence[_Block], free: FloatArray) -> tuple[float, FloatArray]:
     """Return the mean log-loss of the tags [nats/jet] and its gradient."""
-    values, loss, gradient = _from_free(free), 0.0, np.zeros(free.size)
+    values = _from_free(free)
+    loss = 0.0
+    gradient = np.zeros(free.size)
     for block in blocks:
         eff, log, slopes = _slopes(block, values)
         loss -= np.where(block.is_tagged, log, np.log1p(-eff)).sum()
-        gradient -= np.where(block.is_tagged, 1.0, -eff / (1 - eff)) @ slopes
-    jets = sum(len(block.flavour) for block in blocks)
-    return float(loss) / jets, gradient * _stretch(values) / jets
+        # d ln(1 - eff) = -eff / (1 - eff) d ln eff.
+        weight = np.where(block.is_tagged, 1.0, -eff / (1 - eff))
+        gradient -= weight @ slopes
+    n_jets = _count_jets(blocks)
+    return float(loss) / n_jets, gradient * _stretch(values) / n_jets
 
 
 def _information(blocks: Sequence[_Block], values: FloatArray) -> FloatArray:
@@ -269,25 +398,38 @@ def _information(blocks: Sequence[_Block], values: FloatArray) -> FloatArray:
     total = np.zeros((values.size, values.size))
     for block in blocks:
         eff, _, slopes = _slopes(block, values)
-        total += (slopes * (eff / (1 - eff))[:, None]).T @ slopes
+        # Fisher information of a yes-or-no outcome, in derivatives of the logarithm.
+        odds = eff / (1 - eff)
+        total += (slopes * odds[:, None]).T @ slopes
     return total
 
 
 def _curvature(blocks: Sequence[_Block], free: FloatArray) -> FloatArray:
     """Return the expected second derivatives of the mean log-loss."""
     values = _from_free(free)
-    stretch, jets = _stretch(values), sum(len(block.flavour) for block in blocks)
-    # A little on the diagonal, for parameters that the tags say nothing about: the steps stay finite.
-    return _information(blocks, values) * np.outer(stretch, stretch) / jets + 1e-6 * np.eye(
-        free.size
-    )
+    stretch = _stretch(values)
+    information = _information(blocks, values)
+    scaled = information * np.outer(stretch, stretch) / _count_jets(blocks)
+    return scaled + RIDGE * np.eye(free.size)
+
+
+def _count_jets(blocks: Sequence[_Block]) -> int:
+    return sum(len(block.flavour) for block in blocks)
 
 
 def _errors(information: FloatArray) -> FloatArray:
-    """Return standard deviations from an information matrix; infinite where it has nothing on a parameter."""
+    """Return standard deviations from an information matrix; infinite where it has nothing.
+
+    Args:
+        information: Shape (n, n).
+
+    Returns:
+        Shape (n,).
+    """
     root = np.sqrt(np.diag(information))
     known = root > 0
     unit = np.where(known, root, 1.0)
+    # Scaled to a unit diagonal, so that one limit on the eigenvalues suits all parameters.
     eigenvalues, vectors = np.linalg.eigh(information / np.outer(unit, unit))
     variance = (vectors**2 / np.maximum(eigenvalues, EPS)).sum(axis=1)
     return np.where(known, np.sqrt(variance) / unit, np.inf)

@@ -10,16 +10,28 @@ from pydantic import Field
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.errors import ConfigError
 from truthtag.options import Options, Whole
-from truthtag.registry import Registry
+from truthtag.registry import Registry, validated
 from truthtag.seeds import Seed
 
-__all__ = ["KINDS", "Efficiency", "Estimator", "EstimatorOptions", "Replicated", "ResampledOptions"]
+__all__ = [
+    "KINDS",
+    "Efficiency",
+    "Estimator",
+    "EstimatorOptions",
+    "Replicated",
+    "ResampledOptions",
+    "kind_and_options",
+]
 
 
 @runtime_checkable
 class Efficiency(Protocol):
-    """Anything with an efficiency per jet: the truth, a map, a network, an ensemble, a stored prediction."""
+    """Anything with an efficiency per jet.
+
+    The truth, a map, a network, an ensemble, a stored prediction.
+    """
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the probability that each jet is tagged, shape (n_jets,)."""
@@ -28,10 +40,10 @@ class Efficiency(Protocol):
 
 @runtime_checkable
 class Replicated(Efficiency, Protocol):
-    """An efficiency that knows its replicas: what it might have been, had other events been learned from."""
+    """An efficiency with its replicas: what it might be, had it been learned from other events."""
 
     def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
-        """Return efficiencies, shape (n_jets,), and those of each replica, shape (n_replicas, n_jets)."""
+        """Return efficiencies, shape (n_jets,), and by each replica, shape (n_replicas, n_jets)."""
         ...
 
 
@@ -39,14 +51,15 @@ class EstimatorOptions(Options):
     """What every estimator's options have."""
 
     kind: str
-    """Kind of estimator: a name that truthtag knows, one of an installed package, or `module:Class`."""
+    """Kind of estimator: a name of truthtag, one of an installed package, or `module:Class`."""
 
     members: ClassVar[Literal["resamples", "seeds"]]
-    """Where replicas come from: fits to resampled events around a nominal fit, or one fit per seed, whose mean is taken."""
+    """Where replicas come from: fits to resampled events around a nominal fit, or one fit per seed,
+    whose mean is taken."""
 
 
 class ResampledOptions(EstimatorOptions):
-    """Options of estimators that are fitted in one go, and refitted to resampled events for their replicas."""
+    """Options of estimators that are fitted in one go, and to bootstrap samples for replicas."""
 
     members: ClassVar[Literal["resamples", "seeds"]] = "resamples"
 
@@ -57,11 +70,15 @@ class ResampledOptions(EstimatorOptions):
 class Estimator(Efficiency, Protocol):
     """What learns an efficiency from tags.
 
-    A new kind is one class with these members, in a module of its own, and an entry of the config that names it.
+    A new kind is one class with these members, in a module of its own, and an entry of the config
+    that names it.
     """
 
     options_type: ClassVar[type[EstimatorOptions]]
     """Type of its options."""
+
+    suffix: ClassVar[str]
+    """Suffix of its file, ``.parquet`` say."""
 
     @classmethod
     def fit(cls, train: Jets, validation: Jets, options: Any, seed: Seed) -> Self:
@@ -80,7 +97,7 @@ class Estimator(Efficiency, Protocol):
         ...
 
     def save(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
-        """Write to one file, whole or not at all, with its kind, so that ``truthtag.load`` can read it."""
+        """Write to one file, whole or not at all, so that ``truthtag.load`` can read it."""
         ...
 
     @classmethod
@@ -106,3 +123,29 @@ KINDS = Registry(
     group="truthtag.estimators",
 )
 """Kinds of estimator that the config can name; other packages add theirs as entry points."""
+
+
+def kind_and_options(
+    given: Mapping[str, Any] | EstimatorOptions, path: str
+) -> tuple[Any, EstimatorOptions]:
+    """Return the class of an estimator and its options, as an entry of the config describes them.
+
+    Args:
+        given: The entry, with its ``kind``; or the options that it became.
+        path: Where it stands, for errors: ``estimators.map`` say.
+
+    Raises:
+        ConfigError: The kind is unknown, or an option is missing, unknown or not allowed.
+
+    Example:
+        >>> kind, options = kind_and_options({"kind": "parametric"}, "estimators.fit")
+        >>> kind.__name__, options.replicas
+        ('ParametricFit', 20)
+    """
+    if isinstance(given, EstimatorOptions):
+        return KINDS.load(given.kind, f"{path}.kind"), given
+    if "kind" not in given:
+        msg = f"{path}.kind: it is missing. Allowed: {', '.join(KINDS.places())}, or module:Class"
+        raise ConfigError(msg)
+    kind = KINDS.load(given["kind"], f"{path}.kind")
+    return kind, validated(kind.options_type, given, path)

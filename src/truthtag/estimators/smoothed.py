@@ -2,36 +2,74 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
-import pandas as pd
-from scipy.ndimage import gaussian_filter, map_coordinates
+from pydantic import Field
 
 from truthtag.arrays import FloatArray, IntArray, divide
+from truthtag.axis import EqualBins
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError
-from truthtag.estimators.bins import BIN_COLUMNS, Axis, Bins, flavour_index, flavour_mean
+from truthtag.estimators.bins import BIN_COLUMNS, Bins, Outside, flavour_mean
+from truthtag.estimators.protocol import ResampledOptions
+from truthtag.estimators.table_file import TableEstimator
+from truthtag.options import Options, Real
+from truthtag.seeds import Seed
 
-__all__ = ["SmoothedMap"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["SmoothedMap", "SmoothedOptions", "Smoothing"]
+
+
+class Smoothing(Options):
+    """Standard deviations of the Gaussian that jets are smoothed with; 0 does not smooth."""
+
+    pt: Annotated[Real, Field(ge=0)]
+    """In transverse momentum [GeV]."""
+
+    eta: Annotated[Real, Field(ge=0)]
+    """In pseudorapidity."""
+
+
+class SmoothedOptions(ResampledOptions):
+    """The ratio of smoothed counts in fine bins, interpolated between bin centres."""
+
+    kind: str = "smoothed"
+    """Kind of estimator, `smoothed`."""
+
+    pt: EqualBins
+    """Fine bins of one width in transverse momentum [GeV]."""
+
+    eta: EqualBins
+    """Fine bins of one width in pseudorapidity."""
+
+    smoothing: Smoothing
+    """Standard deviations of the Gaussian that tagged and all jets are smoothed with; 0 does not
+    smooth."""
+
+    outside: Outside = "clamp"
+    """Jets outside the axes: `clamp` takes the nearest bin, `error` refuses them."""
 
 
 @dataclass(frozen=True, eq=False)
-class SmoothedMap:
+class SmoothedMap(TableEstimator):
     r"""Efficiency as a continuous function of transverse momentum and pseudorapidity, per flavour.
 
-    Tagged jets and all jets are counted in fine bins, both counts are smoothed with the same Gaussian K, and their
-    ratio is interpolated linearly between bin centres.
+    Tagged jets and all jets are counted in fine bins, both counts are smoothed with the same
+    Gaussian K, and their ratio is interpolated linearly between bin centres.
 
-    .. math:: \tilde\epsilon_f(p_T, \eta) = \frac{\sum_b K(p_T - p_b, \eta - \eta_b)\, N^\mathrm{tagged}_b}
+    .. math:: \tilde\epsilon_f(p_T, \eta) =
+        \frac{\sum_b K(p_T - p_b, \eta - \eta_b)\, N^\mathrm{tagged}_b}
         {\sum_b K(p_T - p_b, \eta - \eta_b)\, N_b}
 
-    Beyond the axes there is nothing to count, in numerator and denominator alike: a constant efficiency stays constant
-    up to the edge. Where there are no jets within four widths, the efficiency is that of the flavour over all bins.
-    A jet outside the axes is treated as ``outside`` says: ``clamp`` takes the nearest bin centre, ``error`` refuses.
+    Beyond the axes there is nothing to count, in numerator and denominator alike: a constant
+    efficiency stays constant up to the edge. Where there are no jets within four widths, the
+    efficiency is that of the flavour over all bins. A jet outside the axes is treated as
+    ``outside`` says: ``clamp`` takes the nearest bin centre, ``error`` refuses.
 
     Source: Nadaraya, doi 10.1137/1109020; Watson, Sankhya A 26 (1964) 359.
 
@@ -39,7 +77,7 @@ class SmoothedMap:
         bins: Fine bins, those of one axis of one width.
         tagged: Tagged jets per bin, shape (n_flavours, n_pt, n_eta).
         total: All jets per bin, the same shape.
-        smoothing: Standard deviations of the Gaussian: ``pt`` [GeV] and ``eta``; 0 does not smooth.
+        smoothing: Standard deviations of the Gaussian.
 
     Raises:
         ConfigError: The bins of an axis differ in width.
@@ -48,93 +86,118 @@ class SmoothedMap:
     bins: Bins
     tagged: IntArray
     total: IntArray
-    smoothing: Mapping[str, float]
+    smoothing: Smoothing
+    options_type: ClassVar[type[ResampledOptions]] = SmoothedOptions
     columns: ClassVar[tuple[str, ...]] = (*BIN_COLUMNS, "tagged", "total", "efficiency")
 
     def __post_init__(self) -> None:
-        for name, edges in self._axes.items():
-            widths = np.diff(edges)
-            if not np.allclose(widths, widths[0]):
-                msg = (
-                    f"{name}: the bins of a smoothed map must be of one width, "
-                    f"those given have {widths.min():g} to {widths.max():g}; give {{bins, low, high}}"
-                )
-                raise ConfigError(msg)
+        _require_one_width("pt", self.bins.pt_edges)
+        _require_one_width("eta", self.bins.eta_edges)
 
     @classmethod
     def fit(
-        cls, jets: Jets, pt: Axis, eta: Axis, smoothing: Mapping[str, float], outside: str
-    ) -> SmoothedMap:
-        """Count the jets of a tagged sample; the options are those of the config.
+        cls,
+        train: Jets,
+        validation: Jets,  # noqa: ARG003
+        options: SmoothedOptions,
+        seed: Seed,  # noqa: ARG003
+    ) -> Self:
+        """Count the jets of a tagged sample.
 
         Args:
-            jets: A tagged sample.
-            pt: ``{bins, low, high}`` [GeV], or edges at equal distances.
-            eta: ``{bins, low, high}``, or edges at equal distances.
-            smoothing: Standard deviations of the Gaussian: ``pt`` [GeV] and ``eta``.
-            outside: ``clamp`` or ``error``.
+            train: A tagged sample.
+            validation: Not used.
+            options: The fine bins, the widths of the Gaussian, and what to do with jets outside.
+            seed: Not used.
 
         Raises:
             DataError: The sample has no tags, or a jet is outside the axes where that is refused.
         """
-        bins = Bins.of(jets, pt, eta, outside)
-        return cls(bins, *bins.count(jets), smoothing)
-
-    @property
-    def _axes(self) -> dict[str, FloatArray]:
-        return {"pt": self.bins.pt_edges, "eta": self.bins.eta_edges}
+        bins = Bins.from_axes(train, options.pt, options.eta, options.outside)
+        tagged, total = bins.count(train)
+        return cls(bins, tagged, total, options.smoothing)
 
     @cached_property
     def values(self) -> FloatArray:
         """Efficiency at each bin centre, shape (n_flavours, n_pt, n_eta)."""
-        widths = (
-            self.smoothing[name] / (edges[1] - edges[0]) for name, edges in self._axes.items()
-        )
-        sigma = (0.0, *widths)
-        tagged, total = (
-            gaussian_filter(counts.astype(np.float64), sigma, mode="constant")
-            for counts in (self.tagged, self.total)
-        )
+        from scipy.ndimage import gaussian_filter
+
+        pt_sigma = self.smoothing.pt / _width(self.bins.pt_edges)
+        eta_sigma = self.smoothing.eta / _width(self.bins.eta_edges)
+        # In units of bins; flavours are not smoothed into each other.
+        sigma = (0.0, pt_sigma, eta_sigma)
+        tagged = gaussian_filter(self.tagged.astype(np.float64), sigma, mode="constant")
+        total = gaussian_filter(self.total.astype(np.float64), sigma, mode="constant")
         return divide(tagged, total, flavour_mean(self.tagged, self.total))
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know, or is outside the axes where that is refused.
+            DataError: A jet has a flavour that the map does not know, or is outside the axes where
+                that is refused.
         """
-        flavour = flavour_index(self.bins.flavours, jets)
-        self.bins.check_range(jets)
-        columns = {"pt": jets.pt, "eta": jets.eta}
-        positions = (
-            (columns[name].astype(np.float64) - edges[0]) / (edges[1] - edges[0]) - 0.5
-            for name, edges in self._axes.items()
-        )
-        coordinates = np.stack([flavour, *positions])
+        from scipy.ndimage import map_coordinates
+
+        # Refuses what has no bin; the bins themselves are not needed.
+        flavour, _, _ = self.bins.index(jets)
+        pt = _in_bins(jets.pt, self.bins.pt_edges)
+        eta = _in_bins(jets.eta, self.bins.eta_edges)
+        coordinates = np.stack([flavour, pt, eta])
+        values = map_coordinates(self.values, coordinates, order=1, mode="nearest")
         # Rounding of the interpolation can leave [0, 1].
-        return np.asarray(
-            np.clip(map_coordinates(self.values, coordinates, order=1, mode="nearest"), 0.0, 1.0)
-        )
+        return np.asarray(np.clip(values, 0.0, 1.0))
 
     def describe(self) -> str:
         """Return the number of bins and the widths of the Gaussian."""
-        return f"{self.total.size} bins smoothed by {self.smoothing['pt']:g} GeV and {self.smoothing['eta']:g} in eta"
+        return (
+            f"{self.total.size} bins smoothed by {self.smoothing.pt:g} GeV "
+            f"and {self.smoothing.eta:g} in eta"
+        )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the map as a table with a row per bin; ``efficiency`` is that at the bin centre."""
-        columns = {"tagged": self.tagged, "total": self.total, "efficiency": self.values}
+        """Return the map as a table, a row per bin; ``efficiency`` is that at the bin centre."""
         return self.bins.to_frame().assign(
-            **{name: values.ravel() for name, values in columns.items()}
+            tagged=self.tagged.ravel(),
+            total=self.total.ravel(),
+            efficiency=self.values.ravel(),
         )
 
     @property
-    def policy(self) -> dict[str, Any]:
-        """What the table does not hold: the widths of the Gaussian, and how to treat jets outside the axes."""
-        return {"smoothing": dict(self.smoothing), "outside": self.bins.outside}
+    def settings(self) -> dict[str, Any]:
+        """The widths of the Gaussian, and how to treat jets outside the axes."""
+        return {
+            "smoothing": self.smoothing.model_dump(mode="json"),
+            "outside": self.bins.outside,
+        }
 
     @classmethod
-    def from_frame(
-        cls, frame: pd.DataFrame, smoothing: Mapping[str, float], outside: str
-    ) -> SmoothedMap:
-        """Rebuild a map from its table and policy."""
-        return cls(*Bins.from_frame(frame, outside), smoothing)
+    def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
+        """Rebuild a map from its table and settings.
+
+        Raises:
+            DataError: The table does not hold the bins of a map.
+        """
+        bins, tagged, total = Bins.from_frame(frame, settings["outside"])
+        return cls(bins, tagged, total, Smoothing.model_validate(settings["smoothing"]))
+
+
+def _require_one_width(name: str, axis: FloatArray) -> None:
+    """Refuse bins of different widths, for which a Gaussian has no one width in bins."""
+    widths = np.diff(axis)
+    if not (np.isfinite(widths).all() and np.allclose(widths, widths[0])):
+        msg = (
+            f"{name}: the bins of a smoothed map must be of one width, "
+            f"those given have {widths.min():g} to {widths.max():g}; give {{bins, low, high}}"
+        )
+        raise ConfigError(msg)
+
+
+def _width(axis: FloatArray) -> float:
+    return float(axis[1] - axis[0])
+
+
+def _in_bins(values: FloatArray, axis: FloatArray) -> FloatArray:
+    """Return positions in units of bins, 0 at the centre of the first."""
+    from_edge = values.astype(np.float64) - axis[0]
+    return np.asarray(from_edge / (axis[1] - axis[0]) - 0.5)

@@ -1,1 +1,1 @@
-"""Numbers and drawings of the figures."""
+"""Figures: the catalogue of those that a run can make, their numbers, and their drawing."""

@@ -1,32 +1,36 @@
-"""Closure: histograms filled with tagged events and with weights, and whether they differ by more than they may."""
+"""Closure: histograms filled with tagged events and with weights, and how far the two may differ."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-import boost_histogram as bh
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2 as chi2_distribution
 
-from truthtag.arrays import BoolArray, FloatArray, IntArray, divide
-from truthtag.data.jets import Jets
-from truthtag.data.kinematics import delta_r, invariant_mass
+from truthtag.arrays import AnyArray, BoolArray, FloatArray, divide, plain_array
+from truthtag.data.axes import bin_index, check_edges
 from truthtag.errors import DataError
-from truthtag.statistics.covariance import Histogram
-from truthtag.weights.tag_counts import tag_probabilities
+from truthtag.statistics.covariance import Histogram, covariance
 
 __all__ = [
+    "ClosureHistogram",
     "ClosureTest",
     "Entries",
-    "Pairs",
-    "closure_histogram",
+    "Filling",
     "closure_test",
-    "dijet",
+    "histograms_in",
     "merged_bins",
-    "replica_yields",
+    "sum_in_bins",
 ]
+
+DIRECT = "direct"
+"""The way of filling that counts the events that pass."""
+
+REPLICA = "replica_"
+"""What the columns with the yields by replica begin with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +41,13 @@ class Entries:
         values: The variable of the histogram, shape (m,).
         weight: Generator weights, shape (m,).
         passed: Whether the tagger's own decisions pass the event, shape (m,).
-        probability: Probability that the event passes, by the name of the efficiency, each of shape (m,).
-        replicas: The same by each replica, for efficiencies that have some, each of shape (n_replicas, m).
+        probability: Probability that the event passes, by the name of the efficiency, each of
+            shape (m,).
+        replicas: The same by each replica, for efficiencies that have some, each of shape
+            (n_replicas, m).
+
+    Raises:
+        DataError: A value is masked or not finite, or the shapes do not fit.
     """
 
     values: FloatArray
@@ -46,6 +55,16 @@ class Entries:
     passed: BoolArray
     probability: Mapping[str, FloatArray]
     replicas: Mapping[str, FloatArray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        size = np.shape(self.values)
+        _require("the variable of the histogram", self.values, size)
+        _require("the weights", self.weight, size)
+        _require("passed", self.passed, size)
+        for name, one in self.probability.items():
+            _require(f"the probability by {name!r}", one, size)
+        for name, some in self.replicas.items():
+            _require(f"the replicas of {name!r}", some, (len(some), *size))
 
     def where(self, chosen: BoolArray) -> Entries:
         """Return the entries of some events."""
@@ -56,157 +75,325 @@ class Entries:
         )
 
 
-@dataclass(frozen=True, eq=False)
-class Pairs:
-    """The two leading jets of each event, as entries of histograms.
-
-    Args:
-        delta_r: Entries in their Delta R.
-        mass: Entries in their invariant mass [GeV].
-        jets: Positions of the two jets in the sample, shape (m, 2).
-        tagged: Positions of those that must be tagged, shape (m, 1) or (m, 2).
-    """
-
-    delta_r: Entries
-    mass: Entries
-    jets: IntArray
-    tagged: IntArray
-
-
-def dijet(
-    jets: Jets,
-    efficiencies: Mapping[str, FloatArray],
-    both: bool = True,
-    replicas: Mapping[str, FloatArray] | None = None,
-) -> Pairs:
-    """Prepare Delta R and invariant mass of the two leading jets of each event.
-
-    Args:
-        jets: A tagged sample.
-        efficiencies: Efficiencies of the jets by name, each of shape (n_jets,).
-        both: Require both jets to be tagged; otherwise only the leading one.
-        replicas: Efficiencies by each replica, by name, each of shape (n_replicas, n_jets).
-
-    Raises:
-        DataError: The sample has no tags.
-    """
-    if jets.is_tagged is None:
-        msg = "closure compares with the tags; the sample has no column 'is_tagged'"
+def _require(name: str, values: Any, shape: tuple[int, ...]) -> None:
+    """Refuse an array that cannot fill a histogram, naming the first bad entry."""
+    array = plain_array(values, name)
+    if array.shape != shape:
+        msg = f"{name} have shape {array.shape}; they must have one entry per event, {shape}"
         raise DataError(msg)
-    events, pair = jets.leading_jets(2)
-    chosen = pair if both else pair[:, :1]
-    passed = np.asarray(jets.is_tagged[chosen].all(axis=1))
-    probability = {
-        name: tag_probabilities(eff[chosen])[..., -1] for name, eff in efficiencies.items()
-    }
-    by_replica = {
-        name: tag_probabilities(eff[:, chosen])[..., -1] for name, eff in (replicas or {}).items()
-    }
-    eta, phi = jets.eta[pair], jets.phi[pair]
-    distance = delta_r(eta[:, 0], phi[:, 0], eta[:, 1], phi[:, 1])
-    mass = invariant_mass(jets.pt[pair], eta, phi, jets.mass[pair])
-    weight = jets.weight[events]
-    return Pairs(
-        Entries(distance, weight, passed, probability, by_replica),
-        Entries(mass, weight, passed, probability, by_replica),
-        pair,
-        chosen,
+    if array.dtype.kind not in "biuf":
+        msg = f"{name} hold {array.dtype} values; a histogram is filled with numbers"
+        raise DataError(msg)
+    bad = ~np.isfinite(array)
+    if bad.any():
+        place = np.argwhere(bad)[0].tolist()
+        msg = (
+            f"{name} hold {array[tuple(place)]} at position {place[-1]} ({int(bad.sum())} such "
+            "entries); every entry of a histogram must be finite. Check the jets that it is made of."
+        )
+        raise DataError(msg)
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """One way of filling a closure histogram, bin by bin.
+
+    Args:
+        total: Yields, shape (n,).
+        error: Statistical errors of the yields, events being drawn anew, shape (n,).
+        difference_variance: Variance of direct minus this, shape (n,); NaN for direct.
+        mean_weight: Generator weight of an event in the bin, :math:`\\sum w^2 p / |\\sum w p|`,
+            shape (n,): 1 for unit weights. It tells how many events a variance is worth.
+        ratio: Ratio to the reference, shape (n,); NaN where there is none.
+        ratio_error: Its error, shape (n,); for direct, the expected scatter about the reference.
+        replicas: Yields by each replica, shape (n_replicas, n); none without replicas.
+    """
+
+    total: FloatArray
+    error: FloatArray
+    difference_variance: FloatArray
+    mean_weight: FloatArray
+    ratio: FloatArray
+    ratio_error: FloatArray
+    replicas: FloatArray
+
+    @property
+    def effective_events(self) -> FloatArray:
+        """Events of weight 1 that have the same relative error, shape (n,)."""
+        return divide(self.total**2, self.error**2, 0.0)
+
+    @property
+    def covariance(self) -> FloatArray | None:
+        """Covariance of the yields that is due to the efficiency, (n, n); None below two replicas."""
+        return covariance(self.replicas) if len(self.replicas) > 1 else None
+
+    @property
+    def efficiency_error(self) -> FloatArray:
+        """Error of the yields that is due to the efficiency, shape (n,); NaN without replicas."""
+        if not len(self.replicas):
+            return np.full(len(self.total), np.nan)
+        return Histogram.from_replicas(self.total, self.replicas).error
+
+    def gain(self, direct: Filling, with_efficiency: bool) -> FloatArray:
+        """Return the relative error of direct tagging over that of this, shape (n,).
+
+        Args:
+            direct: The histogram filled directly.
+            with_efficiency: Whether the efficiency's own error counts.
+
+        Returns:
+            The gain of each bin; NaN where no event passes.
+        """
+        variance = self.error**2
+        if with_efficiency:
+            variance = variance + self.efficiency_error**2
+        relative = divide(direct.error, np.abs(direct.total))
+        return divide(relative * np.abs(self.total), np.sqrt(variance))
+
+
+@dataclass(frozen=True, eq=False)
+class ClosureHistogram:
+    r"""One histogram filled directly and weighted by each efficiency, to be compared.
+
+    Direct and weighted yields share their events, so the variance of their difference is not the
+    sum of two: with :math:`p_e` the probability that event e passes,
+
+    .. math:: \mathrm{Var}\Big(\sum_e w_e [\mathrm{passed}_e - p_e]\Big)
+        = \sum_e w_e^2\, p_e (1 - p_e).
+
+    Two weighted yields share all their events, too: their ratio :math:`R = \sum w p / \sum w q`
+    has the variance :math:`\sum w^2 (p - R q)^2 / (\sum w q)^2`.
+
+    Args:
+        edges: Bin edges, rising, shape (n + 1,).
+        fillings: Each way of filling by its name, ``direct`` first.
+    """
+
+    edges: FloatArray
+    fillings: Mapping[str, Filling]
+
+    @classmethod
+    def fill(cls, entries: Entries, edges: FloatArray, reference: str = "true") -> ClosureHistogram:
+        """Fill a histogram in all ways.
+
+        Args:
+            entries: What to fill; events outside the edges are left out.
+            edges: Bin edges, rising, shape (n + 1,).
+            reference: The efficiency that ratios are taken to, where it is among the entries.
+
+        Raises:
+            ConfigError: The edges do not rise.
+        """
+        limits = np.asarray(edges, dtype=np.float64)
+        check_edges(limits.tolist(), "edges of the histogram")
+        index = bin_index(entries.values, limits, "the variable of the histogram")
+        bins = _Bins(index, len(limits) - 1)
+        ways = {DIRECT: entries.passed.astype(np.float64), **entries.probability}
+        totals = {name: bins.sum(entries.weight * p) for name, p in ways.items()}
+        fillings = {}
+        for name, p in ways.items():
+            ratio = np.full(bins.count, np.nan)
+            ratio_error = np.full(bins.count, np.nan)
+            if reference in ways:
+                ratio = divide(totals[name], totals[reference])
+                scatter = _ratio_scatter(entries.weight, p, ways[reference], ratio, bins)
+                if name == DIRECT:
+                    base = ways[reference]
+                    scatter = bins.sum(entries.weight**2 * base * (1 - base))
+                # A yield of negative weights still has a positive error.
+                ratio_error = divide(np.sqrt(scatter), np.abs(totals[reference]))
+            fillings[name] = _filling(entries, name, p, totals[name], ratio, ratio_error, bins)
+        return cls(limits, fillings)
+
+    @property
+    def direct(self) -> Filling:
+        """The histogram of the events that pass."""
+        return self.fillings[DIRECT]
+
+    @property
+    def filled_by(self) -> list[str]:
+        """Names of the efficiencies that weight it."""
+        return [name for name in self.fillings if name != DIRECT]
+
+    def weighted(self, name: str) -> Filling:
+        """Return the histogram weighted by an efficiency.
+
+        Raises:
+            DataError: It was not filled by this efficiency.
+        """
+        if name not in self.filled_by:
+            msg = f"the histogram is not weighted by {name!r}; it is by {', '.join(self.filled_by)}"
+            raise DataError(msg)
+        return self.fillings[name]
+
+    def replicas(self, name: str) -> FloatArray:
+        """Return the yields by each replica of an efficiency, shape (n_replicas, n)."""
+        return self.weighted(name).replicas
+
+    def test(
+        self, name: str, minimum_events: float, with_efficiency: bool = False
+    ) -> ClosureTest | None:
+        """Test that direct yields scatter about weighted ones as they should.
+
+        Args:
+            name: The efficiency.
+            minimum_events: As in :func:`closure_test`.
+            with_efficiency: Whether the covariance of the efficiency is added.
+
+        Returns:
+            The outcome; None where the covariance is asked for and there are no replicas.
+        """
+        weighted = self.weighted(name)
+        uncertainty = weighted.covariance if with_efficiency else None
+        if with_efficiency and uncertainty is None:
+            return None
+        return closure_test(
+            self.direct.total,
+            weighted.total,
+            weighted.difference_variance,
+            minimum_events,
+            uncertainty,
+            mean_weight=weighted.mean_weight,
+        )
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per way of filling and bin.
+
+        Returns:
+            The columns ``filled_by, low, high, yield, error, effective_events,
+            difference_variance, mean_weight, ratio, ratio_error, efficiency_error, gain,
+            gain_total``, and the yield by each replica in ``replica_0, replica_1, ...``.
+        """
+        parts = []
+        for name, one in self.fillings.items():
+            nothing = np.full(len(one.total), np.nan)
+            columns = {
+                "filled_by": name,
+                "low": self.edges[:-1],
+                "high": self.edges[1:],
+                "yield": one.total,
+                "error": one.error,
+                "effective_events": one.effective_events,
+                "difference_variance": one.difference_variance,
+                "mean_weight": one.mean_weight,
+                "ratio": one.ratio,
+                "ratio_error": one.ratio_error,
+                "efficiency_error": one.efficiency_error,
+                "gain": nothing if name == DIRECT else one.gain(self.direct, False),
+                "gain_total": nothing if name == DIRECT else one.gain(self.direct, True),
+            }
+            for number, replica in enumerate(one.replicas):
+                columns[f"{REPLICA}{number}"] = replica
+            parts.append(pd.DataFrame(columns))
+        return pd.concat(parts, ignore_index=True)
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame) -> ClosureHistogram:
+        """Rebuild a histogram from the rows of :meth:`to_frame`.
+
+        Raises:
+            DataError: A column is missing, or there are no directly filled rows.
+        """
+        needed = (
+            *("filled_by", "low", "high", "yield", "error"),
+            *("difference_variance", "mean_weight", "ratio", "ratio_error"),
+        )
+        missing = [name for name in needed if name not in frame]
+        if missing or DIRECT not in set(frame["filled_by"]):
+            what = f"column {missing[0]!r}" if missing else "rows filled by 'direct'"
+            msg = f"a closure histogram lacks its {what}; fill it again"
+            raise DataError(msg)
+        fillings = {}
+        for name, rows in frame.groupby("filled_by", sort=False):
+            arrays = {column: rows[column].to_numpy() for column in needed[3:]}
+            total = arrays.pop("yield")
+            by_replica = rows.filter(regex=rf"^{REPLICA}\d+$").dropna(axis="columns")
+            fillings[str(name)] = Filling(total=total, replicas=by_replica.to_numpy().T, **arrays)
+        direct = frame[frame["filled_by"] == DIRECT]
+        edges = np.append(direct["low"].to_numpy(), direct["high"].to_numpy()[-1])
+        ordered = {DIRECT: fillings.pop(DIRECT), **fillings}
+        return cls(edges, ordered)
+
+
+def histograms_in(
+    frame: pd.DataFrame, keys: list[str]
+) -> Iterator[tuple[tuple[str, ...], ClosureHistogram]]:
+    """Go through the histograms of a table.
+
+    Args:
+        frame: Rows of :meth:`ClosureHistogram.to_frame`, and columns that tell histograms apart.
+        keys: Names of these columns.
+
+    Yields:
+        The values of the keys, and the histogram.
+    """
+    for values, rows in frame.groupby(keys, sort=False):
+        yield tuple(map(str, values)), ClosureHistogram.from_frame(rows)
+
+
+def _filling(
+    entries: Entries,
+    name: str,
+    p: FloatArray,
+    total: FloatArray,
+    ratio: FloatArray,
+    ratio_error: FloatArray,
+    bins: _Bins,
+) -> Filling:
+    """Fill a histogram one way; the ratio is known already."""
+    weight = entries.weight
+    squares = bins.sum((weight * p) ** 2)
+    scatter = bins.sum(weight**2 * p * (1 - p))
+    templates = [bins.sum(weight * replica) for replica in entries.replicas.get(name, ())]
+    return Filling(
+        total=total,
+        error=np.sqrt(squares),
+        difference_variance=np.full(bins.count, np.nan) if name == DIRECT else scatter,
+        mean_weight=divide(bins.sum(weight**2 * p), np.abs(total)),
+        ratio=ratio,
+        ratio_error=ratio_error,
+        replicas=np.stack(templates) if templates else np.empty((0, bins.count)),
     )
 
 
-def closure_histogram(entries: Entries, edges: FloatArray, reference: str = "true") -> pd.DataFrame:
-    r"""Fill one histogram directly and weighted by each efficiency, with the errors of their comparison.
+def _ratio_scatter(
+    weight: FloatArray, p: FloatArray, base: FloatArray, ratio: FloatArray, bins: _Bins
+) -> FloatArray:
+    """Return the variance of a weighted yield about its ratio times the reference, per bin."""
+    inside = np.clip(bins.index, 0, bins.count - 1)
+    return bins.sum(weight**2 * (p - ratio[inside] * base) ** 2)
 
-    Direct and weighted yields share their events, so the variance of their difference is not the sum of two: with
-    :math:`p_e` the probability that event e passes,
 
-    .. math:: \mathrm{Var}\Big(\sum_e w_e [\mathrm{passed}_e - p_e]\Big) = \sum_e w_e^2\, p_e (1 - p_e).
+@dataclass(frozen=True, eq=False)
+class _Bins:
+    """The bin of each entry, -1 below the axis and ``count`` above it."""
 
-    Two weighted yields share all their events, too: their ratio :math:`R = \sum w p / \sum w q` has the variance
-    :math:`\sum w^2 (p - R q)^2 / (\sum w q)^2`.
+    index: AnyArray
+    count: int
+
+    def sum(self, weight: FloatArray) -> FloatArray:
+        """Sum weights in bins, what is outside left out, shape (count,)."""
+        inside = (self.index >= 0) & (self.index < self.count)
+        return np.bincount(self.index[inside], weight[inside], self.count)
+
+
+def sum_in_bins(values: FloatArray, edges: FloatArray, weight: FloatArray) -> FloatArray:
+    """Sum weights in the bins of a variable, by the rule of edges of :func:`bin_index`.
 
     Args:
-        entries: What to fill; events outside the edges are left out.
-        edges: Bin edges, rising.
-        reference: The efficiency that ratios are taken to, where it is among the entries.
+        values: The variable, shape (m,).
+        edges: Bin edges, rising, shape (n + 1,).
+        weight: What is summed, shape (m,).
 
     Returns:
-        A row per way of filling (``direct`` first) and bin: ``filled_by, low, high, yield, error`` (of the yield
-        itself, events being drawn anew), ``effective_events`` behind it, ``difference_variance`` (of direct minus this,
-        NaN for direct), ``ratio, ratio_error`` (to the reference; for direct, the expected scatter about it),
-        ``efficiency_error`` (that of the efficiency alone, NaN where it has no replicas), ``gain, gain_total`` (the
-        relative error of direct tagging over that of this, without and with the efficiency's; NaN where no event passes),
-        and the yield by each replica in ``replica_0, replica_1, ...``.
+        Sums, shape (n,); values outside the edges are left out.
+
+    Raises:
+        DataError: A value is not finite.
     """
-    filled = {"direct": entries.passed.astype(np.float64), **entries.probability}
-    frames = {name: _filled(entries, edges, name, p) for name, p in filled.items()}
-    direct = divide(
-        frames["direct"]["error"].to_numpy(), frames["direct"]["yield"].abs().to_numpy()
-    )
-    for name, frame in frames.items():
-        total, squares = frame["yield"].to_numpy(), frame["error"].to_numpy() ** 2
-        frame["ratio"], frame["ratio_error"] = _ratio(
-            entries, edges, name, filled, frames, reference
-        )
-        both = squares + frame["efficiency_error"].to_numpy() ** 2
-        for column, variance in (("gain", squares), ("gain_total", both)):
-            frame[column] = (
-                np.nan if name == "direct" else divide(direct * np.abs(total), np.sqrt(variance))
-            )
-    table = pd.concat(frames.values(), ignore_index=True)
-    by_replica = [column for column in table if str(column).startswith("replica_")]
-    return table[[*(column for column in table if column not in by_replica), *by_replica]]
-
-
-def replica_yields(rows: pd.DataFrame) -> FloatArray:
-    """Return the yields by each replica in the rows of one way of filling, shape (n_replicas, n); none without replicas."""
-    return rows.filter(regex=r"^replica_\d+$").dropna(axis="columns").to_numpy().T
-
-
-def _filled(entries: Entries, edges: FloatArray, name: str, p: FloatArray) -> pd.DataFrame:
-    """Fill a histogram one way."""
-    w = entries.weight
-    total, squares = _fill(entries.values, edges, w * p), _fill(entries.values, edges, (w * p) ** 2)
-    spread = _fill(entries.values, edges, w**2 * p * (1 - p))
-    templates = [
-        _fill(entries.values, edges, w * replica) for replica in entries.replicas.get(name, ())
-    ]
-    columns = {
-        "low": edges[:-1],
-        "high": edges[1:],
-        "yield": total,
-        "error": np.sqrt(squares),
-        "effective_events": divide(total**2, squares, 0.0),
-        "difference_variance": np.nan if name == "direct" else spread,
-        "efficiency_error": Histogram.from_replicas(total, np.stack(templates)).error
-        if templates
-        else np.nan,
-    }
-    by_replica = {f"replica_{number}": template for number, template in enumerate(templates)}
-    return pd.DataFrame({"filled_by": name, **columns, **by_replica})
-
-
-def _ratio(
-    entries: Entries,
-    edges: FloatArray,
-    name: str,
-    filled: Mapping[str, FloatArray],
-    frames: Mapping[str, pd.DataFrame],
-    reference: str,
-) -> tuple[FloatArray, FloatArray]:
-    """Return the ratio of one way of filling to the reference, and its error; NaN where there is no reference."""
-    if reference not in filled:
-        nothing = np.full(len(edges) - 1, np.nan)
-        return nothing, nothing
-    w, p, base = entries.weight, filled[name], filled[reference]
-    total, base_yield = (frames[way]["yield"].to_numpy() for way in (name, reference))
-    ratio = divide(total, base_yield)
-    if name == "direct":
-        variance = _fill(entries.values, edges, w**2 * base * (1 - base))
-    else:
-        bins = np.clip(np.searchsorted(edges, entries.values, side="right") - 1, 0, len(ratio) - 1)
-        variance = _fill(entries.values, edges, w**2 * (p - ratio[bins] * base) ** 2)
-    return ratio, divide(np.sqrt(variance), base_yield)
+    _require("the variable of the histogram", values, np.shape(values))
+    bins = _Bins(bin_index(values, edges, "the variable of the histogram"), len(edges) - 1)
+    return bins.sum(np.asarray(weight, dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -214,7 +401,8 @@ class ClosureTest:
     """Outcome of comparing a weighted histogram with the direct one.
 
     Attributes:
-        chi2: Difference squared over its variance, summed over bins; with correlations where there are.
+        chi2: Difference squared over its variance, summed over bins; with correlations where there
+            are some.
         ndf: Number of bins, after merging those with too few expected events.
         p_value: Probability of a larger chi2 if the efficiency is right.
     """
@@ -228,46 +416,75 @@ def closure_test(
     direct: FloatArray,
     weighted: FloatArray,
     variance: FloatArray,
-    minimum_variance: float,
+    minimum_events: float,
     covariance: FloatArray | None = None,
+    mean_weight: FloatArray | None = None,
 ) -> ClosureTest:
     r"""Test that direct yields scatter about weighted ones as they should.
 
-    .. math:: \chi^2 = d^T (V + C)^{-1} d, \quad d = \mathrm{direct} - \mathrm{weighted}, \quad V_{bb} = \sum_{e \in b} w_e^2\, p_e (1 - p_e)
+    .. math:: \chi^2 = d^T (V + C)^{-1} d, \quad d = \mathrm{direct} - \mathrm{weighted},
+        \quad V_{bb} = \sum_{e \in b} w_e^2\, p_e (1 - p_e)
 
-    V is what the tags of these events scatter by, C what the efficiency's own statistical error adds; without C, the
-    sum over bins of squared pulls. Nothing was fitted to these events, so each bin counts as a degree of freedom. Bins are
-    merged with the next until the variance is large enough for a Gaussian; what is left over at the end joins the last one.
+    V is what the tags of these events scatter by, C what the efficiency's own statistical error
+    adds; without C, the sum over bins of squared pulls. Nothing was fitted to these events, so
+    each bin counts as a degree of freedom. Bins are merged until a Gaussian describes them, see
+    :func:`merged_bins`.
 
     Args:
         direct: Yields of the events that pass, shape (n,).
         weighted: Yields weighted by the probability to pass, shape (n,).
         variance: Variance of their difference, shape (n,).
-        minimum_variance: Smallest variance of a merged bin; for unit weights, about the expected number of events.
-        covariance: Covariance of the weighted yields that is due to the efficiency, shape (n, n); none by default.
+        minimum_events: Smallest effective number of events of a merged bin.
+        covariance: Covariance of the weighted yields that is due to the efficiency, shape (n, n);
+            none by default.
+        mean_weight: Generator weight of an event in each bin, shape (n,); 1 by default.
 
     Returns:
         The outcome; with no bin that is large enough, ``ndf`` is 0 and the p-value NaN.
 
+    Raises:
+        DataError: The shapes do not fit, or a number is not finite.
+
     Example:
-        >>> closure_test(np.array([12.0, 30.0]), np.array([10.0, 36.0]), np.array([4.0, 9.0]), 4.0).chi2
+        >>> yields = np.array([12.0, 30.0]), np.array([10.0, 36.0]), np.array([4.0, 9.0])
+        >>> closure_test(*yields, 4.0).chi2
         5.0
-        >>> closure_test(np.array([12.0]), np.array([10.0]), np.array([3.0]), 1.0, np.array([[1.0]])).chi2
+        >>> one = np.array([12.0]), np.array([10.0]), np.array([3.0])
+        >>> closure_test(*one, 1.0, np.array([[1.0]])).chi2
         1.0
     """
-    merge = merged_bins(variance, minimum_variance)
-    difference, total = merge @ (direct - weighted), np.diag(merge @ variance)
-    if covariance is not None:
-        total = total + merge @ covariance @ merge.T
-    ndf = len(merge)
-    if not ndf:
+    shape = np.shape(direct)
+    for name, values in (("direct", direct), ("weighted", weighted), ("variance", variance)):
+        _require(f"the yields {name!r}", values, shape)
+    if not minimum_events > 0:
+        msg = f"minimum_events is {minimum_events}; it must be above 0. Take 10, say."
+        raise DataError(msg)
+    scale = np.ones(shape) if mean_weight is None else np.nan_to_num(mean_weight, nan=1.0)
+    merge = merged_bins(variance, minimum_events, scale)
+    if not len(merge):
         return ClosureTest(0.0, 0, float("nan"))
+    difference = merge @ (direct - weighted)
+    total = np.diag(merge @ variance)
+    if covariance is not None:
+        _require("the covariance", covariance, (*shape, *shape))
+        total = total + merge @ covariance @ merge.T
     value = float(difference @ np.linalg.solve(total, difference))
+    ndf = len(merge)
     return ClosureTest(value, ndf, float(chi2_distribution.sf(value, ndf)))
 
 
-def merged_bins(variance: FloatArray, minimum: float) -> FloatArray:
-    """Merge bins with the next until the variance is large enough; what is left over at the end joins the last one.
+def merged_bins(
+    variance: FloatArray, minimum: float, mean_weight: FloatArray | None = None
+) -> FloatArray:
+    r"""Merge bins with the next until they hold enough events; the rest joins the last one.
+
+    A variance of weights is worth :math:`V / \bar w^2` events, so that the same bins are merged
+    whatever the unit of the weights. For unit weights this is the variance itself.
+
+    Args:
+        variance: Variance of direct minus weighted yields, shape (n,).
+        minimum: Smallest number of events of a merged bin.
+        mean_weight: Generator weight of an event in each bin, shape (n,); 1 by default.
 
     Returns:
         1 where a bin of the second axis is part of a merged one, shape (n_merged, n).
@@ -276,20 +493,20 @@ def merged_bins(variance: FloatArray, minimum: float) -> FloatArray:
         >>> merged_bins(np.array([1.0, 2.0, 3.0, 1.0]), 3.0).tolist()
         [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
     """
-    merged, first, total = np.zeros((len(variance), len(variance))), 0, 0.0
+    size = len(variance)
+    scale = np.ones(size) if mean_weight is None else mean_weight
+    events = divide(variance, scale**2, 0.0)
+    merged = np.zeros((size, size))
     count = 0
-    for last, value in enumerate(variance, start=1):
+    first = 0
+    total = 0.0
+    for last, value in enumerate(events, start=1):
         total += value
         if total >= minimum:
             merged[count, first:last] = 1.0
-            count, first, total = count + 1, last, 0.0
+            count += 1
+            first = last
+            total = 0.0
     if count:
         merged[count - 1, first:] = 1.0
     return merged[:count]
-
-
-def _fill(values: FloatArray, edges: FloatArray, weight: FloatArray) -> FloatArray:
-    """Sum weights in bins."""
-    histogram = bh.Histogram(bh.axis.Variable(edges), storage=bh.storage.Double())
-    histogram.fill(values, weight=weight)
-    return np.asarray(histogram.values())

@@ -1,8 +1,7 @@
-"""Does weighting reproduce the tags? A test of every histogram, and a verdict that a reader can act on."""
+"""Does weighting reproduce the tags? A test of every histogram, and a verdict to act on."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -10,10 +9,8 @@ import numpy as np
 import pandas as pd
 
 from truthtag.arrays import FloatArray, divide
-from truthtag.data.files import rows_by
 from truthtag.errors import DataError
-from truthtag.statistics.closure import closure_test, replica_yields
-from truthtag.statistics.covariance import covariance
+from truthtag.statistics.closure import ClosureHistogram, ClosureTest, Filling, histograms_in
 
 __all__ = [
     "CLOSES",
@@ -23,7 +20,6 @@ __all__ = [
     "closure_table",
     "gains",
     "require_closure",
-    "verdict_page",
     "verdict_table",
 ]
 
@@ -32,136 +28,89 @@ WITHIN = "within uncertainty"
 FAILS = "does not close"
 UNTESTED = "too few events"
 
-CLASSES = {CLOSES: "closes", WITHIN: "within", FAILS: "fails", UNTESTED: "untested"}
-STYLE = """<style>
-.prose:has(.verdict) { max-width: min(68rem, 92vw); }
-.h-screen:has(.verdict) { align-items: flex-start; }
-.items-start:has(.verdict) { flex-wrap: wrap; }
-div.verdict { overflow-x: auto; }
-div.verdict table { font-size: .8rem; margin: .5rem 0; }
-div.verdict th, div.verdict td { padding: .25rem .5rem; text-align: left; white-space: nowrap; border-bottom: 1px solid #ddd; }
-div.verdict td.closes { background: #d5ecd9; }
-div.verdict td.within { background: #eef3c7; }
-div.verdict td.fails { background: #f6cfc4; font-weight: 600; }
-div.verdict td.untested { color: #666; }
-@media (max-width: 640px) {
-  .w-screen:has(.verdict) { flex-direction: column; height: auto; }
-  .w-screen:has(.verdict) nav { width: 100%; height: auto; }
-  .w-screen:has(.verdict) .h-screen { height: auto; }
-}
-</style>
-"""
 
-DISTRIBUTIONS = {
-    ("fig6", "delta_r"): "Delta R, leading jet tagged",
-    ("fig8", "delta_r"): "Delta R, both jets tagged",
-    ("fig8", "m_jj"): "m_jj, both jets tagged",
-}
-
-
-def closure_table(
-    figures: Mapping[str, pd.DataFrame], minimum_variance: float, p_value: float
-) -> pd.DataFrame:
+def closure_table(histograms: pd.DataFrame, minimum_events: float, p_value: float) -> pd.DataFrame:
     """Test closure in every histogram that was filled directly and weighted.
 
     Args:
-        figures: Numbers of the figures, by name, as :mod:`truthtag.figures.numbers` makes them.
-        minimum_variance: As in :func:`truthtag.statistics.closure.closure_test`.
-        p_value: Smallest p-value of a histogram that closes.
+        histograms: Rows of all distributions, as
+            :func:`truthtag.statistics.distributions.fill_distribution` makes them.
+        minimum_events: As in :func:`truthtag.statistics.closure.closure_test`.
+        p_value: Smallest p-value of a histogram that closes, in (0, 1).
 
     Returns:
-        A row per sample, distribution, choice of events and efficiency: ``direct`` and ``weighted`` yields; ``chi2, ndf,
-        chi2_ndf, p_value`` of the test with the scatter of the tags alone, ``chi2_total, p_value_total`` with the
-        covariance of the efficiency added (NaN where it has none); the ``verdict``; ``largest_deviation``, the ratio to
-        the truth that is furthest from 1 among bins that hold at least ``minimum_variance`` expected events (NaN where
+        A row per sample, distribution, panel, choice of events and efficiency: ``direct`` and
+        ``weighted`` yields; ``chi2, ndf, chi2_ndf, p_value`` of the test with the scatter of the
+        tags alone, ``chi2_total, p_value_total`` with the covariance of the efficiency added (NaN
+        where it has none); the ``verdict``; ``largest_deviation``, the ratio to the truth that is
+        furthest from 1 among bins that hold at least ``minimum_events`` expected events (NaN where
         the truth is unknown); and what weighting gains, see :func:`gains`.
+
+    Raises:
+        DataError: The p-value is not between 0 and 1.
     """
+    if not 0 < p_value < 1:
+        msg = f"p_value is {p_value}; it must be above 0 and below 1. Take 0.01, say."
+        raise DataError(msg)
     rows = []
-    for figure, frame in figures.items():
-        histograms = frame[frame["difference_variance"].notna() | (frame["filled_by"] == "direct")]
-        for (sample, panel, events), part in histograms.groupby(
-            ["sample", "panel", "events"], sort=False
-        ):
-            by_name = rows_by(part, "filled_by")
-            direct = by_name.pop("direct")
-            for name, weighted in by_name.items():
-                what = {"figure": figure, "panel": panel, "events": events, "efficiency": name}
-                distribution = DISTRIBUTIONS.get(
-                    (figure, str(panel)), f"m_jj of {panel}, both jets tagged"
-                )
-                tested = _tested(direct, weighted, minimum_variance, p_value)
-                rows.append({"sample": sample, "distribution": distribution, **what, **tested})
+    used = histograms[histograms["spread"] == "corrected"]
+    keys = ["sample", "distribution", "title", "panel", "events"]
+    for values, histogram in histograms_in(used, keys):
+        marks = dict(zip(keys, values, strict=True))
+        for name in histogram.filled_by:
+            tested = _tested(histogram, name, minimum_events, p_value)
+            rows.append({**marks, "efficiency": name, **tested})
     return pd.DataFrame(rows)
 
 
-def gains(
-    direct: pd.DataFrame, weighted: pd.DataFrame, uncertainty: FloatArray | None
-) -> dict[str, float]:
+def gains(direct: Filling, weighted: Filling, uncertainty: FloatArray | None) -> dict[str, float]:
     """Measure what weighting gains over cutting, in one histogram.
 
     Args:
-        direct: Its rows filled directly.
-        weighted: Its rows filled with weights.
+        direct: It filled directly.
+        weighted: It filled with weights.
         uncertainty: Covariance of the weighted yields that is due to the efficiency, or None.
 
     Returns:
-        ``direct_events`` and ``effective_events``: events that pass, and as many as weighted ones are worth.
-        ``gain``: the relative error of a bin filled directly over that of the weighted one, the median over bins in
-        which an event passes; ``gain_total``: the same with the efficiency's error in the weighted one. ``gain_sum`` and
-        ``gain_sum_total``: the same for the sum of all bins, where the efficiency's error, being correlated, counts most.
+        ``direct_events`` and ``effective_events``: events that pass, and as many as weighted ones
+        are worth. ``gain``: the relative error of a bin filled directly over that of the weighted
+        one, the median over bins in which an event passes; ``gain_total``: the same with the
+        efficiency's error in the weighted one. ``gain_sum`` and ``gain_sum_total``: the same for
+        the sum of all bins, where the efficiency's error, being correlated, counts most.
     """
-    (passing, squares), (total, weighted_squares) = (
-        (float(rows["yield"].sum()), float((rows["error"] ** 2).sum()))
-        for rows in (direct, weighted)
-    )
-    variances = {
-        "": weighted_squares,
-        "_total": np.nan if uncertainty is None else max(weighted_squares + uncertainty.sum(), 0.0),
-    }
+    passing = float(direct.total.sum())
+    squares = float((direct.error**2).sum())
+    total = float(weighted.total.sum())
+    weighted_squares = float((weighted.error**2).sum())
+    full = np.nan
+    if uncertainty is not None:
+        full = max(weighted_squares + float(uncertainty.sum()), 0.0)
     relative = divide(np.sqrt(squares), abs(passing))
     return {
         "direct_events": float(divide(passing**2, squares, 0.0)),
         "effective_events": float(divide(total**2, weighted_squares, 0.0)),
-        **{f"gain{kind}": float(weighted[f"gain{kind}"].median()) for kind in variances},
-        **{
-            f"gain_sum{kind}": float(divide(relative * abs(total), np.sqrt(value)))
-            for kind, value in variances.items()
-        },
+        "gain": _median(weighted.gain(direct, False)),
+        "gain_total": _median(weighted.gain(direct, True)),
+        "gain_sum": float(divide(relative * abs(total), np.sqrt(weighted_squares))),
+        "gain_sum_total": float(divide(relative * abs(total), np.sqrt(full))),
     }
 
 
+def _median(values: FloatArray) -> float:
+    """Return the median of the numbers among some values; NaN where there is none."""
+    return float(pd.Series(values).median())
+
+
 def verdict_table(closure: pd.DataFrame) -> pd.DataFrame:
-    """Put the verdicts of :func:`closure_table` side by side, a row per distribution, a column per efficiency."""
-    keys = ["sample", "distribution", "events"]
+    """Put the verdicts of :func:`closure_table` side by side.
+
+    Returns:
+        A row per sample, distribution, panel and choice of events, a column per efficiency.
+    """
+    keys = ["sample", "distribution", "panel", "events"]
     wide = closure.pivot(index=keys, columns="efficiency", values="verdict")
     rows = pd.MultiIndex.from_frame(closure[keys].drop_duplicates())
     return wide.loc[rows, closure["efficiency"].unique()].reset_index().rename_axis(columns=None)
-
-
-def verdict_page(verdicts: pd.DataFrame) -> str:
-    """Return the verdicts on all events as a piece of HTML, to open the report with.
-
-    Its style also makes room on the report's first page, which is laid out for a paragraph beside a graph.
-
-    Args:
-        verdicts: What :func:`verdict_table` returns.
-    """
-    table = verdicts[verdicts["events"] == "all"].drop(columns="events")
-    efficiencies = list(table.columns[2:])
-    head = "".join(
-        f"<th>{html.escape(name)}</th>" for name in ("sample", "distribution", *efficiencies)
-    )
-    rows = []
-    for row in table.to_dict("records"):
-        names = "".join(
-            f"<td>{html.escape(str(row[name]))}</td>" for name in ("sample", "distribution")
-        )
-        cells = "".join(
-            f'<td class="{CLASSES.get(row[e], "")}">{html.escape(str(row[e]))}</td>'
-            for e in efficiencies
-        )
-        rows.append(f"<tr>{names}{cells}</tr>")
-    return f'{STYLE}<div class="verdict"><table><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></div>\n'
 
 
 def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
@@ -191,7 +140,8 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
     failed = table[~table["verdict"].isin([CLOSES, WITHIN])]
     if not failed.empty:
         lines = "\n".join(
-            f"  {row.efficiency}, sample {row.sample}, {row.distribution}, events {row.events}: {row.verdict}, "
+            f"  {row.efficiency}, sample {row.sample}, {row.distribution}, panel {row.panel}, "
+            f"events {row.events}: {row.verdict}, "
             f"chi2 {row.chi2:.1f} for {row.ndf} bins"
             for row in failed.itertuples()
         )
@@ -205,42 +155,44 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
 
 
 def _tested(
-    direct: pd.DataFrame, weighted: pd.DataFrame, minimum_variance: float, p_value: float
+    histogram: ClosureHistogram, name: str, minimum_events: float, p_value: float
 ) -> dict[str, Any]:
     """Test one histogram; the columns of its row in the table."""
-    yields, variance, ratio = (
-        weighted[name].to_numpy() for name in ("yield", "difference_variance", "ratio")
-    )
-    passing = direct["yield"].to_numpy()
-    by_replica = replica_yields(weighted)
-    uncertainty = covariance(by_replica) if len(by_replica) > 1 else None
-    alone = closure_test(passing, yields, variance, minimum_variance)
-    total = (
-        closure_test(passing, yields, variance, minimum_variance, uncertainty)
-        if uncertainty is not None
-        else None
-    )
-    full = (variance >= minimum_variance) & np.isfinite(ratio)
+    weighted = histogram.weighted(name)
+    alone = histogram.test(name, minimum_events)
+    total = histogram.test(name, minimum_events, with_efficiency=True)
+    if alone is None:
+        msg = f"the histogram weighted by {name!r} cannot be tested; fill it again"
+        raise DataError(msg)
+    p_total = total.p_value if total else np.nan
     return {
-        "direct": passing.sum(),
-        "weighted": yields.sum(),
+        "direct": histogram.direct.total.sum(),
+        "weighted": weighted.total.sum(),
         "chi2": alone.chi2,
         "ndf": alone.ndf,
         "chi2_ndf": alone.chi2 / alone.ndf if alone.ndf else np.nan,
         "p_value": alone.p_value,
         "chi2_total": total.chi2 if total else np.nan,
-        "p_value_total": total.p_value if total else np.nan,
-        "verdict": _verdict(alone.ndf, alone.p_value, total.p_value if total else np.nan, p_value),
-        "largest_deviation": ratio[full][np.argmax(np.abs(ratio[full] - 1))]
-        if full.any()
-        else np.nan,
-        **gains(direct, weighted, uncertainty),
+        "p_value_total": p_total,
+        "verdict": _verdict(alone, p_total, p_value),
+        "largest_deviation": _largest_deviation(weighted, minimum_events),
+        **gains(histogram.direct, weighted, weighted.covariance),
     }
 
 
-def _verdict(bins: int, alone: float, total: float, smallest: float) -> str:
-    if not bins:
+def _largest_deviation(weighted: Filling, minimum_events: float) -> float:
+    """Return the ratio furthest from 1 among bins with enough events; NaN where there is none."""
+    events = divide(weighted.difference_variance, weighted.mean_weight**2, 0.0)
+    full = (events >= minimum_events) & np.isfinite(weighted.ratio)
+    if not full.any():
+        return float("nan")
+    ratio = weighted.ratio[full]
+    return float(ratio[np.argmax(np.abs(ratio - 1))])
+
+
+def _verdict(alone: ClosureTest, total: float, smallest: float) -> str:
+    if not alone.ndf:
         return UNTESTED
-    if alone >= smallest:
+    if alone.p_value >= smallest:
         return CLOSES
     return WITHIN if total >= smallest else FAILS

@@ -25,6 +25,7 @@ PACKAGE = "truthtag"
 SUPPORT = (
     "truthtag.errors",
     "truthtag.figures.catalogue",
+    "truthtag.progress",
     "truthtag.registry",
     "truthtag.workflow.digests",
     "truthtag.workflow.layout",

@@ -1,24 +1,31 @@
-"""Logs of jobs: plain lines in a file, and progress with a rate.
+"""Logs of jobs: plain lines in a file, which also tells whether the job is still running.
 
 Errors that a user can put right are one line; faults of the program have their traceback.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
+import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from truthtag.errors import TruthtagError
+from truthtag.progress import clock
 
-__all__ = ["Progress", "clock", "job_log"]
+__all__ = ["job_log", "running_jobs"]
 
 
 @contextmanager
 def job_log(path: str | Path) -> Iterator[logging.Logger]:
     """Log to a file while the block runs, and turn errors of the user into one plain message.
+
+    The file is locked for that time. The lock goes with the process, however that ends, so that
+    :func:`running_jobs` can tell a job that still runs from one that was killed.
 
     Args:
         path: The log file.
@@ -27,18 +34,32 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
         The logger.
 
     Raises:
-        SystemExit: A :class:`TruthtagError` ended the block; its text is in the log.
+        SystemExit: A :class:`TruthtagError` ended the block, or another process holds the log;
+            the text is in the log.
     """
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with Path(path).open("a") as file:
+        if not _lock(file):
+            msg = f"{path}: another process still writes this log. Wait until it ends, or stop it."
+            raise SystemExit(msg)
+        file.truncate(0)
+        with _logger(file) as logger:
+            yield logger
+
+
+@contextmanager
+def _logger(file: TextIO) -> Iterator[logging.Logger]:
+    """Log to an open file while the block runs."""
     logger = logging.getLogger("truthtag")
     logger.setLevel(logging.INFO)
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, mode="w")
+    handler = logging.StreamHandler(file)
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
     )
     logger.addHandler(handler)
     started = time.monotonic()
     try:
+        logger.info("process %d on %s", os.getpid(), os.uname().nodename)
         yield logger
         logger.info("done in %s", clock(time.monotonic() - started))
     except TruthtagError as error:
@@ -52,68 +73,26 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
         handler.close()
 
 
-class Progress:
-    """Log how far a long step is, how fast, and how long it will take, not too often.
+def running_jobs(folder: str | Path) -> list[Path]:
+    """Return the logs in a folder, and below it, that a running job writes.
+
+    A job outlives its Snakemake where that alone was killed.
 
     Args:
-        logger: Where to write.
-        total: All there is to do.
-        unit: What is counted.
-        done: What was done before, in an earlier run.
-        every: Least time between two lines [s].
-        now: The clock.
-
-    Example:
-        >>> lines, ticks = [], iter([0.0, 4.0])
-        >>> class Log:
-        ...     info = staticmethod(lambda text, *values: lines.append(text % values))
-        >>> Progress(Log, total=100, unit="events", every=1.0, now=lambda: next(ticks)).add(20)
-        >>> lines
-        ['20% of 100 events, 5.0 events/s, 0:16 left']
+        folder: The folder of the logs; it need not exist.
     """
-
-    def __init__(
-        self,
-        logger: logging.Logger,
-        total: int,
-        unit: str,
-        done: int = 0,
-        every: float = 10.0,
-        now: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self.logger = logger
-        self.total = total
-        self.unit = unit
-        self.every = every
-        self.now = now
-        self.done = done
-        self.before = done
-        self.started = now()
-        self.last = self.started
-
-    def add(self, count: int) -> None:
-        """Say that so much more is done."""
-        self.done += count
-        moment = self.now()
-        if moment - self.last < self.every:
-            return
-        self.last = moment
-        rate = (self.done - self.before) / (moment - self.started)
-        left = clock((self.total - self.done) / rate) if rate > 0 else "?"
-        share = 100 * self.done / self.total
-        self.logger.info(
-            "%.0f%% of %d %s, %.1f %s/s, %s left",
-            share,
-            self.total,
-            self.unit,
-            rate,
-            self.unit,
-            left,
-        )
+    held = []
+    for path in sorted(Path(folder).rglob("*.log")):
+        with path.open("a") as file:
+            if not _lock(file):
+                held.append(path)
+    return held
 
 
-def clock(seconds: float) -> str:
-    """Return a time as minutes and seconds, with hours where there are some."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+def _lock(file: TextIO) -> bool:
+    """Lock a file until it is closed; return whether no other process holds it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -1,337 +1,563 @@
-"""The config at the door: checked against its schema and against itself, every fault named by its path."""
+"""The config as typed models: checked before anything starts, every fault named by its path."""
 
 from __future__ import annotations
 
-import copy
-import difflib
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, cast
+import posixpath
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from truthtag.data.axes import check_edges, edges_of
+from truthtag.axis import Axis
 from truthtag.errors import ConfigError
+from truthtag.estimators.protocol import KINDS, EstimatorOptions
+from truthtag.options import Interval, Options, Real, Whole, as_tuple
+from truthtag.toy.generation import GENERATORS
+from truthtag.toy.truth import TRUTHS
+from truthtag.workflow.chosen import Chosen
+from truthtag.workflow.faults import find_faults
+from truthtag.workflow.inconsistencies import inconsistencies
 
 __all__ = [
-    "PAPER_FIGURES",
-    "STUDY_FIGURES",
-    "TRUST_FIGURES",
+    "Axes",
+    "Closure",
+    "Config",
+    "CurvePoint",
+    "Distribution",
+    "Domain",
+    "FactorProbe",
+    "Figures",
+    "InRange",
+    "LearningCurve",
+    "Repeated",
+    "RequiredClosure",
+    "Roles",
+    "Sample",
+    "Uncertainty",
+    "Weights",
     "check_config",
-    "factor_figures",
-    "faults",
     "first_events",
-    "standard_figures",
+    "in_order_of",
 ]
 
+MAX_NAME = 64
+"""Longest name, in letters: it becomes part of file names, which are limited."""
+MAX_TEXT = 200
+"""Longest text that is written into figures, and longest path of results."""
 RESERVED = ("true", "direct", "generated", "all")
-PAPER_FIGURES = ("fig1", "fig2", "fig3", "fig6", "fig7", "fig8")
-"""Figures of the paper that every run draws."""
-JUDGED = ("test", "boson")
-"""Samples that closure is tested on, so that nothing may be learned from their tags."""
-TRUST_FIGURES = ("calibration", "coverage")
-"""Figures that tell whether efficiencies and their errors are right, which every run draws, too."""
-STUDY_FIGURES = ("learning_curve", "work", "repeated")
-"""Figures that are drawn only where ``figures.draw`` names them."""
+"""Names that tables give to what is no estimator."""
+COLUMNS = ("sample", "events", "event", "flavour", "efficiency", "distribution", "panel", "figure")
+"""Columns of tables, some of which have a column per estimator beside them."""
+NO_TEXT = ("na", "nan", "null", "none", "nil", "inf", "infinity", "false")
+"""Names that programs read from a CSV table as a missing value, a number or a truth value."""
 
 
-def check_config(config: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """Check a config, drop what it sets to null, and fill in what it leaves to the schema's defaults.
+def _check_name(name: str) -> str:
+    """Refuse names that cannot be those of files, columns and entries of tables."""
+    if len(name) > MAX_NAME:
+        msg = (
+            f"this name has {len(name)} letters, and it becomes that of files; use at most "
+            f"{MAX_NAME}"
+        )
+        raise ValueError(msg)
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", name):
+        msg = (
+            "this is not allowed as a name; it must begin with a letter, and hold only letters, "
+            "digits and _"
+        )
+        raise ValueError(msg)
+    if name.lower() in NO_TEXT:
+        msg = (
+            "this is not allowed as a name: programs that read a CSV table take it for a missing "
+            "value, a number "
+            f"or a truth value. Not allowed: {', '.join(NO_TEXT)}"
+        )
+        raise ValueError(msg)
+    return name
+
+
+def _check_estimator_name(name: str) -> str:
+    """Refuse names of estimators that tables use for something else."""
+    taken = (*RESERVED, *COLUMNS)
+    if name.lower() in taken:
+        msg = f"this name is taken. Not allowed: {', '.join(taken)}"
+        raise ValueError(msg)
+    return _check_name(name)
+
+
+def _check_text(text: str) -> str:
+    """Refuse text that Snakemake would take for wildcards, or that is no single line."""
+    if "{" in text or "}" in text:
+        msg = (
+            f"{text!r} is not allowed; Snakemake takes what is in braces for a wildcard: leave "
+            f"{{ and }} out"
+        )
+        raise ValueError(msg)
+    if not text.isprintable():
+        msg = f"{text!r} is not allowed; it must be one line without control characters"
+        raise ValueError(msg)
+    if len(text) > MAX_TEXT:
+        msg = (
+            f"{text[:20] + '...'!r} is not allowed; it has {len(text)} letters, and at most "
+            f"{MAX_TEXT} are allowed"
+        )
+        raise ValueError(msg)
+    return text
+
+
+def _normal_path(text: str) -> str:
+    """Write a path in one way: neither doubled slashes nor one at its end, which Snakemake warns
+    of."""
+    if not text.strip():
+        msg = f"{text!r} is not allowed; it must name a folder"
+        raise ValueError(msg)
+    return posixpath.normpath(text)
+
+
+def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            msg = f"{list(values)} is not allowed; {value!r} is named twice"
+            raise ValueError(msg)
+    return values
+
+
+def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values:
+        msg = "[] is not allowed; name at least one, or leave the key out"
+        raise ValueError(msg)
+    return values
+
+
+def _rising_numbers(values: tuple[int, ...]) -> tuple[int, ...]:
+    if list(values) != sorted(set(values)):
+        msg = f"{list(values)} is not allowed; give each number once, in rising order"
+        raise ValueError(msg)
+    return values
+
+
+Name = Annotated[str, AfterValidator(_check_name)]
+EstimatorName = Annotated[str, AfterValidator(_check_estimator_name)]
+Text = Annotated[str, AfterValidator(_check_text)]
+Folder = Annotated[str, AfterValidator(_check_text), AfterValidator(_normal_path)]
+Count = Annotated[Whole, Field(ge=1)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple), AfterValidator(_all_different)]
+SomeNames = Annotated[Names, AfterValidator(_some)]
+
+
+class Sample(Options):
+    """A sample of events."""
+
+    generator: str
+    """Name of a generator."""
+
+    events: Count
+    """Number of events. A longer sample begins with the shorter one."""
+
+
+class Roles(Options):
+    """What samples are used for."""
+
+    train: str = "train"
+    """Sample that estimators learn from."""
+
+    validation: str = "validation"
+    """Sample that chooses the best epoch of a network."""
+
+    judged: SomeNames = ("test", "boson")
+    """Samples that closure is tested on, so that nothing may be learned from their tags. Figures of
+    one sample show the first."""
+
+
+class Domain(Options):
+    """Which jets are like those of the training sample."""
+
+    flagged: Annotated[Real, Field(gt=0, lt=1)] = 0.005
+    """Share of the jets of the validation sample, of each flavour, that lie beyond the largest
+    distance allowed."""
+
+    neighbours: Count = 10
+    """The distance of a jet is that to the training jet of this rank, counted from the nearest."""
+
+    max_reference_jets: Count = 20000
+    """Most training jets of each flavour that distances are measured to."""
+
+
+class Uncertainty(Options):
+    """How the spread of replicas becomes the error of an efficiency."""
+
+    sample: str = "validation"
+    """Sample whose tags tell by how much the spread is too small or too large; not the training
+    sample, and not one that closure is tested on."""
+
+    regions: Count = 32
+    """Regions per flavour in which tagged and predicted jets are compared."""
+
+    prior_width: Annotated[Real, Field(gt=0)] = 0.3
+    """How far the logarithm of the scale may be from 0 before the tags have spoken, as a standard
+    deviation."""
+
+    max_scale: Annotated[Real, Field(ge=1)] = 2.0
+    """Largest scale. Where tags ask for more, the efficiency is wrong in a way that no replica
+    knows
+    of: closure says so, and no larger error hides it."""
+
+
+class Weights(Options):
+    """Event weights in `weights/`: probabilities of numbers of tags."""
+
+    tags: Count = 3
+    """Largest number of tags: columns `p_tag_0` to `p_tag_<tags>`, and `p_tag_ge_1` to
+    `p_tag_ge_<tags>`."""
+
+    leading: Count | None = None
+    """Only this many jets of each event count, the hardest; all by default."""
+
+    keep_tags_of: Names = ()
+    """Hybrid tagging: flavours whose jets keep their tag, while the others are weighted."""
+
+
+def _check_observable(name: str) -> str:
+    """Refuse an observable that is neither known nor a place of a function."""
+    if not re.fullmatch(r"delta_r|m_jj|(pt|eta|phi|mass)_[1-9]\d?|[\w.]+:\w+", name):
+        msg = (
+            f"{name!r} is not allowed; allowed are delta_r, m_jj, pt_1, eta_1, phi_1, mass_1, "
+            "pt_2, ..., or module:function"
+        )
+        raise ValueError(msg)
+    return name
+
+
+class Distribution(Options):
+    """A histogram that weighting must reproduce, of the events whose leading jets are tagged."""
+
+    sample: str
+    """Sample that fills it."""
+
+    observable: Annotated[str, AfterValidator(_check_observable)]
+    """What is filled: `delta_r` and `m_jj` of the two leading jets; `pt_1`, `eta_1`, `phi_1`,
+    `mass_1`
+    of the leading jet, `pt_2` of the second and so on; or `module:function`."""
+
+    tagged: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_rising_numbers)]
+    """Which of the leading jets must be tagged, 1 being the hardest."""
+
+    axis: Axis
+    """Bin edges; masses and momenta in GeV."""
+
+    split: Literal["none", "flavour"] = "none"
+    """`flavour` makes a histogram for each pair of flavours of the two leading jets."""
+
+    title: Text = ""
+    """Title of its figure; its name by default."""
+
+
+class RequiredClosure(Options):
+    """Histograms that must close: rows of `tables/closure.csv`, by the columns named here."""
+
+    sample: str | None = None
+    """Sample; any by default."""
+
+    distribution: str | None = None
+    """Distribution; any by default."""
+
+    panel: str | None = None
+    """Panel of the distribution: `all`, or a pair of flavours such as `b-c`; any by default."""
+
+    events: Literal["all", "in_domain"] | None = None
+    """All events, or those whose jets are in the domain; either by default."""
+
+    efficiency: str | None = None
+    """Name of an estimator, or `true`; any by default."""
+
+
+class InRange(Options):
+    """What counts as inside the range of the training sample, in `summary_in_range.csv`."""
+
+    pt: Interval
+    """Range of transverse momentum [GeV]."""
+
+
+class Closure(Options):
+    """How closure is tested."""
+
+    minimum_events: Annotated[Real, Field(gt=0)] = 10.0
+    """Bins are merged until each has at least this effective number of events."""
+
+    p_value: Annotated[Real, Field(gt=0, lt=1)] = 0.01
+    """Smallest p-value of a histogram that closes: against the scatter of the tags alone, or, to
+    close
+    within its uncertainty, with the error of the efficiency added."""
+
+    required: Annotated[tuple[RequiredClosure, ...], BeforeValidator(as_tuple)] = ()
+    """Histograms that must close, within the uncertainty of the efficiency at least: the workflow
+    fails where one does not. Each entry names columns of `tables/closure.csv`."""
+
+    in_range: InRange
+    """What counts as inside the range of the training sample, in `summary_in_range.csv`."""
+
+
+class FactorProbe(Options):
+    """The jet whose neighbours are looked at when a factorised network is read."""
+
+    pt: Annotated[Real, Field(gt=0)]
+    """Its transverse momentum, and its neighbour's [GeV]."""
+
+    eta: Real
+    """Its pseudorapidity, and its neighbour's."""
+
+    flavour: str
+    """Its flavour."""
+
+
+class Axes(Options):
+    """Bin edges of the figures' axes; masses and momenta in GeV."""
+
+    residual: Axis
+    """Relative residual in Figure 6."""
+
+    delta_r: Axis
+    """Delta R in Figures 2 and 3."""
+
+    m_jj_wide: Axis
+    """Mass of the two leading jets in Figure 1 [GeV]."""
+
+    pt: Axis
+    """Transverse momentum in Figure 2 [GeV]."""
+
+    coverage_pt: Axis
+    """Transverse momentum in the coverage figure [GeV]."""
+
+    coverage_delta_r: Axis
+    """Delta R to the nearest jet in the coverage figure."""
+
+    pt_fine: Axis
+    """Transverse momentum in Figure 3 [GeV]."""
+
+    eta_fine: Axis
+    """Pseudorapidity in Figure 3."""
+
+
+class Figures(Options):
+    """What the figures show."""
+
+    remark: Text = ""
+    """Written above every figure, to tell runs apart: `quick look`, say."""
+
+    factor_probe: FactorProbe
+    """The jet whose neighbours are looked at when a factorised network is read."""
+
+    efficiencies: SomeNames | None = None
+    """Efficiencies that figures of jets and events show; all by default. Tables hold all in any
+    case."""
+
+    calibration_bins: Count = 12
+    """Bins of the calibration figure, each with as many jets of a flavour."""
+
+    only: SomeNames | None = None
+    """Figures to draw, if not all that a run draws unasked; then only these are made, and what they
+    need. Some are drawn only where they are named here: `learning_curve`, `training_cost` and
+    `repeated`."""
+
+    extra: Names = ()
+    """Figures of other packages, as `module:object`, beside those that installed packages
+    announce."""
+
+    weighting_flavours: Annotated[
+        tuple[str, ...], BeforeValidator(as_tuple), Field(min_length=2, max_length=2)
+    ]
+    """Flavours of the two leading jets in Figure 1."""
+
+    axes: Axes
+    """Bin edges of the figures' axes; masses and momenta in GeV."""
+
+
+class CurvePoint(Options):
+    """A point of the learning curve."""
+
+    events: Count
+    """Events of the training sample that everything is fitted to, its first ones."""
+
+    training: dict[str, Any] = Field(default_factory=dict)
+    """Options that replace those of the section `training` of every network at this point."""
+
+
+class LearningCurve(Options):
+    """How the regret falls with the number of training events."""
+
+    sample: str = "test"
+    """Sample that the regret is measured on."""
+
+    points: Annotated[tuple[CurvePoint, ...], BeforeValidator(as_tuple), AfterValidator(_some)]
+    """Sizes of the training sample, rising."""
+
+
+class Repeated(Options):
+    """Independently repeated training samples."""
+
+    samples: Annotated[Whole, Field(ge=2)]
+    """Number of training samples."""
+
+    events: Count
+    """Events of each of them."""
+
+
+class Config(Options):
+    """What the workflow generates, fits, trains and draws."""
+
+    results: Folder
+    """Folder that this config writes to, from where snakemake is started. Each config needs its
+    own."""
+
+    seed: Annotated[Whole, Field(ge=0)]
+    """Number from which all random streams derive."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where networks are trained: `auto` takes a GPU where the machine shows one to torch, `cuda`
+    insists on it."""
+
+    flavours: Annotated[dict[Name, Annotated[Whole, Field(ge=-128, le=127)]], Field(min_length=1)]
+    """Names and numbers of the hadron flavours, heaviest first; the order is that of tables and
+    figures."""
+
+    generators: Annotated[dict[Name, Annotated[Options, Chosen(GENERATORS)]], Field(min_length=1)]
+    """What makes events, by name."""
+
+    samples: Annotated[dict[Name, Sample], Field(min_length=1)]
+    """Samples to generate, by name; `roles` says what they are for."""
+
+    events_per_shard: Count = 50000
+    """Events per Parquet file. The sample does not depend on it; the number of jobs does."""
+
+    roles: Roles = Roles()
+    """What samples are used for."""
+
+    truth: Annotated[Options, Chosen(TRUTHS)]
+    """The true efficiency of the toy: Eq. 2, or another form."""
+
+    estimators: dict[EstimatorName, Annotated[EstimatorOptions, Chosen(KINDS)]]
+    """What learns efficiencies, by name; the order is that of tables and figures."""
+
+    domain: Domain = Domain()
+    """Which jets are like those of the training sample: in the range of its variables, and not too
+    far from its jets. `domain/` holds the answer for every jet."""
+
+    uncertainty: Uncertainty = Uncertainty()
+    """How the spread of replicas becomes the error of an efficiency."""
+
+    weights: Weights = Weights()
+    """Event weights in `weights/`: probabilities of numbers of tags."""
+
+    distributions: Annotated[dict[Name, Distribution], Field(min_length=1)]
+    """Histograms that weighting must reproduce, by name: closure is tested in each of them."""
+
+    closure: Closure
+    """How closure is tested."""
+
+    figures: Figures
+    """What the figures show."""
+
+    learning_curve: LearningCurve | None = None
+    """How the regret falls with the number of training events: all estimators are fitted anew to
+    the
+    first events of the training sample, networks choosing their best epoch on the same share of the
+    validation sample. Drawn where `figures.only` names `learning_curve`."""
+
+    repeated: Repeated | None = None
+    """Independently repeated training samples, cut out of the training sample, each with networks
+    of
+    its own: what the replicas of one sample claim, seen directly. Their table is made where
+    `figures.only` names `repeated`."""
+
+    def estimator_at(self, name: str, point: int) -> EstimatorOptions:
+        """Return the options of an estimator at a point of the learning curve.
+
+        Args:
+            name: Name of the estimator.
+            point: Number of events of the point.
+
+        Returns:
+            The options, those of the section ``training`` replaced by what the point states.
+        """
+        options = self.estimators[name]
+        points = self.learning_curve.points if self.learning_curve else ()
+        for one in points:
+            if one.events == point:
+                return with_training(options, one.training)
+        return options
+
+
+def with_training(options: EstimatorOptions, changes: Mapping[str, Any]) -> EstimatorOptions:
+    """Return options whose section ``training`` is changed; those without such a section stay.
+
+    Raises:
+        ValidationError: A change is not allowed.
+    """
+    training = getattr(options, "training", None)
+    if not isinstance(training, Options) or not changes:
+        return options
+    changed = type(training).model_validate({**training.model_dump(), **changes})
+    return options.model_copy(update={"training": changed})
+
+
+def check_config(raw: Mapping[str, Any]) -> Config:
+    """Check a config as it is read from YAML, and make typed options of it.
+
+    Null removes an entry that an earlier config has, and gives a key its default.
 
     Args:
-        config: The config as read from YAML.
-        schema: The JSON schema of configs.
-
-    Returns:
-        A copy of the config with defaults filled in.
+        raw: The config; it is not changed.
 
     Raises:
         ConfigError: One line for each fault: the path, the value, what is allowed.
     """
-    filled = copy.deepcopy(dict(config))
-    _drop_nulls(filled, schema, schema)
-    _fill_defaults(filled, schema, schema)
-    found = [_explain(error) for error in Draft202012Validator(schema).iter_errors(filled)]
-    found = found or list(faults(filled))
-    if found:
-        lines = "\n".join(f"  {fault}" for fault in sorted(set(found)))
-        msg = f"the config has {len(set(found))} fault(s); nothing was started:\n{lines}"
+    config, found = find_faults(Config, raw, inconsistencies)
+    if config is None:
+        lines = "\n".join(f"  {fault}" for fault in found)
+        msg = f"the config has {len(found)} fault(s); nothing was started:\n{lines}"
         raise ConfigError(msg)
-    return filled
+    return config
 
 
-def faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Go through what a schema cannot say: parts of a config that contradict each other."""
-    flavours, generators = config["flavours"], config["generators"]
-    if len(set(flavours.values())) < len(flavours):
-        yield f"flavours: two names share a number in {flavours}; give each hadron flavour its own"
-    for name, sample in config["samples"].items():
-        if sample["generator"] not in generators:
-            yield (
-                f"samples.{name}.generator: {sample['generator']!r} is not a generator. "
-                f"Allowed: {', '.join(generators)}{_near(sample['generator'], generators)}"
-            )
-    for part in ("base", "correction"):
-        missing = [f for f in flavours if f not in config["truth"][part]]
-        unknown = [f for f in config["truth"][part] if f not in flavours]
-        if missing or unknown:
-            yield (
-                f"truth.{part}: must have an entry for each of {', '.join(flavours)}; "
-                f"missing: {', '.join(missing) or 'none'}, unknown: {', '.join(unknown) or 'none'}"
-            )
-    if (config["truth"]["form"] == "nearest_neighbour") != ("pt_half" in config["truth"]):
-        yield "truth.pt_half: nearest_neighbour needs it, and no other form has it"
-    yield from _name_faults(config)
-    yield from _edge_faults(config)
-    yield from _interval_faults("generators", generators)
-    figures = config["figures"]
-    named = [("weighting_flavours", f) for f in figures["weighting_flavours"]] + [
-        ("reading.flavour", figures["reading"]["flavour"])
-    ]
-    named = [(f"figures.{key}", flavour) for key, flavour in named]
-    for key, flavour in [
-        *named,
-        *(("weights.direct", flavour) for flavour in config["weights"]["direct"]),
-    ]:
-        if flavour not in flavours:
-            yield f"{key}: {flavour!r} is not a flavour. Allowed: {', '.join(flavours)}"
-    yield from _draw_faults(config)
-    yield from _trust_faults(config)
-    if "learning_curve" in config:
-        yield from _curve_faults(config)
+def in_order_of(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config whose keys have the order that they have in another, at every depth.
+
+    A config on top of another would otherwise come first, and tables and legends with it.
+
+    Args:
+        config: A config as it is read from YAML.
+        base: The config that it lies on.
+
+    Returns:
+        The same entries: those of ``base`` in its order, then all others in theirs.
+
+    Example:
+        >>> in_order_of({"c": 1, "b": {"y": 2, "x": 3}, "a": 4}, {"a": 0, "b": {"x": 0}})
+        {'a': 4, 'b': {'x': 3, 'y': 2}, 'c': 1}
+    """
+    known = [key for key in base if key in config]
+    ordered = {}
+    for key in [*known, *(key for key in config if key not in base)]:
+        value = config[key]
+        inner = base.get(key)
+        nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
+        ordered[key] = in_order_of(value, inner) if nested else value
+    return ordered
 
 
-def factor_figures(config: Mapping[str, Any]) -> list[str]:
-    """Return the counterparts of Figure 3: factorised networks can be read, and each has one."""
-    kinds = {name: options["architecture"]["kind"] for name, options in config["networks"].items()}
-    return [f"fig3_{name}" for name, kind in kinds.items() if kind == "factorised"]
-
-
-def standard_figures(config: Mapping[str, Any]) -> list[str]:
-    """Return the figures that are drawn where ``figures.draw`` does not choose."""
-    return [
-        *PAPER_FIGURES,
-        *TRUST_FIGURES,
-        *factor_figures(config),
-        *(["training"] if config["networks"] else []),
-    ]
-
-
-def first_events(config: Mapping[str, Any], events: int) -> dict[str, int]:
-    """Return how many of the first events of each sample a point of the learning curve takes.
+def first_events(config: Config, events: int) -> dict[str, int]:
+    """Return how many of the first events of its samples a point of the learning curve takes.
 
     Args:
         config: The config, checked.
-        events: Events of ``train`` that everything is fitted to.
+        events: Events of the training sample that everything is fitted to.
 
     Returns:
-        The events of ``train``, and the same share of ``validation``, at least one: who has fewer events to train on
-        has fewer to choose the best epoch, too.
-
-    Example:
-        >>> first_events({"samples": {"train": {"events": 1000}, "validation": {"events": 200}}}, 30)
-        {'train': 30, 'validation': 6}
+        These, and the same share of the validation sample, at least one, by the names of the
+        samples: who has fewer events to train on has fewer to choose the best epoch, too.
     """
-    train, validation = (config["samples"][name]["events"] for name in ("train", "validation"))
-    return {"train": events, "validation": max(1, round(events * validation / train))}
-
-
-def _name_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Names of maps and networks share one folder, one table and one legend."""
-    for name in config["maps"]:
-        if name in config["networks"]:
-            yield f"networks.{name}: a map has this name too; predictions of the two would overwrite each other"
-    for kind in ("maps", "networks"):
-        for name in config[kind]:
-            if name in RESERVED:
-                yield f"{kind}.{name}: this name is taken. Not allowed: {', '.join(RESERVED)}"
-
-
-def _edge_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    axes = {f"figures.axes.{name}": axis for name, axis in config["figures"]["axes"].items()}
-    for name, options in config["maps"].items():
-        axes |= {
-            f"maps.{name}.{axis}": options[axis]
-            for axis in ("pt", "eta", "delta_r")
-            if axis in options
-        }
-    for path, axis in axes.items():
-        try:
-            check_edges(edges_of(axis), path)
-        except ConfigError as error:
-            yield str(error)
-
-
-def _draw_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """Only figures that exist, and whose numbers can be had, can be chosen."""
-    chosen, networks = config["figures"].get("draw", ()), config["networks"]
-    allowed = [*standard_figures(config), *STUDY_FIGURES]
-    for number, name in enumerate(chosen):
-        if name not in allowed:
-            yield f"figures.draw.{number}: {name!r} is not a figure. Allowed: {', '.join(allowed)}{_near(name, allowed)}"
-    if "learning_curve" in chosen and "learning_curve" not in config:
-        yield (
-            "figures.draw: learning_curve needs the section learning_curve, which is missing; "
-            "give its points as config/studies/learning_curve.yaml does"
-        )
-    if "repeated" in chosen and "repeated" not in config:
-        yield (
-            "figures.draw: repeated needs the section repeated, which is missing; "
-            "give it as config/studies/repeated.yaml does"
-        )
-    if "work" in chosen:
-        if not networks:
-            yield "figures.draw: work shows the training of networks, and there are none; add one to networks"
-        for name, options in networks.items():
-            if options["training"]["mu"] != 1:
-                yield (
-                    f"networks.{name}.training.mu: {options['training']['mu']} cannot be drawn in the figure work, "
-                    "which compares losses with that of the true efficiency; set it to 1, or take work out of figures.draw"
-                )
-
-
-def _trust_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """What judges efficiencies must exist, and must not have been used to make them."""
-    samples, known = config["samples"], [*config["maps"], *config["networks"]]
-    sample = config["uncertainty"]["sample"]
-    allowed = [name for name in samples if name not in ("train", *JUDGED)]
-    if sample not in allowed:
-        yield f"uncertainty.sample: {sample!r} is not allowed; it must be one of {', '.join(allowed)}"
-    if config["domain"]["reference"] < config["domain"]["neighbours"]:
-        yield (
-            f"domain.reference: {config['domain']['reference']} is less than domain.neighbours, "
-            f"{config['domain']['neighbours']}; raise it"
-        )
-    for number, name in enumerate(config["figures"].get("efficiencies", ())):
-        if name not in known:
-            yield f"figures.efficiencies.{number}: {name!r} is not an efficiency. Allowed: {', '.join(known)}{_near(name, known)}"
-    for number, entry in enumerate(config["closure"]["required"]):
-        for key, allowed in (("sample", list(samples)), ("efficiency", ["true", *known])):
-            if key in entry and entry[key] not in allowed:
-                yield (
-                    f"closure.required.{number}.{key}: {entry[key]!r} is unknown. "
-                    f"Allowed: {', '.join(allowed)}{_near(entry[key], allowed)}"
-                )
-    if "repeated" in config:
-        asked = config["repeated"]["samples"] * config["repeated"]["events"]
-        if asked > samples["train"]["events"]:
-            yield (
-                f"repeated: {config['repeated']['samples']} samples of {config['repeated']['events']} events are more than "
-                f"samples.train.events, {samples['train']['events']}; make the sample longer"
-            )
-
-
-def _curve_faults(config: Mapping[str, Any]) -> Iterator[str]:
-    """The points of the learning curve are parts of the training sample, each larger than the one before."""
-    curve, samples = config["learning_curve"], config["samples"]
-    if curve["sample"] not in samples:
-        yield (
-            f"learning_curve.sample: {curve['sample']!r} is not a sample. "
-            f"Allowed: {', '.join(samples)}{_near(curve['sample'], samples)}"
-        )
-    events, most = [point["events"] for point in curve["points"]], samples["train"]["events"]
-    for number, count in enumerate(events):
-        path = f"learning_curve.points.{number}.events"
-        if count > most:
-            yield f"{path}: {count} is more than samples.train.events, {most}; lower it, or make the sample longer"
-        if number and count <= events[number - 1]:
-            yield f"{path}: {count} is not above the point before it, {events[number - 1]}; put them in rising order"
-
-
-def _interval_faults(path: str, value: object) -> Iterator[str]:
-    """Every ``low`` must be below its ``high``."""
-    if isinstance(value, Mapping):
-        if {"low", "high"} <= set(value) and not value["low"] < value["high"]:
-            yield f"{path}: low is {value['low']} and high is {value['high']}; low must be below high"
-        for key, inner in value.items():
-            yield from _interval_faults(f"{path}.{key}", inner)
-
-
-def _drop_nulls(value: object, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    """Drop every key that is known and set to null, in place: a config on top of another can only add otherwise.
-
-    Unknown keys stay, to be refused by name.
-    """
-    if not isinstance(value, dict):
-        return
-    schema = _of_kind(value, schema, root)
-    for key in list(value):
-        inner = schema.get("properties", {}).get(key, schema.get("additionalProperties"))
-        if isinstance(inner, Mapping) and value[key] is None:
-            del value[key]
-        elif isinstance(inner, Mapping):
-            _drop_nulls(value[key], inner, root)
-
-
-def _fill_defaults(value: object, schema: Mapping[str, Any], root: Mapping[str, Any]) -> None:
-    """Write the schema's defaults into a config, in place, at every depth."""
-    if not isinstance(value, dict):
-        return
-    schema = _of_kind(value, schema, root)
-    for key, inner in schema.get("properties", {}).items():
-        resolved = _resolve(inner, root)
-        if "default" in resolved and key not in value:
-            value[key] = copy.deepcopy(resolved["default"])
-        if key in value:
-            _fill_defaults(value[key], resolved, root)
-    others = schema.get("additionalProperties")
-    if isinstance(others, Mapping):
-        for key in value:
-            if key not in schema.get("properties", {}):
-                _fill_defaults(value[key], others, root)
-
-
-def _resolve(schema: Mapping[str, Any], root: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Follow a reference into the definitions; keys beside the reference stay."""
-    if "$ref" not in schema:
-        return schema
-    target: Any = root
-    for step in schema["$ref"].removeprefix("#/").split("/"):
-        target = target[step]
-    return {**target, **{k: v for k, v in schema.items() if k != "$ref"}}
-
-
-def _of_kind(
-    value: Mapping[str, Any], schema: Mapping[str, Any], root: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """Follow a reference, and where the keys depend on the kind that a value says it is, choose those of this kind."""
-    schema = _resolve(schema, root)
-    for branch in schema.get("allOf", ()):
-        if all(
-            value.get(key) == inner["const"] for key, inner in branch["if"]["properties"].items()
-        ):
-            return _resolve(branch["then"], root)
-    return schema
-
-
-def _explain(error: ValidationError) -> str:
-    """Say what a schema violation is, where, and what is allowed."""
-    path = ".".join(str(step) for step in error.absolute_path) or "the config"
-    schema, limit, instance = cast(
-        "tuple[Any, Any, Any]", (error.schema, error.validator_value, error.instance)
-    )
-    if error.validator == "additionalProperties":
-        allowed = list(schema.get("properties", {}))
-        unknown = [key for key in instance if key not in allowed]
-        return f"{path}: unknown key {unknown[0]!r}. Allowed: {', '.join(allowed)}{_near(unknown[0], allowed)}"
-    if error.validator == "required":
-        missing = [key for key in limit if key not in instance]
-        return f"{path}: key {missing[0]!r} is missing"
-    allowed_text = {
-        "minimum": f"it must be at least {limit}",
-        "exclusiveMinimum": f"it must be above {limit}",
-        "maximum": f"it must be at most {limit}",
-        "exclusiveMaximum": f"it must be below {limit}",
-        "multipleOf": f"it must be a multiple of {limit}",
-        "type": f"it must be of type {limit if isinstance(limit, str) else ' or '.join(map(str, limit))}"
-        if error.validator == "type"
-        else "",
-        "enum": f"allowed are {', '.join(map(str, limit))}" if error.validator == "enum" else "",
-    }.get(str(error.validator), error.message)
-    description = schema.get("description", "")
-    return f"{path}: {instance!r} is not allowed; {allowed_text}. {description}".rstrip()
-
-
-def _near(word: object, allowed: Sequence[str] | Mapping[str, Any]) -> str:
-    close = difflib.get_close_matches(str(word), list(allowed), n=1)
-    return f". Did you mean {close[0]!r}?" if close else ""
+    train = config.samples[config.roles.train].events
+    validation = config.samples[config.roles.validation].events
+    share = max(1, round(events * validation / train))
+    return {config.roles.train: events, config.roles.validation: share}

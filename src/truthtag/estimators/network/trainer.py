@@ -1,9 +1,9 @@
-"""Training of one network: the loss of Eq. 5, the loop, and checkpoints that resume exactly."""
+"""The training loop: one epoch after the other, for one network or several at once."""
 
 from __future__ import annotations
 
 import copy
-import hashlib
+import logging
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,93 +14,26 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from truthtag.data.jets import Jets
-from truthtag.data.kinematics import wrap_angle
-from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.network.model import (
-    FEATURES,
-    Architecture,
-    Batch,
-    EfficiencyNetwork,
-    Shape,
-    Together,
-    features,
-    write_content,
-)
+from truthtag.errors import DataError
+from truthtag.estimators.network.augmentation import transform
+from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
+from truthtag.estimators.network.checkpoint import read_checkpoint, write_checkpoint
+from truthtag.estimators.network.device import uses_bfloat16
+from truthtag.estimators.network.loss import batch_loss
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture, TrainingOptions
+from truthtag.estimators.network.stacked import StackedNetworks
 from truthtag.seeds import Seed, seed_words
 
-__all__ = ["Epoch", "Events", "Options", "Training", "batch_loss", "train", "weighted_loss"]
+__all__ = ["EpochResult", "NetworkRecord", "Training", "evaluate", "train"]
 
-ETA, PHI = FEATURES.index("eta"), FEATURES.index("phi")
-EVALUATION_EVENTS = 1_000
-PRECISIONS = ("auto", "float32", "bfloat16")
-FIXED = 16
-"""From so many events of one multiplicity in a batch, all batches have the same number."""
+CHECKPOINT_PARTS = ("networks", "optimiser", "schedule", "averages", "records")
 
 
 @dataclass(frozen=True)
-class Options:
-    """How a network is trained.
-
-    Args:
-        epochs: Most passes through the training events.
-        batch_events: Events per step.
-        micro_batch_events: Events that are held in memory at once: a step adds up the gradients of several such parts,
-            which stay in cache where a whole batch does not. 0 for the whole batch.
-        learning_rate: Learning rate of Adam; its peak where the schedule is ``one_cycle``.
-        schedule: ``one_cycle`` (a rise, then a cosine fall to almost nothing) or ``constant``.
-        warm_up: Fraction of the steps in which ``one_cycle`` rises.
-        average: Epochs over which the weights are averaged exponentially, for validation and for the result; 0 to take
-            the weights as they are.
-        patience: Epochs without a better validation loss after which training stops; 0 to never stop early.
-        mu: Weight of non-tagged jets in Eq. 5.
-        bootstrap: Train each network on events drawn with replacement from the training events, so that the spread of
-            networks holds the statistics of the training sample as well as the randomness of training.
-        rotate_phi: Turn every event of a batch by a random angle in phi.
-        reflect_phi: Mirror every event of a batch in phi with probability one half.
-        reflect_eta: Mirror every event of a batch in eta with probability one half.
-        precision: ``float32``, ``bfloat16`` (matrix products only; weights, loss and predictions stay in float32), or
-            ``auto``: bfloat16 where the processor has instructions for it.
-    """
-
-    epochs: int
-    batch_events: int
-    micro_batch_events: int
-    learning_rate: float
-    schedule: str
-    warm_up: float
-    average: float
-    patience: int
-    mu: float
-    bootstrap: bool
-    rotate_phi: bool
-    reflect_phi: bool
-    reflect_eta: bool
-    precision: str
-
-    def __post_init__(self) -> None:
-        if self.schedule not in ("one_cycle", "constant"):
-            msg = f"training schedule is {self.schedule!r}; allowed are 'one_cycle' and 'constant'"
-            raise ConfigError(msg)
-        if self.precision not in PRECISIONS:
-            msg = f"training precision is {self.precision!r}; allowed are {', '.join(PRECISIONS)}"
-            raise ConfigError(msg)
-        for name in ("epochs", "batch_events", "learning_rate", "mu", "warm_up"):
-            if not getattr(self, name) > 0:
-                msg = f"training option {name} is {getattr(self, name)}; it must be above 0"
-                raise ConfigError(msg)
-        if self.warm_up >= 1:
-            msg = (
-                f"training option warm_up is {self.warm_up}; it is a fraction of the steps, below 1"
-            )
-            raise ConfigError(msg)
-
-
-@dataclass(frozen=True)
-class Epoch:
+class EpochResult:
     """What one pass through the training events gave: a row of the history.
 
     Attributes:
@@ -122,202 +55,8 @@ class Epoch:
     best: bool
 
 
-class Events:
-    """Jets and tags as tensors, events of one multiplicity together.
-
-    Args:
-        jets: A tagged sample.
-        device: Where training reads them.
-
-    Raises:
-        DataError: The sample has no tags, or no jets.
-    """
-
-    def __init__(self, jets: Jets, device: torch.device | str = "cpu") -> None:
-        if jets.is_tagged is None:
-            msg = "the sample has no column 'is_tagged': a network learns from tags. Tag it first."
-            raise DataError(msg)
-        if not jets.n_jets:
-            msg = "the sample has no jets: there is nothing to train on"
-            raise DataError(msg)
-        rows, tags = features(jets), torch.tensor(jets.is_tagged).float()
-        self.groups = [
-            (rows[bucket.jets].to(device), tags[bucket.jets].to(device))
-            for bucket in jets.by_multiplicity()
-        ]
-        self.count = sum(len(group_tags) for _, group_tags in self.groups)
-        self.rows = rows
-        self.flavours = tuple(int(f) for f in np.unique(jets.flavour))
-
-    def digest(self) -> str:
-        """Return a short digest of all features and tags, so that a checkpoint knows its events."""
-        hashed = hashlib.sha256(self.rows.numpy().tobytes())
-        for _, tags in self.groups:
-            hashed.update(tags.cpu().numpy().tobytes())
-        return hashed.hexdigest()[:16]
-
-    def steps(self, size: int) -> int:
-        """Return the number of batches of about ``size`` events."""
-        return max(1, round(self.count / size))
-
-    def resample(self, rng: torch.Generator) -> list[Tensor]:
-        """Draw as many events of each multiplicity, with replacement; return their positions within each."""
-        return [torch.randint(len(tags), (len(tags),), generator=rng) for _, tags in self.groups]
-
-    def batches(
-        self,
-        size: int,
-        rngs: Sequence[torch.Generator] = (),
-        parts: int = 1,
-        resamples: Sequence[Sequence[Tensor]] = (),
-    ) -> Iterator[tuple[Batch, Tensor]]:
-        """Go through all events once, in batches of about ``size`` events, each cut into parts.
-
-        Each batch holds its share of every multiplicity: its composition is that of the sample. Shuffled batches are all
-        of one shape, since new shapes are dear in bfloat16: of each multiplicity less than one event per batch, other ones
-        each time, is left out.
-
-        Args:
-            size: Events per batch.
-            rngs: A generator for each of the networks that are trained together; each shuffles the events anew. Without
-                any the events keep their order, and none is left out.
-            parts: Number of parts of a batch.
-            resamples: For each network, the events to go through as :meth:`resample` draws them; by default each once.
-
-        Yields:
-            A part of a batch, features of shape (n_networks, n_jets, 4), and the tags of its jets, (n_networks, n_jets).
-        """
-        sizes = [len(tags) for _, tags in self.groups]
-        cut, draws = (_equal_cuts, rngs) if rngs else (_even_cuts, (None,))
-        orders = [[_order(n, rng) for n in sizes] for rng in draws]
-        if resamples:
-            orders = [
-                [drawn[order] for drawn, order in zip(*of_network, strict=True)]
-                for of_network in zip(resamples, orders, strict=True)
-            ]
-        device = self.groups[0][1].device
-        together = [torch.stack(order).to(device) for order in zip(*orders, strict=True)]
-        for bounds in cut(sizes, self.steps(size) * parts):
-            chosen = [
-                (rows[order[:, first:last]], tags[order[:, first:last]])
-                for (rows, tags), order, (first, last) in zip(
-                    self.groups, together, bounds, strict=True
-                )
-                if last > first
-            ]
-            shape = [(tags.shape[1], tags.shape[2]) for _, tags in chosen]
-            rows = torch.cat([group_rows.flatten(1, 2) for group_rows, _ in chosen], dim=1)
-            yield Batch(rows, shape), torch.cat([tags.flatten(1) for _, tags in chosen], dim=1)
-
-
-def _order(count: int, rng: torch.Generator | None) -> Tensor:
-    # Drawn on the CPU: the order does not depend on the device.
-    return torch.arange(count) if rng is None else torch.randperm(count, generator=rng)
-
-
-def _even_cuts(sizes: Sequence[int], steps: int) -> list[list[tuple[int, int]]]:
-    """Cut groups into steps of equal size in all, each step with its share of every group.
-
-    Returns:
-        For each step, the first and the last position (excluded) of each group.
-
-    Example:
-        >>> _even_cuts([2, 4], steps=2)
-        [[(0, 1), (0, 2)], [(1, 2), (2, 4)]]
-    """
-    place = np.concatenate([(np.arange(size) + 0.5) / size for size in sizes])
-    group = np.repeat(np.arange(len(sizes)), sizes)[np.argsort(place, kind="stable")]
-    ends = np.round(np.linspace(0, len(group), steps + 1)).astype(int)
-    cuts = [np.r_[0, np.cumsum(group == g)][ends].tolist() for g in range(len(sizes))]
-    return [[(cut[step], cut[step + 1]) for cut in cuts] for step in range(steps)]
-
-
-def _equal_cuts(sizes: Sequence[int], steps: int) -> list[list[tuple[int, int]]]:
-    """Cut groups into steps of one shape, leaving out what does not divide; groups too small for that are cut evenly.
-
-    Example:
-        >>> _equal_cuts([33, 2], steps=2)
-        [[(0, 16), (0, 1)], [(16, 32), (1, 2)]]
-    """
-    shares = [size // steps for size in sizes]
-    even = _even_cuts(
-        [0 if share >= FIXED else size for size, share in zip(sizes, shares, strict=True)], steps
-    )
-    return [
-        [
-            (step * share, (step + 1) * share) if share >= FIXED else cut
-            for share, cut in zip(shares, cuts, strict=True)
-        ]
-        for step, cuts in enumerate(even)
-    ]
-
-
-def weighted_loss(logits: Tensor, tags: Tensor, mu: float) -> Tensor:
-    r"""Return the cross-entropy of each jet, non-tagged jets weighted by :math:`\mu`.
-
-    .. math:: -t \log s - \mu (1 - t) \log(1 - s)
-
-    Source: Eq. 5 of arXiv:2004.02665.
-
-    Args:
-        logits: Logits of the scores s, any shape.
-        tags: 1 where tagged, 0 where not, the same shape.
-        mu: Weight of non-tagged jets.
-    """
-    return tags * F.softplus(-logits) + mu * (1 - tags) * F.softplus(logits)
-
-
-def batch_loss(logits: Tensor, tags: Tensor, shape: Shape, mu: float) -> Tensor:
-    """Return Eq. 5 for a batch: the mean over the jets of each event, then the mean over events.
-
-    The paper sums over events; the mean has the same minimum, and a size that does not depend on the batch.
-
-    Args:
-        logits: Logits of the scores, shape (..., n_jets).
-        tags: 1 where tagged, 0 where not, the same shape.
-        shape: Which jets make an event, as in :class:`truthtag.estimators.network.model.Batch`.
-        mu: Weight of non-tagged jets.
-
-    Returns:
-        Shape (...).
-    """
-    losses = torch.split(weighted_loss(logits, tags, mu), [m * n for m, n in shape], dim=-1)
-    per_size = [loss.sum(dim=-1) / n for loss, (_, n) in zip(losses, shape, strict=True)]
-    return torch.stack(per_size).sum(dim=0) / sum(m for m, _ in shape)
-
-
-def transform(batch: Batch, options: Options, rngs: Sequence[torch.Generator]) -> Batch:
-    """Rotate and reflect every event of a batch at random, as the options say; a generator for each network."""
-    if not (options.rotate_phi or options.reflect_phi or options.reflect_eta):
-        return batch
-    rows, device = batch.features.clone(), batch.features.device
-    events, jets = (torch.tensor(sizes) for sizes in zip(*batch.shape, strict=True))
-    event = (
-        torch.arange(int(events.sum())).repeat_interleave(jets.repeat_interleave(events)).to(device)
-    )
-
-    def per_jet(draw: Callable[[int, torch.Generator], Tensor]) -> Tensor:
-        return torch.stack([draw(int(events.sum()), rng) for rng in rngs]).to(device)[:, event]
-
-    if options.reflect_eta:
-        rows[..., ETA] *= per_jet(_signs)
-    if options.reflect_phi:
-        rows[..., PHI] *= per_jet(_signs)
-    if options.rotate_phi:
-        rows[..., PHI] = wrap_angle(rows[..., PHI] + per_jet(_angles))
-    return Batch(rows, batch.shape)
-
-
-def _signs(count: int, rng: torch.Generator) -> Tensor:
-    return torch.randint(0, 2, (count,), generator=rng) * 2.0 - 1.0
-
-
-def _angles(count: int, rng: torch.Generator) -> Tensor:
-    return torch.rand(count, generator=rng) * (2 * math.pi)
-
-
 @dataclass
-class Record:
+class NetworkRecord:
     """How far one of the networks that are trained together has come.
 
     Attributes:
@@ -327,54 +66,76 @@ class Record:
         since_best: Epochs since then.
     """
 
-    history: list[Epoch]
+    history: list[EpochResult]
     best: dict[str, Tensor]
     best_loss: float = math.inf
     since_best: int = 0
+
+    def add(self, result: EpochResult, networks: StackedNetworks, which: int) -> None:
+        """Take in an epoch that ended; keep the weights where it is the best so far."""
+        self.history.append(result)
+        self.since_best += 1
+        if result.best:
+            self.best = networks.state(which)
+            self.best_loss = result.validation_loss
+            self.since_best = 0
 
 
 class Training:
     """All that changes while networks are trained: what a checkpoint holds.
 
-    The order of events and the random rotations are functions of (seed, epoch), so no random state is kept. Networks that
-    are trained together do not know of each other; they end with the one that takes longest.
+    The order of events and the random rotations are functions of (seed, epoch), so no random state
+    is kept. Networks that are trained together do not know of each other; they end with the one
+    that takes longest.
 
     Args:
         architecture: Sizes of the networks.
         options: How they are trained.
         events: The training events.
-        seeds: A seed per network, saying which of which ensemble: numbers and names, ``(1, "gnn", 0)`` say. Initial
-            weights, order of events and rotations follow from it.
+        seeds: A seed per network, saying which of which ensemble: numbers and names,
+            ``(1, "gnn", 0)`` say. Initial weights, order of events and rotations follow from it.
         device: Where to train; the events are there too.
     """
 
     def __init__(
         self,
         architecture: Architecture,
-        options: Options,
-        events: Events,
+        options: TrainingOptions,
+        events: TrainingEvents,
         seeds: Sequence[Seed],
         device: torch.device | str = "cpu",
     ) -> None:
-        self.options, self.seeds = options, tuple(seeds)
+        self.options = options
+        self.seeds = tuple(seeds)
         networks = [_new_network(architecture, options, events, seed).to(device) for seed in seeds]
-        self.networks = Together(networks)
+        self.networks = StackedNetworks(networks)
         weights = list(self.networks.weights.values())
         # A fused step of Adam takes a quarter of the time of a plain one.
         self.optimiser = torch.optim.Adam(weights, lr=options.learning_rate, fused=True)
-        # Drawn by number, not kept: a checkpoint need not hold them.
-        self.resamples = [
-            events.resample(_generator(seed, "bootstrap")) for seed in seeds if options.bootstrap
-        ]
         self.steps_per_epoch = events.steps(options.batch_events)
-        self.schedule = _schedule(self.optimiser, options, self.steps_per_epoch * options.epochs)
-        self.averages = [weight.detach().clone() for weight in weights] if options.average else []
-        self.records = [Record([], self.networks.state(which)) for which in range(len(networks))]
+        n_steps = self.steps_per_epoch * options.epochs
+        self.schedule = _schedule(self.optimiser, options, n_steps)
+        # Functions of the seed: a checkpoint need not hold them.
+        self.resamples: list[list[Tensor]] = []
+        if options.bootstrap:
+            for seed in seeds:
+                self.resamples.append(events.resample(_generator(seed, "bootstrap")))
+        self.averages: list[Tensor] = []
+        if options.average:
+            self.averages = [weight.detach().clone() for weight in weights]
+        self.records: list[NetworkRecord] = []
+        for which in range(len(networks)):
+            self.records.append(NetworkRecord([], self.networks.state(which)))
 
     @property
-    def size(self) -> int:
+    def n_parameters(self) -> int:
         """Number of trainable parameters of each network."""
-        return sum(p.numel() for p in self.networks.like.parameters())
+        return sum(weight.numel() for weight in self.networks.like.parameters())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return self.networks.like.standardise.mean.device
 
     @property
     def epochs_done(self) -> int:
@@ -382,13 +143,13 @@ class Training:
         return max(len(record.history) for record in self.records)
 
     @property
-    def finished(self) -> bool:
+    def is_finished(self) -> bool:
         """Whether all epochs are done, or no network's validation loss has fallen for too long."""
-        return self.epochs_done >= self.options.epochs or all(
-            self.is_still(record) for record in self.records
-        )
+        if self.epochs_done >= self.options.epochs:
+            return True
+        return all(self.has_stopped(record) for record in self.records)
 
-    def is_still(self, record: Record) -> bool:
+    def has_stopped(self, record: NetworkRecord) -> bool:
         """Return whether the validation loss of one network has not fallen for too long."""
         return 0 < self.options.patience <= record.since_best
 
@@ -398,21 +159,33 @@ class Training:
         self.schedule.step()
         self.optimiser.zero_grad()
         if self.averages:
-            done = self.schedule.last_epoch
-            # Short at first, so that the random weights of the beginning are forgotten.
-            share = max(
-                -math.expm1(-1 / (self.options.average * self.steps_per_epoch)), 9 / (9 + done)
-            )
-            with torch.no_grad():
-                for average, weight in zip(
-                    self.averages, self.networks.weights.values(), strict=True
-                ):
-                    average.lerp_(weight, share)
+            self._update_averages()
+
+    def _update_averages(self) -> None:
+        r"""Move the averages a share of the way to the weights.
+
+        .. math:: \bar w \to \bar w + a (w - \bar w),
+            \quad a = \max(1 - e^{-1/(N\,\mathrm{steps})}, 9 / (9 + k))
+
+        for an average over N epochs, after step k.
+        """
+        steps_averaged = self.options.average * self.steps_per_epoch
+        steady_share = -math.expm1(-1 / steps_averaged)
+        # A large share at first, so that the random weights of the beginning are forgotten.
+        early_share = 9 / (9 + self.schedule.last_epoch)
+        share = max(steady_share, early_share)
+        weights = self.networks.weights.values()
+        with torch.no_grad():
+            for average, weight in zip(self.averages, weights, strict=True):
+                average.lerp_(weight, share)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Hold the averages in place of the weights, where there are any."""
-        weights = list(self.networks.weights.values())[: len(self.averages)]
+        if not self.averages:
+            yield
+            return
+        weights = list(self.networks.weights.values())
         kept = [weight.detach().clone() for weight in weights]
         _copy(self.averages, weights)
         yield
@@ -420,196 +193,261 @@ class Training:
 
     def save(self, path: str | Path, identity: Mapping[str, Any]) -> None:
         """Write a checkpoint; ``identity`` says which run it belongs to."""
-        state = {
+        write_checkpoint(path, identity, self._state())
+
+    def resume(
+        self, path: str | Path, identity: Mapping[str, Any], logger: logging.Logger | None = None
+    ) -> bool:
+        """Continue from a checkpoint.
+
+        Args:
+            path: The checkpoint.
+            identity: The run that it must belong to.
+            logger: Warned where a checkpoint cannot be used.
+
+        Returns:
+            False, and nothing has changed, where there is no checkpoint, it is damaged, or another
+            run made it.
+
+        Raises:
+            DataError: A folder is where the checkpoint should be.
+        """
+        if Path(path).is_dir():
+            msg = f"{path}: is a folder; a checkpoint is to be written here. Move or rename it."
+            raise DataError(msg)
+        logger = logger or logging.getLogger("truthtag")
+        try:
+            state = read_checkpoint(path, identity, CHECKPOINT_PARTS, self.device)
+        except DataError as error:
+            logger.warning("training starts anew: %s", error)
+            return False
+        if state is None:
+            return False
+        before = copy.deepcopy(self._state())
+        try:
+            self._restore(state)
+        except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+            # Half of it may have been taken over by now.
+            self._restore(before)
+            logger.warning("training starts anew: %s: does not fit (%s)", path, error)
+            return False
+        return True
+
+    def _state(self) -> dict[str, Any]:
+        """Return all that a checkpoint holds, the names of :data:`CHECKPOINT_PARTS`."""
+        return {
             "networks": [self.networks.state(which) for which in range(len(self.seeds))],
             "optimiser": self.optimiser.state_dict(),
             "schedule": self.schedule.state_dict(),
             "averages": self.averages,
             "records": [asdict(record) for record in self.records],
         }
-        write_content({"identity": dict(identity), **state}, path)
 
-    def resume(self, path: str | Path, identity: Mapping[str, Any]) -> bool:
-        """Continue from a checkpoint.
-
-        Returns:
-            False, and nothing has changed, where there is no checkpoint, it cannot be read, or another run made it.
-        """
-        try:
-            state = torch.load(
-                path, weights_only=True, map_location=self.networks.like.standardise.mean.device
-            )
-        except Exception:  # noqa: BLE001 - torch raises many kinds for a broken file, and all mean: start anew
-            return False
-        if not isinstance(state, dict) or state.get("identity") != dict(identity):
-            return False
+    def _restore(self, state: Mapping[str, Any]) -> None:
+        """Take over what :meth:`_state` returned."""
+        records = []
+        for stored in state["records"]:
+            history = [EpochResult(**row) for row in stored["history"]]
+            records.append(NetworkRecord(**{**stored, "history": history}))
+        averages = state["averages"]
+        sizes = {
+            "networks": (len(state["networks"]), len(self.seeds)),
+            "records": (len(records), len(self.seeds)),
+            "averages": (len(averages), len(self.averages)),
+        }
+        for name, (found, wanted) in sizes.items():
+            if found != wanted:
+                msg = f"it holds {found} {name}, this training has {wanted}"
+                raise ValueError(msg)
         for which, network in enumerate(state["networks"]):
             self.networks.load_state(which, network)
         self.optimiser.load_state_dict(state["optimiser"])
         self.schedule.load_state_dict(state["schedule"])
-        self.averages = state["averages"]
-        self.records = [
-            Record(**{**record, "history": [Epoch(**row) for row in record["history"]]})
-            for record in state["records"]
-        ]
-        return True
+        _copy(averages, self.averages)
+        self.records = records
 
     def best_network(self, which: int = 0) -> EfficiencyNetwork:
-        """Return a network with the weights of its epoch of lowest validation loss, on the CPU."""
+        """Return a network as it was after its epoch of lowest validation loss, on the CPU."""
         network = copy.deepcopy(self.networks.like).cpu()
         network.load_state_dict(self.records[which].best)
         return network.eval()
 
 
-def _new_network(
-    architecture: Architecture, options: Options, events: Events, seed: Seed
-) -> EfficiencyNetwork:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(_stream(seed, 0))
-        network = EfficiencyNetwork(architecture, events.flavours, options.mu)
-    network.standardise.fit(events.rows)
-    return network
-
-
-def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
-    with torch.no_grad():
-        for old, new in zip(source, target, strict=True):
-            new.copy_(old)
-
-
 def train(
     training: Training,
-    events: Events,
-    validation: Events,
+    events: TrainingEvents,
+    validation: TrainingEvents,
     tick: Callable[[int], None] = lambda _: None,
-) -> Iterator[list[Epoch]]:
+) -> Iterator[list[EpochResult]]:
     """Train until the end, an epoch at a time; logging and checkpoints are the caller's.
 
     Args:
         training: What is trained; it may come from a checkpoint.
         events: The training events.
         validation: Events that only choose the best epoch.
-        tick: Called after each step with its number of events, for progress within an epoch.
+        tick: Called after each micro-batch with its number of events, for progress within an epoch.
 
     Yields:
-        The epochs as they end, one for each network that is not still yet.
+        The epochs as they end, one for each network that has not stopped yet.
 
     Raises:
-        DataError: The loss is no longer finite, or the validation events have a flavour that the training events lack.
+        DataError: The loss is no longer finite, or the validation events have a flavour that the
+            training events lack.
     """
-    strange = sorted(set(validation.flavours) - set(events.flavours))
-    if strange:
-        msg = (
-            f"the validation events have jets of flavour {strange[0]}, the training events only {list(events.flavours)}. "
-            "Train on a sample that has this flavour, or drop those jets."
-        )
-        raise DataError(msg)
-    while not training.finished:
+    _require_flavours(events, validation)
+    while not training.is_finished:
+        number = training.epochs_done + 1
         started = time.perf_counter()
-        train_losses = _one_epoch(training, events, tick)
+        train_losses = _one_epoch(training, events, number, tick)
         seconds = (time.perf_counter() - started) / len(training.seeds)
-        number, rate = training.epochs_done + 1, training.optimiser.param_groups[0]["lr"]
+        ended = []
         with training.averaged():
             validation_losses = evaluate(training.networks, validation, training.options.mu)
-            ended = []
             for which, record in enumerate(training.records):
-                if training.is_still(record):
+                if training.has_stopped(record):
                     continue
-                losses = train_losses[which], validation_losses[which]
-                _require_finite(losses, number, training.options)
-                epoch = Epoch(
-                    number,
-                    *losses,
-                    rate,
-                    seconds,
-                    events.count / seconds,
-                    best=losses[1] < record.best_loss,
+                result = EpochResult(
+                    epoch=number,
+                    train_loss=train_losses[which],
+                    validation_loss=validation_losses[which],
+                    learning_rate=training.optimiser.param_groups[0]["lr"],
+                    seconds=seconds,
+                    events_per_second=events.count / seconds,
+                    best=validation_losses[which] < record.best_loss,
                 )
-                record.history.append(epoch)
-                record.since_best += 1
-                if epoch.best:
-                    record.best, record.best_loss = (
-                        training.networks.state(which),
-                        epoch.validation_loss,
-                    )
-                    record.since_best = 0
-                ended.append(epoch)
+                _require_finite(result, training.options)
+                record.add(result, training.networks, which)
+                ended.append(result)
         yield ended
 
 
-def _require_finite(losses: tuple[float, float], epoch: int, options: Options) -> None:
-    if not all(map(math.isfinite, losses)):
+def _one_epoch(
+    training: Training, events: TrainingEvents, number: int, tick: Callable[[int], None]
+) -> list[float]:
+    """Pass once through the training events.
+
+    Args:
+        training: What is trained.
+        events: The training events.
+        number: Number of the epoch, from 1; with the seed it decides the order of the events.
+        tick: Called after each micro-batch with its number of events.
+
+    Returns:
+        The mean loss while the weights changed, for each network [nats/event].
+    """
+    options = training.options
+    device = events.device
+    rngs = [_generator(seed, number) for seed in training.seeds]
+    n_micro = _micro_batches(options, events)
+    in_bfloat16 = uses_bfloat16(options.precision, device)
+    loss_sum = torch.zeros(len(rngs), dtype=torch.float64, device=device)
+    n_seen = 0
+    batches = events.batches(options.batch_events, rngs, n_micro, training.resamples)
+    for position, (batch, tags) in enumerate(batches, start=1):
+        moved = transform(batch, options, rngs)
+        with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
+            logits = training.networks(moved).float()
+        loss = batch_loss(logits, tags, batch.shape, options.mu)
+        # Networks do not share weights: the gradient of the sum is that of each loss.
+        total_loss = loss.sum() / n_micro
+        total_loss.backward()  # type: ignore[no-untyped-call]
+        # Gradients add up until the batch is complete.
+        if position % n_micro == 0:
+            training.step()
+        n_events = sum(m for m, _ in batch.shape)
+        loss_sum += loss.detach() * n_events
+        n_seen += n_events
+        tick(n_events)
+    return [float(mean) for mean in loss_sum / n_seen]
+
+
+def evaluate(networks: StackedNetworks, events: TrainingEvents, mu: float) -> list[float]:
+    """Return the mean of Eq. 5 over all events, for each network [nats/event]."""
+    loss_sum = torch.zeros(networks.count, dtype=torch.float64, device=events.device)
+    with torch.inference_mode():
+        for batch, tags in events.batches(EVALUATION_EVENTS):
+            # Every network sees the same events.
+            rows = batch.features.expand(networks.count, -1, -1)
+            logits = networks(Batch(rows, batch.shape))
+            n_events = sum(m for m, _ in batch.shape)
+            loss_sum += batch_loss(logits, tags, batch.shape, mu) * n_events
+    return [float(mean) for mean in loss_sum / events.count]
+
+
+def _micro_batches(options: TrainingOptions, events: TrainingEvents) -> int:
+    """Return the number of micro-batches of a batch."""
+    # They are for the cache of a processor; a GPU is fastest with whole batches.
+    if not options.micro_batch_events or events.device.type != "cpu":
+        return 1
+    wanted = round(options.batch_events / options.micro_batch_events)
+    # Each has at least one event.
+    most = events.count // events.steps(options.batch_events)
+    return max(1, min(wanted, most))
+
+
+def _require_flavours(events: TrainingEvents, validation: TrainingEvents) -> None:
+    unknown = sorted(set(validation.flavours) - set(events.flavours))
+    if unknown:
         msg = (
-            f"epoch {epoch}: the loss is {losses[0]} on training and {losses[1]} on validation events; "
-            f"it must be finite. Lower the learning rate ({options.learning_rate})."
+            f"the validation events have jets of flavour {unknown[0]}, the training events only "
+            f"{list(events.flavours)}. Train on a sample that has this flavour, or drop those jets."
         )
         raise DataError(msg)
 
 
-def _one_epoch(training: Training, events: Events, tick: Callable[[int], None]) -> list[float]:
-    """Pass once through the training events; return their mean loss, for each network."""
-    options, number = training.options, training.epochs_done + 1
-    rngs = [_generator(seed, number) for seed in training.seeds]
-    total, seen = torch.zeros(len(rngs), dtype=torch.float64, device=events.groups[0][1].device), 0
-    # Parts are for the cache of a processor; a GPU wants all it can get.
-    micro = options.micro_batch_events if total.device.type == "cpu" else 0
-    parts = max(1, round(options.batch_events / (micro or options.batch_events)))
-    fast = uses_bfloat16(options.precision, total.device)
-    batches = events.batches(options.batch_events, rngs, parts, training.resamples)
-    for part, (batch, tags) in enumerate(batches, start=1):
-        with torch.autocast(total.device.type, torch.bfloat16, enabled=fast):
-            logits = training.networks(transform(batch, options, rngs)).float()
-        loss = batch_loss(logits, tags, batch.shape, options.mu)
-        (loss.sum() / parts).backward()  # type: ignore[no-untyped-call]
-        if part % parts == 0:
-            training.step()
-        count = sum(m for m, _ in batch.shape)
-        total += loss.detach() * count
-        seen += count
-        tick(count)
-    return [float(loss) for loss in total / seen]
+def _require_finite(result: EpochResult, options: TrainingOptions) -> None:
+    if math.isfinite(result.train_loss) and math.isfinite(result.validation_loss):
+        return
+    msg = (
+        f"epoch {result.epoch}: the loss is {result.train_loss} on training and "
+        f"{result.validation_loss} on validation events; it must be finite. "
+        f"Lower the learning rate ({options.learning_rate})."
+    )
+    raise DataError(msg)
 
 
-def evaluate(networks: Together, events: Events, mu: float) -> list[float]:
-    """Return the mean of Eq. 5 over all events, for each network [nats/event]."""
-    total = torch.zeros(networks.count, dtype=torch.float64, device=events.groups[0][1].device)
-    with torch.inference_mode():
-        for batch, tags in events.batches(EVALUATION_EVENTS):
-            for_all = Batch(batch.features.expand(networks.count, -1, -1), batch.shape)
-            total += batch_loss(networks(for_all), tags, batch.shape, mu) * sum(
-                m for m, _ in batch.shape
-            )
-    return [float(loss) for loss in total / events.count]
-
-
-def uses_bfloat16(precision: str, device: torch.device | str = "cpu") -> bool:
-    """Return whether matrix products of training run in bfloat16 on a device."""
-    if precision != "auto":
-        return precision == "bfloat16"
-    if torch.device(device).type == "cuda":
-        return bool(torch.cuda.is_bf16_supported())
-    return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+def _new_network(
+    architecture: Architecture, options: TrainingOptions, events: TrainingEvents, seed: Seed
+) -> EfficiencyNetwork:
+    """Return a network with random weights that follow from its seed."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(_stream(seed, 0))
+        network = EfficiencyNetwork(architecture, events.flavours, options.mu)
+    network.standardise.fit(events.rows, used=architecture.inputs)
+    return network
 
 
 def _schedule(
-    optimiser: torch.optim.Optimizer, options: Options, steps: int
+    optimiser: torch.optim.Optimizer, options: TrainingOptions, steps: int
 ) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the course of the learning rate over all steps."""
     if options.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         max_lr=options.learning_rate,
+        # The scheduler counts its own start as a step.
         total_steps=steps + 1,
         pct_start=options.warm_up,
         cycle_momentum=False,
     )
 
 
+def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
+    """Write the values of some tensors into others."""
+    with torch.no_grad():
+        for old, new in zip(source, target, strict=True):
+            new.copy_(old)
+
+
 def _generator(seed: Seed, use: int | str) -> torch.Generator:
+    """Return the random stream of a network for one use: the number of an epoch, or a name."""
     return torch.Generator().manual_seed(_stream(seed, use))
 
 
 def _stream(seed: Seed, use: int | str) -> int:
     """Return a seed for torch that differs for every (seed, use)."""
-    state = np.random.SeedSequence(seed_words((*seed, use))).generate_state(1, np.uint64)
+    words = seed_words((*seed, use))
+    state = np.random.SeedSequence(words).generate_state(1, np.uint64)
+    # torch takes 63 bits.
     return int(state[0] >> np.uint64(1))

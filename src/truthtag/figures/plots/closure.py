@@ -1,4 +1,4 @@
-"""Histograms filled directly and weighted, with their ratios to the truth: Figures 1, 6, 7 and 8."""
+"""Histograms filled directly and weighted, with their ratios: of any distribution."""
 
 from __future__ import annotations
 
@@ -10,128 +10,85 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from truthtag.arrays import FloatArray
+from truthtag.arrays import FloatArray, divide
 from truthtag.data.files import rows_by
-from truthtag.figures.plots.style import (
-    bin_edges,
-    look_of,
-    new_figure,
-    pair_name,
-    split_figure,
-    stamp,
-    style,
-)
+from truthtag.figures.labels import DrawingContext
+from truthtag.figures.plots.style import bin_edges, look_of, new_figure, split_figure, stamp, style
+from truthtag.figures.plots.style import points as draw_points
+from truthtag.figures.plots.style import steps as draw_steps
 
-__all__ = ["draw_boson_closure", "draw_events_closure", "draw_jets_closure", "draw_weighting"]
+__all__ = [
+    "draw_boson_closure",
+    "draw_closure",
+    "draw_events_closure",
+    "draw_jets_closure",
+    "with_ratio",
+]
 
-AXES = {
-    "delta_r": r"$\Delta R(j_1, j_2)$",
-    "m_jj": r"$m_{j_1 j_2}$ [GeV]",
-    "residual": r"$(\epsilon_\mathrm{true} - \epsilon_\mathrm{predicted})\,/\,\epsilon_\mathrm{true}$",
-}
+RESIDUAL = r"$(\epsilon_\mathrm{true} - \epsilon_\mathrm{predicted})\,/\,\epsilon_\mathrm{true}$"
 HEIGHTS = [2.2, 1]
-WEIGHTED: dict[str, Any] = {"color": "#CC79A7", "linestyle": "-", "marker": "D"}
 LABELS = {"direct": "direct tagging", "true": r"true $\epsilon$"}
+LIMITS = (0.4, 1.8)
+"""Limits of ratios, where nothing is known of the distribution."""
 
 
-def draw_jets_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
+def draw_closure(
+    frame: pd.DataFrame, context: DrawingContext, limits: tuple[float, float] = LIMITS
+) -> Figure:
+    """Draw the closure histograms of any distributions, a panel with a ratio pad for each.
+
+    Args:
+        frame: Rows of closure histograms; those of events in the domain are left to the tables.
+        context: Labels of the distributions.
+        limits: Limits of the ratio pads.
+    """
+    histograms = _all_events(frame).groupby(["distribution", "panel"], sort=False)
+    count = histograms.ngroups
+    columns = min(count, 3)
+    rows = -(-count // 3)
+    width = {1: 8.5, 2: 15.0, 3: 17.0}[columns]
+    height = 7.5 if columns < 3 else 6.25 * rows
+    with style():
+        figure = new_figure(width, height)
+        pairs = _pairs(figure, count, columns)
+        # One legend for many panels; they share it.
+        for number, (pair, (key, one)) in enumerate(zip(pairs, histograms, strict=True)):
+            distribution, panel = key
+            label = context.distribution(str(distribution))
+            text = label.text(str(panel))
+            legend = number == 0 or count < 3
+            with_ratio(pair, one, label.axis, text, limits, legend)
+            stamp(pair[0], context.origin)
+    return figure
+
+
+def draw_events_closure(frame: pd.DataFrame, context: DrawingContext) -> Figure:
+    """Draw Figure 7: the mass of the two leading jets, a panel for each pair of flavours."""
+    return draw_closure(frame, context, (0.4, 1.8))
+
+
+def draw_boson_closure(frame: pd.DataFrame, context: DrawingContext) -> Figure:
+    """Draw Figure 8: Delta R and mass of the two jets of the boson sample."""
+    return draw_closure(frame, context, (0.7, 1.75))
+
+
+def draw_jets_closure(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw Figure 6: relative residuals above, Delta R of the two leading jets below."""
+    histogram = _all_events(frame)
+    distribution = str(histogram["distribution"].iloc[0])
+    panel = str(histogram["panel"].iloc[0])
+    first = histogram[histogram["panel"] == panel]
+    label = context.distribution(distribution)
     with style():
         figure = new_figure(8, 12)
         above, below = split_figure(figure, 2, 1, height_ratios=[1, 1.35])
-        _residuals(above.subplots(), frame[frame["panel"] == "residual"])
+        axes = above.subplots()
+        _residuals(axes, frame[frame["panel"] == "residual"])
         pair = below.subplots(2, 1, sharex=True, height_ratios=HEIGHTS)
-        with_ratio(
-            pair,
-            _all_events(frame[frame["panel"] == "delta_r"]),
-            AXES["delta_r"],
-            "leading jet tagged",
-            (0.72, 1.48),
-        )
+        with_ratio(pair, first, label.axis, label.text(panel), (0.72, 1.48))
+        stamp(axes, context.origin)
+        stamp(pair[0], context.origin)
     return figure
-
-
-def draw_events_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
-    """Draw Figure 7: the mass of the two leading jets, both tagged, a panel for each pair of flavours."""
-    with style():
-        figure = new_figure(17, 12.5)
-        panels = rows_by(_all_events(frame), "panel")
-        for number, (pair, (panel, rows)) in enumerate(
-            zip(_pairs(figure, len(panels)), panels.items(), strict=True)
-        ):
-            with_ratio(
-                pair,
-                rows,
-                AXES["m_jj"],
-                f"{pair_name(panel)} jets, both tagged",
-                (0.4, 1.8),
-                legend=number == 0,
-            )
-    return figure
-
-
-def draw_boson_closure(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
-    """Draw Figure 8: Delta R and mass of the two jets of the boson sample."""
-    with style():
-        figure = new_figure(15, 7.5)
-        panels = rows_by(_all_events(frame), "panel")
-        for pair, (panel, rows) in zip(
-            _pairs(figure, len(panels), columns=2), panels.items(), strict=True
-        ):
-            text = "boosted boson, both tagged\nnot in the training sample"
-            with_ratio(pair, rows, AXES[panel], text, (0.7, 1.75))
-    return figure
-
-
-def draw_weighting(frame: pd.DataFrame, flavours: Sequence[str]) -> Figure:  # noqa: ARG001
-    """Draw Figure 1: cutting events away, weighting them, and the statistical error of either."""
-    with style():
-        figure = new_figure(15, 8)
-        grid = figure.subplots(2, 2, sharex=True, sharey="row", height_ratios=[2.4, 1])
-        by_name = rows_by(frame, "filled_by")
-        everything, direct, weighted = by_name["generated"], by_name["direct"], by_name["true"]
-        edges = bin_edges(direct)
-        pair = pair_name(frame["panel"].iloc[0])
-        for axes in grid[0]:
-            axes.stairs(
-                everything["yield"],
-                edges,
-                color="0.6",
-                fill=True,
-                alpha=0.45,
-                label="all generated events",
-            )
-            axes.set(yscale="log", ylim=(0.1, 30 * everything["yield"].max()))
-            stamp(axes)
-        _points(grid[0, 0], direct, label="direct tagging: the events that pass")
-        _steps(
-            grid[0, 1],
-            weighted,
-            WEIGHTED,
-            label=r"every event, weight $\epsilon_1\epsilon_2$ (true $\epsilon$)",
-        )
-        for axes, one, color in (
-            (grid[1, 0], direct, "black"),
-            (grid[1, 1], weighted, WEIGHTED["color"]),
-        ):
-            filled = one["yield"].to_numpy() > 0
-            relative = np.where(filled, one["error"] / one["yield"].where(filled, 1), np.nan)
-            axes.stairs(100 * relative, edges, color=color, linewidth=2, baseline=None)
-            axes.set_xlabel(AXES["m_jj"])
-        for axes, title in zip(grid[0], ("cut", "weight"), strict=True):
-            axes.legend(
-                loc="upper right", title=f"{title}: {pair} jets, both tagged", title_fontsize=13
-            )
-        grid[0, 0].set_ylabel("events / bin")
-        grid[1, 0].set_ylabel("stat. error [%]")
-        grid[1, 0].set_ylim(bottom=0)
-        _trim(grid[1, 0], edges)
-    return figure
-
-
-def _all_events(frame: pd.DataFrame) -> pd.DataFrame:
-    """Leave out the histograms of events in the domain, which tables compare."""
-    return frame[frame["events"] == "all"]
 
 
 def with_ratio(
@@ -142,37 +99,74 @@ def with_ratio(
     limits: tuple[float, float],
     legend: bool = True,
 ) -> None:
-    """Draw one closure histogram, and below it the ratios to the truth where that is known."""
+    """Draw one closure histogram, and below it ratios to the truth; to direct tagging without one.
+
+    Args:
+        pair: Axes of the histogram and of the ratios.
+        frame: Rows of one closure histogram.
+        label: Label of the horizontal axis.
+        text: Written into the panel.
+        limits: Limits of the ratios.
+        legend: Whether the panel has a legend.
+    """
     top, bottom = pair
     by_name = rows_by(frame, "filled_by")
     direct = by_name.pop("direct")
-    look, edges = look_of(list(by_name)), bin_edges(direct)
     truth = by_name.get("true")
+    if truth is None:
+        by_name = {name: _over_direct(filled, direct) for name, filled in by_name.items()}
+    look = look_of(list(by_name))
+    edges = bin_edges(direct)
     if truth is not None:
         top.stairs(truth["yield"], edges, fill=True, color="0.8", label=LABELS["true"])
-        band = direct["ratio_error"].to_numpy()
-        bottom.stairs(1 + band, edges, baseline=1 - band, fill=True, color="0.8")
+        scatter = direct["ratio_error"].to_numpy()
+        bottom.stairs(1 + scatter, edges, baseline=1 - scatter, fill=True, color="0.8")
+    reference = direct if truth is None else truth
     for name, filled in by_name.items():
         if name != "true":
-            _steps(top, filled, look[name], label=name)
-            _band(bottom, filled, truth, look[name]["color"])
-            _steps(bottom, filled, look[name], ratio=True)
-    _points(top, direct, label=LABELS["direct"])
-    _points(bottom, direct, ratio=True)
+            draw_steps(top, filled, look[name], label=name)
+            _band(bottom, filled, reference, look[name]["color"])
+            draw_steps(bottom, filled, look[name], ratio=True)
+    draw_points(top, direct, label=LABELS["direct"])
+    if truth is not None:
+        draw_points(bottom, direct, ratio=True)
     top.set_ylabel("events / bin")
-    # Room for the legend above the highest bin.
-    room = 1.25 + 0.09 * (len(by_name) + 1) if legend else 1.4
-    top.set_ylim(0, room * float(max(f["yield"].max() for f in [direct, *by_name.values()])))
+    _set_heights(top, [direct, *by_name.values()], legend)
     top.text(0.05, 0.95, text, transform=top.transAxes, va="top", fontsize=13)
     if legend:
         top.legend(loc="upper right", borderaxespad=1.0)
     bottom.axhline(1, color="0.3", linewidth=1)
-    bottom.set(ylim=limits, ylabel="ratio to true", xlabel=label)
-    stamp(top)
-    _trim(bottom, edges)
+    known = "true" if truth is not None else "direct"
+    bottom.set(ylim=limits, ylabel=f"ratio to {known}", xlabel=label)
+    bottom.set_xlim(edges[0], edges[-1])
 
 
-def _pairs(figure: Figure, count: int, columns: int = 3) -> list[tuple[Axes, Axes]]:
+def _all_events(frame: pd.DataFrame) -> pd.DataFrame:
+    """Leave out the histograms of events in the domain, which tables compare."""
+    return frame[frame["events"] == "all"]
+
+
+def _over_direct(filled: pd.DataFrame, direct: pd.DataFrame) -> pd.DataFrame:
+    """Return the same rows with ratios to direct tagging; both share their events."""
+    base = direct["yield"].to_numpy()
+    ratio = divide(filled["yield"].to_numpy(), base)
+    error = divide(np.sqrt(filled["difference_variance"].to_numpy()), np.abs(base))
+    return filled.assign(ratio=ratio, ratio_error=error)
+
+
+def _set_heights(axes: Axes, histograms: Sequence[pd.DataFrame], legend: bool) -> None:
+    """Leave room for the legend above the highest bin, and for negative yields below zero."""
+    lines = len(histograms)
+    room = 1.25 + 0.09 * lines if legend else 1.4
+    yields = np.concatenate([one["yield"].to_numpy(dtype=float) for one in histograms])
+    # Without an event in any bin, the axis still needs two ends.
+    highest = max(float(np.nanmax(yields, initial=0.0)), 0.0)
+    lowest = min(float(np.nanmin(yields, initial=0.0)), 0.0)
+    top = room * highest if highest > 0 else max(1.0, -lowest)
+    axes.set_ylim(1.1 * lowest, top)
+
+
+def _pairs(figure: Figure, count: int, columns: int) -> list[tuple[Axes, Axes]]:
     """Return aligned pairs of axes, each a panel and its ratio pad, row by row."""
     rows = -(-count // columns)
     grid = figure.subplots(2 * rows, columns, height_ratios=HEIGHTS * rows, squeeze=False)
@@ -195,77 +189,23 @@ def _residuals(axes: Axes, frame: pd.DataFrame) -> None:
     look = look_of(list(by_name))
     for name, filled in by_name.items():
         text = f"{name}: mean {filled['mean'].iloc[0]:.3f}, RMS {filled['rms'].iloc[0]:.3f}"
-        _steps(axes, filled, look[name], label=text)
+        draw_steps(axes, filled, look[name], label=text)
     axes.axvline(0, color="0.3", linewidth=1)
-    axes.set_xlabel(AXES["residual"])
+    axes.set_xlabel(RESIDUAL)
     axes.set_ylabel("jets / bin")
-    axes.set_ylim(0, (1.1 + 0.12 * len(by_name)) * frame["yield"].max())
+    highest = float(frame["yield"].max()) or 1.0
+    axes.set_ylim(0, (1.1 + 0.12 * len(by_name)) * highest)
     axes.legend(loc="upper left")
-    stamp(axes)
-    _trim(axes, bin_edges(next(iter(by_name.values()))))
-
-
-def _steps(
-    axes: Axes, filled: pd.DataFrame, look: dict[str, Any], label: str = "", ratio: bool = False
-) -> None:
-    """Draw a histogram as steps with error bars at the bin centres."""
-    value, error = (
-        filled[c].to_numpy() for c in (("ratio", "ratio_error") if ratio else ("yield", "error"))
-    )
-    edges = bin_edges(filled)
-    axes.stairs(
-        value, edges, baseline=None, color=look["color"], linestyle=look["linestyle"], linewidth=1.8
-    )
-    axes.errorbar(
-        (edges[1:] + edges[:-1]) / 2,
-        value,
-        error,
-        fmt=look["marker"],
-        color=look["color"],
-        markersize=3.5,
-        elinewidth=1.2,
-    )
-    if label:
-        axes.plot(
-            [],
-            [],
-            color=look["color"],
-            linestyle=look["linestyle"],
-            marker=look["marker"],
-            ms=4,
-            label=label,
-        )
-
-
-def _band(axes: Axes, filled: pd.DataFrame, truth: pd.DataFrame | None, color: str) -> None:
-    """Shade what the efficiency's own error leaves open in a ratio to the truth."""
-    if truth is None or "efficiency_error" not in filled:
-        return
-    base = np.where(truth["yield"] > 0, truth["yield"], np.nan)
-    ratio, error = filled["ratio"].to_numpy(), filled["efficiency_error"].to_numpy() / base
-    axes.stairs(
-        ratio + error, bin_edges(filled), baseline=ratio - error, fill=True, color=color, alpha=0.25
-    )
-
-
-def _points(axes: Axes, direct: pd.DataFrame, label: str = "", ratio: bool = False) -> None:
-    """Draw direct tagging as points; bins without an event have none."""
-    value, error = (
-        direct[c].to_numpy() for c in (("ratio", "ratio_error") if ratio else ("yield", "error"))
-    )
-    filled = direct["yield"].to_numpy() > 0
-    centres = (direct["low"] + direct["high"]).to_numpy() / 2
-    axes.errorbar(
-        centres[filled],
-        value[filled],
-        error[filled],
-        fmt="o",
-        color="black",
-        markersize=4,
-        elinewidth=1.2,
-        label=label,
-    )
-
-
-def _trim(axes: Axes, edges: FloatArray) -> None:
+    edges = bin_edges(next(iter(by_name.values())))
     axes.set_xlim(edges[0], edges[-1])
+
+
+def _band(axes: Axes, filled: pd.DataFrame, reference: pd.DataFrame, color: str) -> None:
+    """Shade what the efficiency's own error leaves open in a ratio."""
+    if "efficiency_error" not in filled:
+        return
+    base = np.abs(reference["yield"].to_numpy())
+    ratio = filled["ratio"].to_numpy()
+    error: FloatArray = divide(filled["efficiency_error"].to_numpy(), base)
+    look: dict[str, Any] = {"fill": True, "color": color, "alpha": 0.25}
+    axes.stairs(ratio + error, bin_edges(filled), baseline=ratio - error, **look)

@@ -1,4 +1,4 @@
-"""How every figure looks: the field's style, colours that survive a grey printer, one place that saves."""
+"""How every figure looks: the style of the field, and colours that differ in grey, too."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from truthtag.arrays import FloatArray
 from truthtag.data.files import atomic_write
 
 __all__ = [
-    "FLAVOUR_NAMES",
     "add_remark",
     "bin_edges",
     "look_of",
     "new_figure",
-    "pair_name",
+    "points",
     "save_figure",
     "split_figure",
     "stamp",
+    "steps",
     "style",
 ]
 
-# Okabe and Ito's colours, and two of Tol's, differ in lightness as well as in hue; every line has its own dash and marker
-# besides.
+# Okabe and Ito's colours, and two of Tol's, differ in lightness as well as in hue. Every line has
+# a dash and a marker of its own as well.
 LINES: tuple[dict[str, Any], ...] = (
     {"color": "#0072B2", "linestyle": (0, (5, 1.5)), "marker": "s"},
     {"color": "#D55E00", "linestyle": "-", "marker": "v"},
@@ -49,7 +49,6 @@ FIXED: dict[str, dict[str, Any]] = {
     "true": {"color": "0.45", "linestyle": "-", "marker": ""},
 }
 STAMP = "stamp"
-FLAVOUR_NAMES = {"light": "light", "b": r"$b$", "c": r"$c$"}
 
 
 @contextmanager
@@ -85,21 +84,22 @@ def split_figure(figure: Figure, rows: int, columns: int, **options: Any) -> lis
 
 
 def look_of(names: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return colour, dash and marker of each way of filling; the same name looks the same in every figure.
+    """Return colour, dash and marker of each way of filling.
 
-    Where there are more names than colours, a colour comes back with another dash and another marker.
+    Where there are more names than colours, a colour comes back with another dash and marker.
     """
     free = (_look(number) for number in range(len(names)))
     return {name: FIXED.get(name) or next(free) for name in names}
 
 
 def _look(number: int) -> dict[str, Any]:
-    turn, place = divmod(number, len(LINES))
-    keys = {"color": place, "linestyle": place + 3 * turn, "marker": place + 5 * turn}
-    return {key: LINES[which % len(LINES)][key] for key, which in keys.items()}
+    repeat, place = divmod(number, len(LINES))
+    # When the colours are used up, dashes and markers shift against them by different steps.
+    places = {"color": place, "linestyle": place + 3 * repeat, "marker": place + 5 * repeat}
+    return {key: LINES[which % len(LINES)][key] for key, which in places.items()}
 
 
-def stamp(axes: Axes, text: str = "toy simulation") -> None:
+def stamp(axes: Axes, text: str) -> None:
     """Write the project's name above the axes, and on the other side what they show."""
     above: dict[str, Any] = {"transform": axes.transAxes, "va": "bottom"}
     axes.text(0, 1.015, "truthtag", weight="bold", ha="left", fontsize=13, **above)
@@ -107,7 +107,7 @@ def stamp(axes: Axes, text: str = "toy simulation") -> None:
 
 
 def add_remark(figure: Figure, remark: str) -> None:
-    """Put a remark, that this is a quick look say, before what is written above each of the axes."""
+    """Put a remark, ``quick look`` say, before what is written above each of the axes."""
     for text in figure.findobj(lambda artist: artist.get_gid() == STAMP):
         cast("Text", text).set_text(f"{remark}: {cast('Text', text).get_text()}")
 
@@ -117,9 +117,51 @@ def bin_edges(frame: pd.DataFrame) -> FloatArray:
     return np.append(frame["low"].to_numpy(), frame["high"].iloc[-1])
 
 
-def pair_name(panel: str) -> str:
-    """Return the flavours of two jets as a label, from the name of their panel: ``b-c`` becomes b + c."""
-    return " + ".join(FLAVOUR_NAMES.get(name, name) for name in panel.split("-"))
+def steps(
+    axes: Axes, filled: pd.DataFrame, look: dict[str, Any], label: str = "", ratio: bool = False
+) -> None:
+    """Draw a histogram as steps with error bars at the bin centres.
+
+    Args:
+        axes: Where to draw.
+        filled: Rows of one way of filling.
+        look: Colour, dash and marker, as :func:`look_of` gives them.
+        label: Its line in the legend; empty for none.
+        ratio: Draw the columns ``ratio`` and ``ratio_error`` in place of ``yield`` and ``error``.
+    """
+    value, error = _heights(filled, ratio)
+    edges = bin_edges(filled)
+    line = {"color": look["color"], "linestyle": look["linestyle"]}
+    bars = {"fmt": look["marker"], "color": look["color"], "markersize": 3.5, "elinewidth": 1.2}
+    axes.stairs(value, edges, baseline=None, linewidth=1.8, **line)
+    axes.errorbar((edges[1:] + edges[:-1]) / 2, value, error, **bars)
+    if label:
+        # Steps and bars are two artists; the legend shows one line with a marker.
+        axes.plot([], [], marker=look["marker"], markersize=4, label=label, **line)
+
+
+def points(axes: Axes, direct: pd.DataFrame, label: str = "", ratio: bool = False) -> None:
+    """Draw direct tagging as points; bins without an event have none.
+
+    Args:
+        axes: Where to draw.
+        direct: Rows of direct tagging.
+        label: Its line in the legend; empty for none.
+        ratio: Draw the columns ``ratio`` and ``ratio_error`` in place of ``yield`` and ``error``.
+    """
+    value, error = _heights(direct, ratio)
+    # Weights of both signs can add up to any yield; the error is 0 only without events.
+    filled = direct["error"].to_numpy() > 0
+    centres = (direct["low"] + direct["high"]).to_numpy() / 2
+    look: dict[str, Any] = {"fmt": "o", "color": "black", "markersize": 4, "elinewidth": 1.2}
+    axes.errorbar(centres[filled], value[filled], error[filled], label=label, **look)
+
+
+def _heights(filled: pd.DataFrame, ratio: bool) -> tuple[FloatArray, FloatArray]:
+    """Return what to draw of a histogram, and its errors."""
+    columns = ("ratio", "ratio_error") if ratio else ("yield", "error")
+    value, error = (filled[column].to_numpy() for column in columns)
+    return value, error
 
 
 def save_figure(figure: Figure, path: str | Path) -> None:

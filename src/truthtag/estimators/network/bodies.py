@@ -1,0 +1,154 @@
+"""Bodies of networks: the graph blocks of Appendix B, and a product over neighbours."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from truthtag.estimators.network.layers import head_in_float32, mlp
+from truthtag.estimators.network.options import Architecture
+from truthtag.estimators.network.pairs import Shape, pair_linear, sum_neighbours
+
+__all__ = ["BODIES", "INITIAL_FACTOR_LOGIT", "FactorisedBody", "GNBlock", "GraphBody"]
+
+INITIAL_FACTOR_LOGIT = 3.0
+"""Logit of a neighbour's factor before training: 0.95, since most neighbours change little."""
+
+
+class GNBlock(nn.Module):
+    r"""One graph block: each jet is updated by all other jets of its event.
+
+    .. math:: h_i = \left[
+            \mathrm{MLP}_3\Big(\sum_{j \ne i} \mathrm{MLP}_1(x_i, x_j, e_{ij})\Big),\;
+            \mathrm{MLP}_2(x_i)\right],
+        \quad h_i \to h_i / |h_i|
+
+    Source: Appendix B and Figure 9 of arXiv:2004.02665, where messages have no edge features e.
+
+    Args:
+        size_in: Size of the input representation.
+        size_out: Size of the output representation; a multiple of 4.
+        n_edge: Number of edge features.
+        hidden: Size of hidden layers; by default that of Appendix B, the mean of what goes in and
+            out.
+    """
+
+    def __init__(
+        self, size_in: int, size_out: int, n_edge: int = 0, hidden: int | None = None
+    ) -> None:
+        super().__init__()
+        half = size_out // 2
+        n_pair = 2 * size_in + n_edge
+        pair_hidden = hidden or (n_pair + half) // 2
+        node_hidden = hidden or (size_in + half) // 2
+        self.edge = mlp([n_pair, pair_hidden, pair_hidden, half], last=nn.Tanh())
+        self.node = mlp([size_in, node_hidden, half], last=nn.Tanh())
+        self.merge = mlp([half, half, half], last=nn.Tanh())
+
+    def forward(self, x: Tensor, shape: Shape, edges: Tensor | None = None) -> Tensor:
+        """Return the updated representation.
+
+        Args:
+            x: Representation of the jets, shape (n_jets, size_in).
+            shape: Which rows make an event, as in :class:`.batches.Batch`.
+            edges: Features of the ordered pairs, shape (n_pairs, n_edge), in the order of
+                :func:`.pairs.pair_linear`.
+
+        Returns:
+            Rows of unit Euclidean norm, shape (n_jets, size_out).
+        """
+        first = cast("nn.Linear", self.edge[0])
+        messages = self.edge[1:](pair_linear(first, x, shape, edges))
+        collected = self.merge(sum_neighbours(messages, shape))
+        own = self.node(x)
+        return F.normalize(torch.cat([collected, own], dim=-1), dim=-1)
+
+
+class GraphBody(nn.Module):
+    """Graph blocks one after the other, inputs appended after each; then a network per jet.
+
+    Source: Appendix B of arXiv:2004.02665.
+    """
+
+    outputs_probability = False
+    """Whether the output is the logit of the efficiency itself, whatever mu."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        n_in = len(architecture.inputs)
+        n_edge = len(architecture.edge_features)
+        width = architecture.width
+        blocks = []
+        size = n_in
+        for _ in range(architecture.blocks):
+            blocks.append(GNBlock(size, width, n_edge, architecture.hidden))
+            size = width + n_in
+        self.blocks = nn.ModuleList(blocks)
+        self.head = mlp([size, *architecture.head, 1])
+
+    def forward(self, x0: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
+        """Return logits of the scores, shape (n_jets,)."""
+        x = x0
+        for block in self.blocks:
+            x = torch.cat([block(x, shape, edges), x0], dim=-1)
+        return head_in_float32(self.head, x).squeeze(-1)
+
+
+class FactorisedBody(nn.Module):
+    r"""A jet's own efficiency times a factor in (0, 1) for each neighbour.
+
+    This is the form of Eq. 2, every function learned:
+
+    .. math:: \log\epsilon_i = \log\sigma(g(x_i)) + \sum_{j \ne i} \log\sigma(h(x_i, x_j, e_{ij}))
+
+    Both g and h are small networks and :math:`\sigma` the logistic function. Unlike a graph network
+    it can be read: :meth:`terms` gives the two terms.
+    """
+
+    # A product of probabilities is the efficiency itself, not the score that Eq. 5 trains.
+    outputs_probability = True
+    """Whether the output is the logit of the efficiency itself, whatever mu."""
+
+    def __init__(self, architecture: Architecture) -> None:
+        super().__init__()
+        n_in = len(architecture.inputs)
+        n_pair = 2 * n_in + len(architecture.edge_features)
+        hidden = architecture.hidden or architecture.width
+        self.base = mlp([n_in, *architecture.head, 1])
+        self.factor = mlp([n_pair, hidden, hidden, 1])
+        nn.init.constant_(cast("Tensor", self.factor[-1].bias), INITIAL_FACTOR_LOGIT)
+
+    def terms(self, x: Tensor, shape: Shape, edges: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of the own efficiencies and of the factors.
+
+        Args:
+            x: Representation of the jets, shape (n_jets, n_in).
+            shape: Which rows make an event, as in :class:`.batches.Batch`.
+            edges: Features of the ordered pairs, shape (n_pairs, n_edge), or None.
+
+        Returns:
+            One value per jet, shape (n_jets,), and one per ordered pair, shape (n_pairs,).
+        """
+        first = cast("nn.Linear", self.factor[0])
+        rest = cast("nn.Sequential", self.factor[1:])
+        factor_logits = head_in_float32(rest, pair_linear(first, x, shape, edges)).squeeze(-1)
+        base_logits = head_in_float32(self.base, x).squeeze(-1)
+        return F.logsigmoid(base_logits), F.logsigmoid(factor_logits)
+
+    def forward(self, x: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
+        """Return logits of the efficiencies, shape (n_jets,)."""
+        base, factors = self.terms(x, shape, edges)
+        log_eff = base + sum_neighbours(factors[:, None], shape).squeeze(-1)
+        # An efficiency of exactly 1 would have an infinite logit.
+        log_eff = log_eff.clamp(max=-1e-6)
+        return log_eff - torch.log(-torch.expm1(log_eff))
+
+
+BODIES: dict[str, type[GraphBody | FactorisedBody]] = {
+    "graph": GraphBody,
+    "factorised": FactorisedBody,
+}
+"""Bodies by the name that the config gives them (``architecture.kind``)."""

@@ -1,0 +1,183 @@
+"""Networks as a kind of estimator. Importing this module does not import torch."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+from truthtag.arrays import FloatArray
+from truthtag.data.jets import Jets
+from truthtag.estimators.network.options import NetworkOptions, TrainingOptions
+from truthtag.seeds import Seed
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from truthtag.estimators.network.model import EfficiencyNetwork
+
+__all__ = ["NetworkEstimator"]
+
+
+class NetworkEstimator:
+    """One network of an ensemble, with how it was trained.
+
+    Args:
+        network: The network.
+        training: How it was trained, where that is known.
+        provenance: Where it comes from; plain values.
+        history: A row per epoch, where it has just been trained.
+    """
+
+    options_type: ClassVar[type[NetworkOptions]] = NetworkOptions
+    """Type of its options."""
+
+    suffix: ClassVar[str] = ".pt"
+    """Suffix of its file."""
+
+    def __init__(
+        self,
+        network: EfficiencyNetwork,
+        training: TrainingOptions | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        history: pd.DataFrame | None = None,
+    ) -> None:
+        self.network = network
+        self.training = training
+        self.provenance = dict(provenance or {})
+        self.history = history
+
+    @classmethod
+    def fit(cls, train: Jets, validation: Jets, options: NetworkOptions, seed: Seed) -> Self:
+        """Train one network on the CPU.
+
+        Args:
+            train: The tagged events to learn from.
+            validation: Independent tagged events, which choose the best epoch.
+            options: Sizes of the network, and how it is trained.
+            seed: Names the random stream: ``(1, "gnn", 0)`` say.
+
+        Raises:
+            DataError: A sample has no tags or jets, the loss is not finite, or the network is worse
+                than a constant per flavour.
+        """
+        (member,) = cls.fit_members(train, validation, options, [seed])
+        return member
+
+    @classmethod
+    def fit_members(
+        cls,
+        train: Jets,
+        validation: Jets,
+        options: NetworkOptions,
+        seeds: Sequence[Seed],
+        *,
+        device: str = "cpu",
+        checkpoint: Path | None = None,
+        identity: str = "",
+        logger: logging.Logger | None = None,
+    ) -> list[Self]:
+        """Train networks together; a job that was killed goes on from its last checkpoint.
+
+        Args:
+            train: The tagged events to learn from.
+            validation: Independent tagged events, which choose the best epoch.
+            options: Sizes of the networks, and how they are trained.
+            seeds: A seed per network: ``(1, "gnn", 0)`` and so on.
+            device: ``auto``, ``cpu`` or ``cuda``.
+            checkpoint: Written after every epoch, and left there: delete it when the members are
+                saved. None for no checkpoint.
+            identity: What else the result depends on: a digest of the code, say. A checkpoint with
+                another identity, other options, seeds or events is not used.
+            logger: Told of every epoch.
+
+        Returns:
+            A member per seed, in their order, each with its ``history`` and ``provenance``.
+
+        Raises:
+            ConfigError: There is no such device.
+            DataError: A sample has no tags or jets, the loss is not finite, or a network is worse
+                than a constant per flavour; the error names its seed.
+        """
+        from truthtag.estimators.network.job import train_networks
+
+        trained = train_networks(
+            train,
+            validation,
+            options,
+            seeds,
+            device,
+            checkpoint,
+            identity,
+            logger or logging.getLogger("truthtag"),
+        )
+        return [cls(one.network, options.training, one.provenance, one.history) for one in trained]
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Return what members of one ensemble share: kind, architecture and training."""
+        training = None if self.training is None else self.training.model_dump(mode="json")
+        return {
+            "kind": "network",
+            "architecture": self.network.architecture.model_dump(mode="json"),
+            "training": training,
+        }
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the efficiency of each jet, shape (n_jets,).
+
+        Raises:
+            DataError: A jet has a flavour that the network was not trained on, or the network gives
+                it no finite efficiency.
+        """
+        return self.network.efficiency(jets)
+
+    def describe(self) -> str:
+        """Return a few words for the log."""
+        count = sum(weight.numel() for weight in self.network.parameters())
+        text = f"network of kind {self.network.architecture.kind}, {count} parameters"
+        if "validation_loss" in self.provenance:
+            text += f", validation loss {self.provenance['validation_loss']:.6f} nats/event"
+        return text
+
+    def to(self, device: str) -> Self:
+        """Move the network to a device by name (``auto``, ``cpu`` or ``cuda``), and return self.
+
+        Raises:
+            ConfigError: There is no such device.
+        """
+        from truthtag.estimators.network.device import choose_device
+
+        self.network.to(choose_device(device))
+        return self
+
+    def save(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
+        """Write to one file, which is enough to predict.
+
+        Args:
+            path: The file to write, whole or not at all.
+            provenance: What to record beside the provenance of the training; plain values only.
+        """
+        from truthtag.estimators.network.file import save_network
+
+        save_network(self.network, path, {**self.provenance, **provenance}, self.training)
+
+    @classmethod
+    def load(cls, path: str | Path, device: str = "cpu") -> Self:
+        """Read from its file.
+
+        Args:
+            path: The file.
+            device: Where it predicts: ``auto``, ``cpu`` or ``cuda``.
+
+        Raises:
+            ConfigError: There is no such device.
+            DataError: The file is missing, damaged or foreign, or a weight is not finite.
+        """
+        from truthtag.estimators.network.file import network_of, read_network_file, training_of
+
+        content = read_network_file(path)
+        network = network_of(content, path)
+        member = cls(network, training_of(content, path), content.get("provenance"))
+        return member.to(device)

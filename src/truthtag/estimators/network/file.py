@@ -1,0 +1,117 @@
+"""Networks on disk: one file each, which is enough to predict."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from truthtag.errors import DataError
+from truthtag.estimators.network.content import read_content, write_content
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture, TrainingOptions
+
+__all__ = ["load_network", "network_of", "read_network_file", "save_network", "training_of"]
+
+FORMAT = "truthtag network 2"
+REMEDY = "Delete it and train the network again."
+
+
+def save_network(
+    network: EfficiencyNetwork,
+    path: str | Path,
+    provenance: Mapping[str, Any],
+    training: TrainingOptions | None = None,
+) -> None:
+    """Write a network to one file: weights, input scaling, options, provenance, and their digest.
+
+    Args:
+        network: The network.
+        path: The file to write.
+        provenance: Where it comes from; plain Python values only.
+        training: How it was trained, where that is known.
+    """
+    plain = {
+        "kind": "network",
+        "architecture": network.architecture.model_dump(mode="json"),
+        "training": None if training is None else training.model_dump(mode="json"),
+        "flavours": list(network.flavours),
+        "mu": network.mu,
+        "provenance": dict(provenance),
+    }
+    # Through JSON: pickle notices which strings are one object, and bytes would differ.
+    canonical = json.loads(json.dumps(plain, sort_keys=True))
+    state = {name: value.cpu() for name, value in network.state_dict().items()}
+    write_content({"format": FORMAT, **canonical, "state": state}, path)
+
+
+def load_network(path: str | Path) -> EfficiencyNetwork:
+    """Read a network that :func:`save_network` wrote, ready to predict.
+
+    Raises:
+        DataError: The file is missing, truncated, damaged or foreign, or a weight is not finite.
+    """
+    return network_of(read_network_file(path), path)
+
+
+def read_network_file(path: str | Path) -> dict[str, Any]:
+    """Return all that a network file holds.
+
+    Raises:
+        DataError: The file is missing, truncated, damaged or foreign.
+    """
+    return read_content(path, "network", FORMAT, REMEDY)
+
+
+def network_of(content: Mapping[str, Any], path: str | Path) -> EfficiencyNetwork:
+    """Return the network that a file holds.
+
+    Args:
+        content: What :func:`read_network_file` returned.
+        path: The file, for errors.
+
+    Raises:
+        DataError: A part is missing or of another shape, or a weight is not finite.
+    """
+    try:
+        architecture = Architecture.model_validate(content["architecture"])
+        network = EfficiencyNetwork(architecture, content["flavours"], content["mu"])
+        network.load_state_dict(content["state"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        msg = f"{path}: does not hold a whole network ({_in_one_line(error)}). {REMEDY}"
+        raise DataError(msg) from error
+    for name, value in network.state_dict().items():
+        if not bool(value.isfinite().all()):
+            count = int((~value.isfinite()).sum())
+            msg = (
+                f"{path}: weight {name!r} has {count} values that are not finite; "
+                f"no efficiency follows from them. {REMEDY}"
+            )
+            raise DataError(msg)
+    return network.eval()
+
+
+def training_of(content: Mapping[str, Any], path: str | Path) -> TrainingOptions | None:
+    """Return how the network of a file was trained, None where the file does not say.
+
+    Args:
+        content: What :func:`read_network_file` returned.
+        path: The file, for errors.
+
+    Raises:
+        DataError: The options are not those of a network.
+    """
+    stored = content.get("training")
+    if stored is None:
+        return None
+    try:
+        return TrainingOptions.model_validate(stored)
+    except ValueError as error:
+        msg = f"{path}: options of training are not allowed ({_in_one_line(error)}). {REMEDY}"
+        raise DataError(msg) from error
+
+
+def _in_one_line(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text[:200]}"

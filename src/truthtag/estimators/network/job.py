@@ -1,0 +1,214 @@
+"""One training job: networks that are trained together, with its log lines and its checkpoint."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from truthtag.data.jets import Jets
+from truthtag.errors import DataError
+from truthtag.estimators.network.baseline import (
+    MIN_STEPS_TO_JUDGE,
+    BaselineComparison,
+    compare_with_constant,
+)
+from truthtag.estimators.network.batches import TrainingEvents
+from truthtag.estimators.network.device import choose_device
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import NetworkOptions
+from truthtag.estimators.network.trainer import EpochResult, Training, train
+from truthtag.progress import Progress
+from truthtag.seeds import Seed
+
+__all__ = ["TrainedNetwork", "train_networks"]
+
+
+@dataclass(frozen=True)
+class TrainedNetwork:
+    """A network, and how it came about.
+
+    Attributes:
+        network: The network, ready to predict.
+        history: A row per epoch, the columns of :class:`.trainer.EpochResult`.
+        provenance: Its seed, options of training, number of training events and validation loss.
+    """
+
+    network: EfficiencyNetwork
+    history: pd.DataFrame
+    provenance: dict[str, Any]
+
+
+def train_networks(
+    train_jets: Jets,
+    validation_jets: Jets,
+    options: NetworkOptions,
+    seeds: Sequence[Seed],
+    device: str,
+    checkpoint: Path | None,
+    identity: str,
+    logger: logging.Logger,
+) -> list[TrainedNetwork]:
+    """Train networks together; where a checkpoint of the same job exists, go on from it.
+
+    Args:
+        train_jets: The tagged events to learn from.
+        validation_jets: Independent tagged events, which choose the best epoch.
+        options: Sizes of the networks, and how they are trained.
+        seeds: A seed per network.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        checkpoint: Written after every epoch, and left there; None for no checkpoint.
+        identity: What else the result depends on: a digest of the code, say.
+        logger: Told of every epoch.
+
+    Returns:
+        The networks, in the order of the seeds.
+
+    Raises:
+        ConfigError: There is no such device.
+        DataError: A sample has no tags or jets, the loss is not finite, or a network is worse than
+            a constant per flavour.
+    """
+    with _threads(options.threads):
+        place = choose_device(device)
+        events = TrainingEvents(train_jets, place)
+        validation = TrainingEvents(validation_jets, place)
+        _warn_of_equal_tags(train_jets, logger)
+        training = Training(options.architecture, options.training, events, seeds, place)
+        logger.info(
+            "%d events, %d network(s) of %d parameters, %s, %d threads",
+            events.count,
+            len(seeds),
+            training.n_parameters,
+            place,
+            torch.get_num_threads(),
+        )
+        belongs_to = {
+            "run": identity,
+            "architecture": options.architecture.model_dump(mode="json"),
+            "training": options.training.model_dump(mode="json"),
+            "seeds": [list(seed) for seed in seeds],
+            "events": events.digest(),
+            "validation": validation.digest(),
+        }
+        _run(training, events, validation, checkpoint, belongs_to, logger)
+        return _results(training, events, validation, logger)
+
+
+def _run(
+    training: Training,
+    events: TrainingEvents,
+    validation: TrainingEvents,
+    checkpoint: Path | None,
+    identity: dict[str, Any],
+    logger: logging.Logger,
+) -> None:
+    """Train to the end, with a checkpoint and log lines after every epoch."""
+    if checkpoint is not None and training.resume(checkpoint, identity, logger):
+        logger.info("going on from %s after %d epochs", checkpoint, training.epochs_done)
+    epochs = training.options.epochs
+    done = events.count * training.epochs_done
+    progress = Progress(logger, events.count * epochs, "events", done=done)
+    for results in train(training, events, validation, progress.add):
+        if checkpoint is not None:
+            training.save(checkpoint, identity)
+        for result in results:
+            _log_epoch(result, epochs, logger)
+
+
+def _log_epoch(result: EpochResult, epochs: int, logger: logging.Logger) -> None:
+    logger.info(
+        "epoch %d of %d: loss %.6f on training, %.6f on validation events, %.0f events/s%s",
+        result.epoch,
+        epochs,
+        result.train_loss,
+        result.validation_loss,
+        result.events_per_second,
+        ", best so far" if result.best else "",
+    )
+
+
+def _results(
+    training: Training,
+    events: TrainingEvents,
+    validation: TrainingEvents,
+    logger: logging.Logger,
+) -> list[TrainedNetwork]:
+    """Return the networks of the best epochs; none of them is worse than a constant."""
+    results = []
+    for which, (seed, record) in enumerate(zip(training.seeds, training.records, strict=True)):
+        network = training.best_network(which)
+        compared = compare_with_constant(network.to(events.device), events, validation)
+        _check_comparison(compared, seed, training, logger)
+        history = pd.DataFrame([asdict(row) for row in record.history])
+        provenance = {
+            "seed": list(seed),
+            "training": training.options.model_dump(mode="json"),
+            "train_events": events.count,
+            "validation_loss": record.best_loss,
+        }
+        results.append(TrainedNetwork(network.cpu(), history, provenance))
+    return results
+
+
+def _check_comparison(
+    compared: BaselineComparison, seed: Seed, training: Training, logger: logging.Logger
+) -> None:
+    """Refuse a network that is worse than a constant per flavour; warn where it had few steps."""
+    options = training.options
+    steps = training.steps_per_epoch * training.epochs_done
+    losses = (
+        f"the network of seed {tuple(seed)} has a validation loss of {compared.loss:.6g} "
+        f"nats/event, above that of one constant per flavour, {compared.constant_loss:.6g} "
+        f"(standard error of the difference {compared.error:.2g})"
+    )
+    if compared.is_refused(steps):
+        msg = (
+            f"{losses}: it must learn at least that constant. "
+            f"Lower training.learning_rate ({options.learning_rate}), or train longer: raise "
+            f"training.epochs ({options.epochs}), or lower training.batch_events "
+            f"({options.batch_events}), which gives more steps."
+        )
+        raise DataError(msg)
+    if compared.is_worse:
+        logger.warning(
+            "%s: %d steps of training are too few to be of use. Raise training.epochs (%d), "
+            "or lower training.batch_events (%d); from %d steps such a network is refused.",
+            losses,
+            steps,
+            options.epochs,
+            options.batch_events,
+            MIN_STEPS_TO_JUDGE,
+        )
+
+
+def _warn_of_equal_tags(jets: Jets, logger: logging.Logger) -> None:
+    """Warn of a sample that cannot teach what makes a jet tagged."""
+    tags = jets.is_tagged
+    if tags is None or (tags.any() and not tags.all()):
+        return
+    which = "every" if tags.all() else "no"
+    logger.warning(
+        "%s jet of the training sample (%d jets) is tagged: the efficiency will be %s everywhere. "
+        "Check the column 'is_tagged'.",
+        which,
+        len(tags),
+        "near 1" if tags.all() else "near 0",
+    )
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """Compute on so many threads while the block runs."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

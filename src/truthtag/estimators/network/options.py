@@ -1,0 +1,169 @@
+"""Options of networks: sizes of the layers, training, seeds. Importing them needs no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field
+
+from truthtag.estimators.protocol import EstimatorOptions
+from truthtag.options import Options, Real, Whole
+
+__all__ = ["EDGE_FEATURES", "FEATURES", "Architecture", "NetworkOptions", "TrainingOptions"]
+
+FEATURES = ("pt", "eta", "phi", "flavour")
+"""What a network can see of each jet, in this order."""
+
+EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
+"""What a network can see of each ordered pair of jets: neighbour minus jet."""
+
+Feature = Literal["pt", "eta", "phi", "flavour"]
+EdgeFeature = Literal["delta_eta", "delta_phi", "delta_r"]
+Value = TypeVar("Value")
+
+
+def _as_tuple(value: Any) -> Any:
+    """Take a list, as configs and files hold it, as a tuple."""
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _all_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            msg = f"{value!r} is named twice; name it once"
+            raise ValueError(msg)
+    return values
+
+
+LayerSize = Annotated[Whole, Field(ge=1)]
+
+
+class Architecture(Options):
+    """Sizes of the layers, and what they see.
+
+    Example:
+        >>> Architecture(width=64).head
+        (256, 128, 50)
+    """
+
+    width: Annotated[Whole, Field(ge=4, multiple_of=4)]
+    """Size of the jet representation between blocks; a multiple of 4."""
+
+    blocks: Annotated[Whole, Field(ge=0)] = 4
+    """Number of graph blocks; with 0 a jet does not see its neighbours."""
+
+    head: Annotated[tuple[LayerSize, ...], BeforeValidator(_as_tuple)] = (256, 128, 50)
+    """Hidden layers of the jet efficiency network; of a jet's own efficiency where the kind is
+    `factorised`."""
+
+    kind: Literal["graph", "factorised"] = "graph"
+    """`graph` has the blocks of Appendix B; `factorised` is a jet's own efficiency times a factor
+    in (0, 1) for each neighbour."""
+
+    inputs: Annotated[
+        tuple[Feature, ...],
+        BeforeValidator(_as_tuple),
+        AfterValidator(_all_different),
+        Field(min_length=1),
+    ] = ("pt", "eta", "phi", "flavour")
+    """What each jet shows of itself."""
+
+    edge_features: Annotated[
+        tuple[EdgeFeature, ...], BeforeValidator(_as_tuple), AfterValidator(_all_different)
+    ] = ()
+    """What each pair of jets shows beside its two jets. With these and without phi as an input, a
+    rotation in phi changes nothing."""
+
+    hidden: LayerSize | None = None
+    """Size of the hidden layers of pair and node networks; by default that of Appendix B (of
+    `factorised`, the width)."""
+
+
+class TrainingOptions(Options):
+    """How a network is trained.
+
+    Example:
+        >>> TrainingOptions(epochs=10, batch_events=500, learning_rate=0.003).schedule
+        'one_cycle'
+    """
+
+    epochs: Annotated[Whole, Field(ge=1)]
+    """Most passes through the training events."""
+
+    batch_events: Annotated[Whole, Field(ge=1)]
+    """Events per step."""
+
+    micro_batch_events: Annotated[Whole, Field(ge=0)] = 0
+    """Events that are worked on at once; the gradients of a large batch are added up from such
+    micro-batches, which stay in a processor's cache. 0 takes the whole batch, as a GPU always
+    does."""
+
+    learning_rate: Annotated[Real, Field(gt=0)]
+    """Learning rate of Adam; its peak where the schedule is `one_cycle`."""
+
+    schedule: Literal["one_cycle", "constant"] = "one_cycle"
+    """Course of the learning rate: a rise and a cosine fall to almost nothing, or none."""
+
+    warm_up: Annotated[Real, Field(gt=0, lt=1)] = 0.1
+    """Fraction of the steps in which `one_cycle` rises."""
+
+    average: Annotated[Real, Field(ge=0)] = 0.0
+    """Epochs over which the weights are averaged exponentially, for validation and for the result;
+    0 takes them as they are."""
+
+    patience: Annotated[Whole, Field(ge=0)] = 0
+    """Stop after so many epochs without a better validation loss; 0 never stops early. The best
+    epoch is kept in any case."""
+
+    mu: Annotated[Real, Field(ge=1e-3, le=1e3)] = 1.0
+    """Weight of non-tagged jets in Eq. 5, from 0.001 to 1000; the efficiency is corrected for it.
+    Beyond these limits the scores are so close to 0 or 1 that the correction loses all
+    precision."""
+
+    bootstrap: bool = False
+    """Train each network on events drawn with replacement from the training sample: the standard
+    deviation over networks then holds the statistics of the sample, not only the randomness of
+    training."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products of training: `auto` takes bfloat16 where the processor has
+    instructions for it. Weights, loss and predictions are in float32 in any case. Results of the
+    two differ slightly: choose one where several kinds of machine share the work."""
+
+    rotate_phi: bool = True
+    """Turn every event by a random angle in each batch."""
+
+    reflect_phi: bool = True
+    """Mirror every event in phi at random in each batch."""
+
+    reflect_eta: bool = True
+    """Mirror every event in eta at random in each batch."""
+
+
+class NetworkOptions(EstimatorOptions):
+    """An ensemble of networks that see all jets of an event."""
+
+    members: ClassVar[Literal["resamples", "seeds"]] = "seeds"
+
+    kind: str = "network"
+    """Kind of estimator."""
+
+    seeds: Annotated[Whole, Field(ge=1)]
+    """Number of networks in the ensemble."""
+
+    seeds_per_job: Annotated[Whole, Field(ge=0)] = 0
+    """Networks that are trained together by one job, as one batched model. 0 means all of them with
+    `device: cuda`, and one otherwise."""
+
+    threads: Annotated[Whole, Field(ge=1)] = 1
+    """Threads of one training job. With 1, results do not depend on the number of cores; a job
+    never takes more than there are, and sums over several threads differ in the last digits."""
+
+    architecture: Architecture
+    """Sizes of the layers, and what they see."""
+
+    training: TrainingOptions
+    """How each network is trained. One whose validation loss is above that of a constant per
+    flavour by more than three standard errors is refused by its seed; with fewer than 200 steps of
+    training it is only warned of, unless its loss is also above twice that of a score of 1/2 for
+    all."""

@@ -1,0 +1,110 @@
+"""Ordered pairs of jets of an event: a linear layer, sums over neighbours, geometry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from truthtag.data.kinematics import wrap_angle
+from truthtag.estimators.network.options import FEATURES
+
+__all__ = ["Shape", "pair_geometry", "pair_linear", "sum_neighbours"]
+
+Shape = Sequence[tuple[int, int]]
+"""Pairs (m, n): m events of n jets each, in the order of the rows."""
+
+
+def pair_linear(layer: nn.Linear, x: Tensor, shape: Shape, edges: Tensor | None = None) -> Tensor:
+    r"""Apply a linear layer to all ordered pairs of jets of an event, without making the pairs.
+
+    .. math:: W [x_i; x_j; e_{ij}] + b = (A x_i + b) + B x_j + C e_{ij}
+
+    so that the two large products are made per jet, not per pair. Jets meet their neighbours by
+    rolling the jet axis, which needs no indices.
+
+    Args:
+        layer: The layer.
+        x: Representation of the jets, shape (n_jets, size).
+        shape: Which rows make an event, as in :class:`truthtag.estimators.network.batches.Batch`.
+        edges: Features of the pairs, shape (n_pairs, n_edge), or None.
+
+    Returns:
+        A row per ordered pair, shape (n_pairs, size_out): for each multiplicity n, the pairs
+        (i, i + 1) of all jets i of all events, then (i, i + 2), up to (i, i + n - 1), counted in a
+        circle.
+    """
+    size = x.shape[-1]
+    to_self, to_other, to_edge = layer.weight.tensor_split([size, 2 * size], dim=1)
+    own = F.linear(x, to_self, layer.bias)
+    other = F.linear(x, to_other)
+    sizes = [m * n for m, n in shape]
+    pairs = []
+    for own_rows, other_rows, (m, n) in zip(
+        torch.split(own, sizes), torch.split(other, sizes), shape, strict=True
+    ):
+        jets = own_rows.view(m, n, -1)
+        neighbours = other_rows.view(m, n, -1)
+        for k in range(1, n):
+            pairs.append((jets + neighbours.roll(-k, dims=1)).view(m * n, -1))  # noqa: PERF401
+    # Where every jet is alone there is no pair.
+    out = torch.cat(pairs) if pairs else own[:0]
+    if edges is None:
+        return out
+    return out + F.linear(edges, to_edge)
+
+
+def sum_neighbours(values: Tensor, shape: Shape) -> Tensor:
+    """Sum over the neighbours of each jet.
+
+    Args:
+        values: A row per ordered pair, in the order of :func:`pair_linear`, shape (n_pairs, size).
+        shape: Which jets make an event, as in :class:`truthtag.estimators.network.batches.Batch`.
+
+    Returns:
+        A row per jet, shape (n_jets, size); zero for a jet that is alone.
+    """
+    counts = [(n - 1) * m * n for m, n in shape]
+    sums = []
+    for rows, (m, n) in zip(torch.split(values, counts), shape, strict=True):
+        by_neighbour = rows.view(n - 1, m * n, values.shape[-1])
+        sums.append(by_neighbour.sum(dim=0))
+    return torch.cat(sums)
+
+
+def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | None:
+    r"""Compute the edge features of all ordered pairs, in the order of :func:`pair_linear`.
+
+    Args:
+        rows: The jets, the columns of :data:`~truthtag.estimators.network.options.FEATURES`,
+            neither shifted nor scaled, shape (n_jets, 4).
+        shape: Which rows make an event, as in :class:`truthtag.estimators.network.batches.Batch`.
+        names: Which of :data:`~truthtag.estimators.network.options.EDGE_FEATURES`.
+
+    Returns:
+        Neighbour minus jet, :math:`\Delta\phi` wrapped, shape (n_pairs, len(names)); None where no
+        name is given.
+    """
+    if not names:
+        return None
+    sizes = [m * n for m, n in shape]
+    eta_by_multiplicity = torch.split(rows[:, FEATURES.index("eta")], sizes)
+    phi_by_multiplicity = torch.split(rows[:, FEATURES.index("phi")], sizes)
+    pairs = []
+    for flat_eta, flat_phi, (m, n) in zip(
+        eta_by_multiplicity, phi_by_multiplicity, shape, strict=True
+    ):
+        eta = flat_eta.view(m, n)
+        phi = flat_phi.view(m, n)
+        for k in range(1, n):
+            d_eta = (eta.roll(-k, dims=1) - eta).flatten()
+            d_phi = wrap_angle((phi.roll(-k, dims=1) - phi).flatten())
+            known = {
+                "delta_eta": d_eta,
+                "delta_phi": d_phi,
+                "delta_r": torch.hypot(d_eta, d_phi),
+            }
+            pairs.append(torch.stack([known[name] for name in names], dim=-1))
+    return torch.cat(pairs) if pairs else rows.new_zeros(0, len(names))

@@ -1,0 +1,73 @@
+"""Replicas of an estimator: fits to events drawn with replacement, for the statistical error."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+
+from truthtag.data.jets import Jets
+from truthtag.errors import DataError
+from truthtag.estimators.protocol import Estimator
+from truthtag.seeds import Seed, seed_words
+
+__all__ = ["MAX_DRAWS", "draw_events", "fit_replicas"]
+
+Kind = TypeVar("Kind", bound=Estimator)
+
+MAX_DRAWS = 1000
+"""Bootstrap samples that are drawn for one replica, until one has every flavour."""
+
+
+def fit_replicas(
+    kind: type[Kind], train: Jets, validation: Jets, options: Any, count: int, seed: Seed
+) -> list[Kind]:
+    """Fit the same kind of estimator to bootstrap samples, as many events drawn with replacement.
+
+    Source: Efron, doi 10.1214/aos/1176344552.
+
+    Args:
+        kind: The class of the estimator.
+        train: A tagged sample, which is drawn from.
+        validation: Independent events, the same for every replica.
+        options: An object of ``kind.options_type``.
+        count: Number of replicas; the first of more are the same.
+        seed: Names the random streams: replica k has the stream ``(*seed, k)``.
+
+    Raises:
+        DataError: No bootstrap sample has every flavour, or as in ``kind.fit``.
+    """
+    replicas = []
+    for number in range(count):
+        own_seed = (*seed, number)
+        drawn = draw_events(train, np.random.default_rng(seed_words(own_seed)))
+        replicas.append(kind.fit(drawn, validation, options, own_seed))
+    return replicas
+
+
+def draw_events(jets: Jets, rng: np.random.Generator) -> Jets:
+    """Draw as many events with replacement; again where a flavour is lost, which a map must know.
+
+    Args:
+        jets: The sample.
+        rng: The random stream.
+
+    Raises:
+        DataError: The sample has no events, or each of :data:`MAX_DRAWS` draws lost a flavour.
+    """
+    if not jets.n_events:
+        msg = "the sample has no events; there is nothing to draw replicas from"
+        raise DataError(msg)
+    flavours = set(np.unique(jets.flavour))
+    for _ in range(MAX_DRAWS):
+        drawn = jets.take(rng.integers(0, jets.n_events, jets.n_events))
+        if flavours == set(np.unique(drawn.flavour)):
+            return drawn
+    numbers, counts = np.unique(jets.flavour, return_counts=True)
+    rarest = int(np.argmin(counts))
+    msg = (
+        f"{MAX_DRAWS} times, {jets.n_events} events drawn with replacement lost one of the "
+        f"{len(numbers)} flavours; the rarest is {numbers[rarest]}, with {counts[rarest]} jets. "
+        "Use more events, or drop the jets of rare flavours."
+    )
+    raise DataError(msg)

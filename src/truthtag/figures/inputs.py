@@ -1,0 +1,173 @@
+"""What figures are made from, read into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from truthtag.arrays import BoolArray, FloatArray
+from truthtag.data.axes import edges_of
+from truthtag.data.files import check_columns, read_frame, rows_by
+from truthtag.data.jets import Jets, read_jets
+from truthtag.errors import DataError
+from truthtag.estimators.predictions import Prediction, read_prediction
+from truthtag.figures.tables import read_rows
+from truthtag.statistics.spread import inflate_spread
+from truthtag.toy.truth import Truth, make_truth
+
+__all__ = ["Inputs", "read_inputs"]
+
+TABLES = ("calibration", "coverage", "learning_curve", "repeated")
+"""Inputs that are single tables."""
+HISTORY = ("epoch", "seconds", "train_loss", "validation_loss")
+"""Columns that training histories must have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """What the numbers of one figure are made from: what its entry asks for, and nothing else.
+
+    Args:
+        flavours: Hadron flavours by name, heaviest first.
+        options: The part of the section ``figures`` of the config that the figure depends on.
+        samples: Samples by name.
+        predictions: Efficiencies of the jets, by sample and name, the true one excluded.
+        domains: Which jets are like those that the efficiencies were learned from, by sample, each
+            of shape (n_jets,).
+        scales: Factors on the spread of the replicas, by efficiency and number of the flavour.
+        histograms: Closure histograms by distribution, as a table each.
+        tables: Other tables by the name of the input.
+        members: Files of the networks of an ensemble, by the name of the estimator.
+        histories: Training histories, one per seed, by the name of the estimator.
+        validation: The validation sample.
+        truth: The true efficiency of the toy.
+    """
+
+    flavours: Mapping[str, int]
+    options: Mapping[str, Any]
+    samples: Mapping[str, Jets] = field(default_factory=dict)
+    predictions: Mapping[str, Mapping[str, Prediction]] = field(default_factory=dict)
+    domains: Mapping[str, BoolArray] = field(default_factory=dict)
+    scales: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    histograms: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    members: Mapping[str, Sequence[str | Path]] = field(default_factory=dict)
+    histories: Mapping[str, Sequence[pd.DataFrame]] = field(default_factory=dict)
+    validation: Jets | None = None
+    truth: Truth | None = None
+
+    def edges(self, axis: str) -> FloatArray:
+        """Return the bin edges of an axis of the config, ``figures.axes``."""
+        return np.asarray(edges_of(self.options["axes"][axis]))
+
+    def efficiencies(self, sample: str) -> dict[str, FloatArray]:
+        """Return the efficiencies on a sample, each of shape (n_jets,), the true one excluded."""
+        return {name: one.values for name, one in self.predictions[sample].items()}
+
+    def with_truth(self, sample: str) -> dict[str, FloatArray]:
+        """Return the efficiencies on a sample, the true one first where it is known."""
+        true = self.samples[sample].efficiency_true
+        first = {} if true is None else {"true": true}
+        return {**first, **self.efficiencies(sample)}
+
+    def corrected(self) -> Inputs:
+        """Return the same with the spread of all replicas scaled to what the tags say."""
+        predictions: dict[str, dict[str, Prediction]] = {}
+        for sample, by_name in self.predictions.items():
+            jets = self.samples[sample]
+            predictions[sample] = {
+                name: inflate_spread(one, jets, self.scales[name]) for name, one in by_name.items()
+            }
+        return replace(self, predictions=predictions)
+
+    def the_truth(self) -> Truth:
+        """Return the true efficiency.
+
+        Raises:
+            DataError: There is none among the inputs.
+        """
+        if self.truth is None:
+            msg = "this figure shows the true efficiency, which was not given; name the input truth"
+            raise DataError(msg)
+        return self.truth
+
+
+def read_inputs(
+    files: Mapping[str, Any],
+    flavours: Mapping[str, int],
+    options: Mapping[str, Any],
+    truth: Mapping[str, Any] | None = None,
+) -> Inputs:
+    """Read what the numbers of a figure are made from.
+
+    Args:
+        files: Where each input of the figure is, by the name of the input; others are not read.
+            ``samples`` are lists of files by sample; ``predictions`` and ``replicas`` files by
+            sample and efficiency; ``domains`` files by sample; ``histories`` lists of files by
+            estimator; all others are one file or a list of files.
+        flavours: Hadron flavours by name.
+        options: What :func:`truthtag.figures.catalogue.options_of` says.
+        truth: The section ``truth`` of the config, for figures with the input ``truth``.
+
+    Raises:
+        DataError: A file cannot be read, or does not belong to the sample that it is read for.
+        ConfigError: The true efficiency is of an unknown kind.
+    """
+    samples = {name: read_jets(paths) for name, paths in files.get("samples", {}).items()}
+    replicas = files.get("replicas", {})
+    predictions: dict[str, dict[str, Prediction]] = {}
+    for sample, by_name in files.get("predictions", {}).items():
+        of_sample = replicas.get(sample, {})
+        predictions[sample] = {
+            name: _read_prediction(path, of_sample.get(name), samples.get(sample))
+            for name, path in by_name.items()
+        }
+    domains: dict[str, BoolArray] = {}
+    for sample, path in files.get("domains", {}).items():
+        domains[sample] = read_frame(path, ("in_domain",))["in_domain"].to_numpy()
+    histories: dict[str, list[pd.DataFrame]] = {}
+    for name, paths in files.get("histories", {}).items():
+        histories[name] = [read_frame(path, HISTORY) for path in paths]
+    return Inputs(
+        flavours=flavours,
+        options=options,
+        samples=samples,
+        predictions=predictions,
+        domains=domains,
+        scales=_read_scales(files["scales"]) if "scales" in files else {},
+        histograms={name: read_rows(paths) for name, paths in _of_kind(files, "histograms")},
+        tables={name: read_rows(files[name]) for name in TABLES if name in files},
+        members=dict(_of_kind(files, "members")),
+        histories=histories,
+        validation=read_jets(files["validation"]) if "validation" in files else None,
+        truth=make_truth(truth, flavours) if truth else None,
+    )
+
+
+def _of_kind(files: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
+    """Go through the files of the inputs ``kind:NAME``, by NAME."""
+    for key, paths in files.items():
+        one, _, name = key.partition(":")
+        if one == kind and name:
+            yield name, paths
+
+
+def _read_prediction(path: str, replicas: str | None, jets: Jets | None) -> Prediction:
+    prediction = read_prediction(path, replicas) if replicas else read_prediction(path)
+    return prediction if jets is None else prediction.aligned_to(jets)
+
+
+def _read_scales(path: str | Path) -> dict[str, dict[int, float]]:
+    """Read the factors on the spread, by efficiency and number of the flavour."""
+    table = read_rows(path)
+    check_columns(path, list(table.columns), ("efficiency", "number", "scale"))
+    scales: dict[str, dict[int, float]] = {}
+    for name, rows in rows_by(table, "efficiency").items():
+        numbers = rows["number"].astype(int)
+        scales[name] = dict(zip(numbers.tolist(), rows["scale"].tolist(), strict=True))
+    return scales

@@ -1,0 +1,328 @@
+"""Declared distributions: an observable, the jets that must be tagged, bins, a split by flavour."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from truthtag.arrays import BoolArray, FloatArray, IntArray, jet_mask, per_jet, probabilities
+from truthtag.data.axes import edges_of
+from truthtag.data.jets import Jets
+from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass
+from truthtag.errors import DataError
+from truthtag.estimators.predictions import Prediction
+from truthtag.registry import choose
+from truthtag.statistics.closure import ClosureHistogram, Entries
+from truthtag.statistics.panels import OBSERVABLE_JETS, flavour_pairs
+from truthtag.statistics.spread import inflate_spread
+from truthtag.weights.tag_counts import tag_probabilities
+
+__all__ = [
+    "OBSERVABLES",
+    "Distribution",
+    "Pairs",
+    "dijet",
+    "entries_of",
+    "fill",
+    "fill_distribution",
+]
+
+
+@dataclass(frozen=True, eq=False)
+class Distribution:
+    """A histogram in which weights are compared with tags.
+
+    Args:
+        name: Its name.
+        sample: Name of the sample that fills it.
+        observable: What is drawn, a name of :data:`OBSERVABLES`.
+        tagged: Which of the leading jets must be tagged, 1 the hardest.
+        edges: Bin edges, rising, shape (n + 1,).
+        split: ``none``, or ``flavour``: a panel for each pair of flavours of the leading two jets.
+        title: A few words for tables and figures.
+    """
+
+    name: str
+    sample: str
+    observable: str
+    tagged: tuple[int, ...]
+    edges: FloatArray
+    split: str = "none"
+    title: str = ""
+
+    @classmethod
+    def from_options(cls, name: str, options: Mapping[str, Any]) -> Distribution:
+        """Build from an entry of the config's ``distributions``."""
+        return cls(
+            name=name,
+            sample=options["sample"],
+            observable=options["observable"],
+            tagged=tuple(options["tagged"]),
+            edges=np.asarray(edges_of(options["axis"])),
+            split=options.get("split", "none"),
+            title=options.get("title", ""),
+        )
+
+    @property
+    def n_jets(self) -> int:
+        """Number of leading jets that an event must have to be filled."""
+        split = 2 if self.split == "flavour" else 1
+        return max(OBSERVABLE_JETS[self.observable], split, *self.tagged)
+
+
+def _distance(jets: Jets, index: IntArray) -> FloatArray:
+    eta = jets.eta[index]
+    phi = jets.phi[index]
+    return delta_r(eta[:, 0], phi[:, 0], eta[:, 1], phi[:, 1])
+
+
+def _mass(jets: Jets, index: IntArray) -> FloatArray:
+    pair = index[:, :2]
+    return invariant_mass(jets.pt[pair], jets.eta[pair], jets.phi[pair], jets.mass[pair])
+
+
+def _delta_eta(jets: Jets, index: IntArray) -> FloatArray:
+    eta = jets.eta[index].astype(np.float64)
+    return np.abs(eta[:, 0] - eta[:, 1])
+
+
+def _delta_phi(jets: Jets, index: IntArray) -> FloatArray:
+    phi = jets.phi[index]
+    return np.abs(delta_phi(phi[:, 0], phi[:, 1]))
+
+
+def _column(name: str, position: int) -> Callable[[Jets, IntArray], FloatArray]:
+    def values(jets: Jets, index: IntArray) -> FloatArray:
+        column: FloatArray = getattr(jets, name)
+        return column[index[:, position]]
+
+    return values
+
+
+def _multiplicity(jets: Jets, index: IntArray) -> FloatArray:
+    return jets.multiplicity[jets.event_of_jet[index[:, 0]]].astype(np.float64)
+
+
+def _scalar_sum(jets: Jets, index: IntArray) -> FloatArray:
+    event = jets.event_of_jet
+    total = np.bincount(event, jets.pt.astype(np.float64), jets.n_events)
+    return np.asarray(total[event[index[:, 0]]])
+
+
+OBSERVABLES: dict[str, Callable[[Jets, IntArray], FloatArray]] = {
+    "delta_r": _distance,
+    "m_jj": _mass,
+    "delta_eta": _delta_eta,
+    "delta_phi": _delta_phi,
+    "pt_1": _column("pt", 0),
+    "pt_2": _column("pt", 1),
+    "eta_1": _column("eta", 0),
+    "eta_2": _column("eta", 1),
+    "n_jets": _multiplicity,
+    "ht": _scalar_sum,
+}
+"""What can be drawn, from the jets and the positions of the leading ones, shape (m, n_jets)."""
+
+
+def entries_of(
+    distribution: Distribution, jets: Jets, predictions: Mapping[str, Prediction]
+) -> tuple[Entries, IntArray, IntArray]:
+    """Prepare what fills a distribution.
+
+    Args:
+        distribution: The distribution.
+        jets: A tagged sample.
+        predictions: Efficiencies of its jets by name, with their replicas; the true one is added.
+
+    Returns:
+        The entries; the positions of the leading jets, shape (m, n_jets); and those of the jets
+        that must be tagged, shape (m, n_tagged).
+
+    Raises:
+        DataError: The sample has no tags, or an efficiency does not fit the jets.
+        ConfigError: The observable is unknown.
+    """
+    if jets.is_tagged is None:
+        msg = "closure compares with the tags; the sample has no column 'is_tagged'"
+        raise DataError(msg)
+    path = f"distributions.{distribution.name}.observable"
+    observable = choose(OBSERVABLES, distribution.observable, path)
+    events, leading = jets.leading_jets(distribution.n_jets)
+    tagged = leading[:, np.asarray(distribution.tagged) - 1]
+    probability = {}
+    if jets.efficiency_true is not None:
+        probability["true"] = _joint(jets.efficiency_true[tagged])
+    replicas = {}
+    for name, one in predictions.items():
+        values = probabilities(one.values, jets.n_jets, f"the efficiency {name!r}")
+        probability[name] = _joint(values[tagged])
+        if one.replicas is not None:
+            for replica in one.replicas:
+                per_jet(replica, jets.n_jets, f"a replica of {name!r}")
+            replicas[name] = _joint(one.replicas[:, tagged])
+    entries = Entries(
+        values=observable(jets, leading),
+        weight=jets.weight[events],
+        passed=np.asarray(jets.is_tagged[tagged].all(axis=1)),
+        probability=probability,
+        replicas=replicas,
+    )
+    return entries, leading, tagged
+
+
+def _joint(efficiency: FloatArray) -> FloatArray:
+    """Return the probability that all jets of the last axis are tagged."""
+    return tag_probabilities(efficiency)[..., -1]
+
+
+def fill(
+    distribution: Distribution,
+    jets: Jets,
+    predictions: Mapping[str, Prediction],
+    in_domain: BoolArray,
+    flavours: Mapping[str, int],
+) -> Iterator[tuple[str, str, ClosureHistogram]]:
+    """Fill a distribution, with all events and with those whose tagged jets are in the domain.
+
+    Args:
+        distribution: The distribution.
+        jets: A tagged sample.
+        predictions: Efficiencies of its jets by name, with their replicas; the true one is added.
+        in_domain: Which jets are like those that the efficiencies were learned from, (n_jets,).
+        flavours: Numbers of the hadron flavours, by name, heaviest first.
+
+    Yields:
+        The panel, the choice of events (``all`` or ``in_domain``), and the histogram.
+
+    Raises:
+        DataError: The sample has no tags, or an array does not fit the jets.
+    """
+    domain = jet_mask(in_domain, jets.n_jets, "in_domain")
+    entries, leading, tagged = entries_of(distribution, jets, predictions)
+    inside = np.asarray(domain[tagged].all(axis=1))
+    for panel, chosen in _panels(distribution, jets.flavour[leading], flavours).items():
+        for events, part in (("all", chosen), ("in_domain", chosen & inside)):
+            yield panel, events, ClosureHistogram.fill(entries.where(part), distribution.edges)
+
+
+def _panels(
+    distribution: Distribution, flavour: IntArray, flavours: Mapping[str, int]
+) -> dict[str, BoolArray]:
+    """Return which events each panel shows, by the flavours of the leading jets, (m, n_jets)."""
+    if distribution.split == "none":
+        return {"all": np.ones(len(flavour), dtype=bool)}
+    pair = np.sort(flavour[:, :2], axis=1)
+    panels = {}
+    for first, second in flavour_pairs(list(flavours)):
+        wanted = np.sort([flavours[first], flavours[second]])
+        panels[f"{first}-{second}"] = np.asarray((pair == wanted).all(axis=1))
+    return panels
+
+
+def fill_distribution(
+    distribution: Distribution,
+    jets: Jets,
+    predictions: Mapping[str, Prediction],
+    in_domain: BoolArray,
+    flavours: Mapping[str, int],
+    scales: Mapping[str, Mapping[int, float]] | None = None,
+) -> pd.DataFrame:
+    """Fill a distribution with the spread of the replicas inflated to what tags say, and as it is.
+
+    Args:
+        distribution: The distribution.
+        jets: A tagged sample.
+        predictions: Efficiencies of its jets by name, with their replicas.
+        in_domain: Which jets are like those that the efficiencies were learned from, (n_jets,).
+        flavours: Numbers of the hadron flavours, by name, heaviest first.
+        scales: By how much the spread is inflated, by efficiency and flavour number; without them
+            only the spread as it is, ``raw``, is filled.
+
+    Returns:
+        Rows of :meth:`ClosureHistogram.to_frame`, with ``sample, distribution, title, panel,
+        events, spread`` in front; ``spread`` is ``corrected`` or ``raw``.
+    """
+    spreads = {}
+    if scales is not None:
+        spreads["corrected"] = {
+            name: inflate_spread(one, jets, scales[name]) for name, one in predictions.items()
+        }
+    spreads["raw"] = dict(predictions)
+    parts = []
+    for spread, given in spreads.items():
+        for panel, events, histogram in fill(distribution, jets, given, in_domain, flavours):
+            marks = {
+                "sample": distribution.sample,
+                "distribution": distribution.name,
+                "title": distribution.title or distribution.name,
+                "panel": panel,
+                "events": events,
+                "spread": spread,
+            }
+            frame = histogram.to_frame()
+            for position, (column, value) in enumerate(marks.items()):
+                frame.insert(position, column, value)
+            parts.append(frame)
+    return pd.concat(parts, ignore_index=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """The two leading jets of each event, as entries of histograms.
+
+    Args:
+        delta_r: Entries in their Delta R.
+        mass: Entries in their invariant mass [GeV].
+        jets: Positions of the two jets in the sample, shape (m, 2).
+        tagged: Positions of those that must be tagged, shape (m, 1) or (m, 2).
+    """
+
+    delta_r: Entries
+    mass: Entries
+    jets: IntArray
+    tagged: IntArray
+
+
+def dijet(
+    jets: Jets,
+    efficiencies: Mapping[str, FloatArray],
+    both: bool = True,
+    replicas: Mapping[str, FloatArray] | None = None,
+) -> Pairs:
+    """Prepare Delta R and invariant mass of the two leading jets of each event.
+
+    Args:
+        jets: A tagged sample.
+        efficiencies: Efficiencies of the jets by name, each of shape (n_jets,).
+        both: Require both jets to be tagged; otherwise only the leading one.
+        replicas: Efficiencies by each replica, by name, each of shape (n_replicas, n_jets).
+
+    Raises:
+        DataError: The sample has no tags, or an efficiency does not fit the jets.
+    """
+    if jets.is_tagged is None:
+        msg = "closure compares with the tags; the sample has no column 'is_tagged'"
+        raise DataError(msg)
+    events, pair = jets.leading_jets(2)
+    tagged = pair if both else pair[:, :1]
+    probability = {}
+    for name, values in efficiencies.items():
+        checked = probabilities(values, jets.n_jets, f"the efficiency {name!r}")
+        probability[name] = _joint(checked[tagged])
+    by_replica = {}
+    for name, some in (replicas or {}).items():
+        for replica in some:
+            per_jet(replica, jets.n_jets, f"a replica of {name!r}")
+        by_replica[name] = _joint(np.asarray(some)[:, tagged])
+    passed = np.asarray(jets.is_tagged[tagged].all(axis=1))
+    weight = jets.weight[events]
+    return Pairs(
+        Entries(_distance(jets, pair), weight, passed, probability, by_replica),
+        Entries(_mass(jets, pair), weight, passed, probability, by_replica),
+        pair,
+        tagged,
+    )

@@ -1,0 +1,124 @@
+"""Declared distributions: what fills them, by hand and against a plain reading of the jets."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from conftest import make_jets
+from truthtag.data.jets import Jets
+from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.predictions import Prediction
+from truthtag.statistics.distributions import (
+    OBSERVABLES,
+    Distribution,
+    dijet,
+    entries_of,
+    fill,
+    fill_distribution,
+)
+from truthtag.statistics.panels import OBSERVABLE_JETS, possible_panels
+
+FLAVOURS = {"b": 5, "c": 4, "light": 0}
+
+
+def distribution(**changes: object) -> Distribution:
+    options = {
+        "sample": "test",
+        "observable": "m_jj",
+        "tagged": [1, 2],
+        "axis": [0.0, 100.0, 900.0],
+    }
+    return Distribution.from_options("mine", options | changes)
+
+
+def test_every_observable_says_how_many_jets_it_needs(sample: Jets) -> None:
+    assert set(OBSERVABLES) == set(OBSERVABLE_JETS)
+    for name, observable in OBSERVABLES.items():
+        events, leading = sample.leading_jets(OBSERVABLE_JETS[name])
+        values = observable(sample, leading)
+        assert values.shape == (len(events),), name
+        assert np.isfinite(values).all(), name
+
+
+def test_observables_by_hand() -> None:
+    jets = make_jets([2, 1, 3])
+    events, leading = jets.leading_jets(2)
+    assert OBSERVABLES["pt_2"](jets, leading).tolist() == jets.pt[[1, 4]].tolist()
+    assert OBSERVABLES["n_jets"](jets, leading).tolist() == [2, 3]
+    sums = [float(jets.pt[:2].sum()), float(jets.pt[3:].sum())]
+    assert OBSERVABLES["ht"](jets, leading) == pytest.approx(sums)
+    assert events.tolist() == [0, 2]
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_entries_are_those_of_the_pairs(sample: Jets, both: bool) -> None:
+    eff = sample.efficiency_true
+    prediction = Prediction(sample.per_jet("event"), eff / 2, np.stack([eff / 3, eff / 2]))
+    tagged = [1, 2] if both else [1]
+    entries, leading, positions = entries_of(
+        distribution(tagged=tagged), sample, {"half": prediction}
+    )
+    pairs = dijet(sample, {"true": eff, "half": eff / 2}, both, {"half": prediction.replicas})
+    assert np.array_equal(entries.values, pairs.mass.values)
+    assert np.array_equal(entries.passed, pairs.mass.passed)
+    assert np.array_equal(entries.probability["half"], pairs.mass.probability["half"])
+    assert np.array_equal(entries.replicas["half"], pairs.mass.replicas["half"])
+    assert np.array_equal(leading, pairs.jets)
+    assert np.array_equal(positions, pairs.tagged)
+
+
+def test_a_split_by_flavour_loses_no_event(sample: Jets) -> None:
+    inside = np.ones(sample.n_jets, dtype=bool)
+    whole = {p: h for p, e, h in fill(distribution(), sample, {}, inside, FLAVOURS) if e == "all"}
+    split = {
+        p: h
+        for p, e, h in fill(distribution(split="flavour"), sample, {}, inside, FLAVOURS)
+        if e == "all"
+    }
+    assert list(whole) == possible_panels("none", list(FLAVOURS))
+    assert list(split) == possible_panels("flavour", list(FLAVOURS))
+    total = sum(histogram.weighted("true").total for histogram in split.values())
+    assert total == pytest.approx(whole["all"].weighted("true").total)
+
+
+def test_only_events_whose_tagged_jets_are_in_the_domain_count_there(sample: Jets) -> None:
+    lead = sample.offsets[:-1]
+    inside = np.ones(sample.n_jets, dtype=bool)
+    inside[lead[::2]] = False
+    # The second jet need not be tagged, so it may be outside.
+    inside[lead + 1] = False
+    found = {
+        events: histogram
+        for _, events, histogram in fill(distribution(tagged=[1]), sample, {}, inside, FLAVOURS)
+    }
+    kept = sample.take(slice(1, None, 2))
+    expected = dijet(kept, {"true": kept.efficiency_true}, both=False).mass
+    edges = np.array([0.0, 100.0, 900.0])
+    wanted = np.histogram(expected.values, edges, weights=expected.probability["true"])[0]
+    assert found["in_domain"].weighted("true").total == pytest.approx(wanted)
+    assert found["all"].weighted("true").total.sum() > wanted.sum()
+
+
+def test_both_spreads_are_filled(sample: Jets) -> None:
+    eff = sample.efficiency_true
+    replicas = np.stack([eff * 0.9, eff * 1.1]).astype(np.float32)
+    prediction = {"q": Prediction(sample.per_jet("event"), eff, replicas)}
+    inside = np.ones(sample.n_jets, dtype=bool)
+    scales = {"q": {5: 2.0, 4: 2.0, 0: 2.0}}
+    frame = fill_distribution(distribution(), sample, prediction, inside, FLAVOURS, scales)
+    q = frame[(frame["filled_by"] == "q") & (frame["events"] == "all")].set_index("spread")
+    raw = q.loc["raw", "efficiency_error"].to_numpy()
+    corrected = q.loc["corrected", "efficiency_error"].to_numpy()
+    assert (corrected > 1.5 * raw).all()
+    assert q.loc["raw", "yield"].tolist() == q.loc["corrected", "yield"].tolist()
+
+
+def test_what_cannot_be_filled_is_refused(sample: Jets) -> None:
+    inside = np.ones(sample.n_jets, dtype=bool)
+    with pytest.raises(ConfigError, match=r"distributions\.mine\.observable is 'mass'; allowed"):
+        entries_of(distribution(observable="mass"), sample, {})
+    with pytest.raises(DataError, match="in_domain: holds int64 values"):
+        list(fill(distribution(), sample, {}, np.flatnonzero(inside), FLAVOURS))
+    with pytest.raises(DataError, match="no column 'is_tagged'"):
+        entries_of(distribution(), make_jets([2], is_tagged=None), {})

@@ -1,0 +1,90 @@
+"""Boosted trees: features by hand, repeatable fits, better than bins, LightGBM that is missing."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from estimator_kinds import b_jets, class_of, fit, options_of
+
+from conftest import make_jets
+from truthtag.data.files import write_frame
+from truthtag.data.jets import Jets
+from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.trees import BoostedTrees, neighbour_features
+from truthtag.statistics.accuracy import excess_loss
+
+
+def test_features_by_hand() -> None:
+    jets = b_jets(
+        [3, 1], pt=[90.0, 80.0, 70.0, 60.0], eta=[0.0, 0.3, -0.4, 1.0], flavour=[5, 4, 0, 5]
+    )
+    rows = neighbour_features(jets, (0, 4, 5), 2, 0.5)
+    # Own, then Delta R and flavour of two neighbours, then the sums for b, c and light neighbours.
+    first = [90, 0, 2, 3, 0.3, 1, 0.4, 0, 0, np.exp(-0.18), np.exp(-0.32)]
+    np.testing.assert_allclose(rows[0], first, rtol=1e-6)
+    np.testing.assert_allclose(rows[2, 4:8], [0.4, 2, 0.7, 1], rtol=1e-6)
+    # Without neighbours: far away, of a flavour that is none, and nothing to sum.
+    assert rows[3].tolist() == [60, 1, 2, 1, 10, 3, 10, 3, 0, 0, 0]
+
+
+def test_features_of_no_neighbours() -> None:
+    assert neighbour_features(make_jets([2, 1]), (0, 4, 5), 0, 0.6).shape == (3, 7)
+
+
+def test_a_fit_repeats_and_another_seed_gives_other_trees(few: Jets) -> None:
+    kind, options = class_of("trees"), options_of("trees")
+    first, again, other = (kind.fit(few, few, options, seed) for seed in ((1,), (1,), (2,)))
+    assert first.model == again.model
+    assert first.model != other.model
+    assert np.array_equal(first.efficiency(few), again.efficiency(few))
+
+
+def test_trees_come_closer_to_the_truth_than_bins(sample: Jets) -> None:
+    train, validation = sample.take(slice(0, 15_000)), sample.take(slice(15_000, None))
+    options = options_of("trees", rounds=300, min_jets_in_leaf=100)
+    fitted = BoostedTrees.fit(train, validation, options, (1, "trees"))
+    regret = [
+        excess_loss(validation.efficiency_true, one.efficiency(validation)).mean()
+        for one in (fitted, fit("binned", train))
+    ]
+    assert regret[0] < 0.5 * regret[1]
+
+
+def test_the_fit_stops_by_the_validation_sample(few: Jets, sample: Jets) -> None:
+    options = options_of("trees", rounds=2000, patience=5)
+    fitted = BoostedTrees.fit(few, sample.take(slice(300, 2000)), options, (1,))
+    count = int(fitted.describe().split()[0])
+    assert 1 <= count < 2000
+    assert fitted.model.count("\nTree=") == count
+
+
+def test_samples_without_jets_are_refused(few: Jets) -> None:
+    none = few.take(slice(0, 0))
+    with pytest.raises(DataError, match="the training sample has no jets; trees need some"):
+        BoostedTrees.fit(none, few, options_of("trees"), (1,))
+    with pytest.raises(DataError, match="the validation sample has no jets; trees need some"):
+        BoostedTrees.fit(few, none, options_of("trees"), (1,))
+    assert fit("trees", few).efficiency(none).shape == (0,)
+
+
+def test_without_lightgbm_the_error_says_how_to_install_it(
+    few: Jets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "lightgbm", None)
+    with pytest.raises(ConfigError, match=r"need LightGBM.*pip install truthtag\[trees\]"):
+        fit("trees", few)
+
+
+def test_a_damaged_table_is_refused(few: Jets, tmp_path: Path) -> None:
+    fitted = fit("trees", few)
+    metadata = {"estimator": {"kind": "trees", "settings": fitted.settings}}
+    path = tmp_path / "trees.parquet"
+    write_frame(fitted.to_frame().iloc[:0], path, metadata)
+    with pytest.raises(DataError, match=r"trees\.parquet: .*\(it has 0 rows; it must have one"):
+        BoostedTrees.load(path)
+    write_frame(fitted.to_frame().assign(model="no trees"), path, metadata)
+    with pytest.raises(DataError, match=r"trees\.parquet: .*the trees cannot be read"):
+        BoostedTrees.load(path)

@@ -1,0 +1,104 @@
+# Section 4: what is fitted in one go, maps above all.
+rule fit_map:
+    input:
+        train=layout.shards(ROLES["train"]),
+        validation=layout.shards(ROLES["validation"]),
+    output:
+        layout.nominal("{estimator}"),
+    log:
+        layout.log("estimators/{estimator}"),
+    conda:
+        ENVIRONMENT
+    params:
+        name=lambda wildcards: wildcards.estimator,
+        options=lambda wildcards: fit_options(wildcards.estimator),
+        base_seed=config["seed"],
+        code=lambda wildcards: code("fit_estimator.py", kind_module(wildcards.estimator)),
+    message:
+        "Fitting {wildcards.estimator}"
+    script:
+        "../scripts/fit_estimator.py"
+
+
+rule replicate_map:
+    input:
+        train=layout.shards(ROLES["train"]),
+        validation=layout.shards(ROLES["validation"]),
+    output:
+        layout.replicas("{estimator}"),
+    log:
+        layout.log("estimators/{estimator}.replicas"),
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=120,
+    params:
+        name=lambda wildcards: wildcards.estimator,
+        options=lambda wildcards: ESTIMATORS[wildcards.estimator],
+        base_seed=config["seed"],
+        code=lambda wildcards: code("replicate_estimator.py", kind_module(wildcards.estimator)),
+    message:
+        "Fitting {wildcards.estimator} to resamples of the training events"
+    script:
+        "../scripts/replicate_estimator.py"
+
+
+# Section 5: a job for each network of an ensemble.
+rule train_network:
+    input:
+        train=layout.shards(ROLES["train"]),
+        validation=layout.shards(ROLES["validation"]),
+    output:
+        network=layout.seed("{estimator}", "{seed}"),
+        history=layout.history("{estimator}", "{seed}"),
+    log:
+        layout.log("estimators/{estimator}/seed_{seed}"),
+    conda:
+        ENVIRONMENT
+    threads: lambda wildcards: ESTIMATORS[wildcards.estimator]["threads"]
+    resources:
+        runtime=1440,
+        gpu=GPUS,
+    params:
+        name=lambda wildcards: wildcards.estimator,
+        seeds=lambda wildcards: [int(wildcards.seed)],
+        options=lambda wildcards: training_options(wildcards.estimator),
+        base_seed=config["seed"],
+        device=config["device"],
+        checkpoint=layout.checkpoint("{estimator}", "seed_{seed}"),
+        code=lambda wildcards: code("train_network.py", kind_module(wildcards.estimator)),
+    message:
+        "Training {wildcards.estimator}, seed {wildcards.seed}"
+    script:
+        "../scripts/train_network.py"
+
+
+# Networks that are trained together, as one batched model: a job, and a folder, for each group.
+use rule train_network as train_networks_together with:
+    output:
+        directory(layout.group("{estimator}", "{first}", "{last}")),
+    log:
+        layout.log("estimators/{estimator}/seeds_{first}_to_{last}"),
+    params:
+        seeds=lambda wildcards: list(range(int(wildcards.first), int(wildcards.last) + 1)),
+        checkpoint=layout.checkpoint("{estimator}", "seeds_{first}_to_{last}"),
+    message:
+        "Training {wildcards.estimator}, seeds {wildcards.first} to {wildcards.last}"
+
+
+rule average_ensemble:
+    input:
+        lambda wildcards: layout.training_outputs(wildcards.estimator),
+    output:
+        layout.manifest("{estimator}"),
+    log:
+        layout.log("estimators/{estimator}/ensemble"),
+    conda:
+        ENVIRONMENT
+    params:
+        members=lambda wildcards: layout.members(wildcards.estimator),
+        code=lambda wildcards: code("average_ensemble.py", kind_module(wildcards.estimator)),
+    message:
+        "Averaging the networks of {wildcards.estimator}"
+    script:
+        "../scripts/average_ensemble.py"

@@ -1,0 +1,234 @@
+rule fit_domain:
+    input:
+        train=layout.shards(ROLES["train"]),
+        validation=layout.shards(ROLES["validation"]),
+    output:
+        layout.domain(),
+    log:
+        layout.log("domain_reference"),
+    conda:
+        ENVIRONMENT
+    params:
+        options=config["domain"],
+        base_seed=config["seed"],
+        code=code("fit_domain.py"),
+    message:
+        "Learning where the training jets are"
+    script:
+        "../scripts/fit_domain.py"
+
+
+rule flag_domain:
+    input:
+        sample=lambda wildcards: layout.shards(wildcards.sample),
+        domain=layout.domain(),
+    output:
+        layout.in_domain("{sample}"),
+    log:
+        layout.log("domain/{sample}"),
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=120,
+    params:
+        code=code("flag_domain.py"),
+    message:
+        "Telling which jets of {wildcards.sample} are like the training jets"
+    script:
+        "../scripts/flag_domain.py"
+
+
+rule measure_spread:
+    input:
+        sample=layout.shards(config["uncertainty"]["sample"]),
+        predictions=prediction_files(config["uncertainty"]["sample"]),
+    output:
+        layout.table("scales"),
+    log:
+        layout.log("tables/scales"),
+    conda:
+        ENVIRONMENT
+    params:
+        predictions=layout.predictions_with_replicas(config["uncertainty"]["sample"]),
+        flavours=config["flavours"],
+        options=config["uncertainty"],
+        code=code("measure_spread.py"),
+    message:
+        "Comparing the spread of replicas with the tags"
+    script:
+        "../scripts/measure_spread.py"
+
+
+rule summary:
+    input:
+        samples=[file for sample in config["samples"] for file in layout.shards(sample)],
+        predictions=[
+            layout.prediction(sample, name) for sample in config["samples"] for name in ESTIMATORS
+        ],
+        domains=[layout.in_domain(sample) for sample in config["samples"]],
+    output:
+        all_jets=layout.table("summary"),
+        in_range=layout.table("summary_in_range"),
+        in_domain=layout.table("summary_in_domain"),
+        likelihood=layout.table("likelihood"),
+    log:
+        layout.log("tables/summary"),
+    conda:
+        ENVIRONMENT
+    params:
+        samples={sample: layout.shards(sample) for sample in config["samples"]},
+        predictions={
+            sample: {name: layout.prediction(sample, name) for name in ESTIMATORS}
+            for sample in config["samples"]
+        },
+        domains={sample: layout.in_domain(sample) for sample in config["samples"]},
+        flavours=config["flavours"],
+        in_range=config["closure"]["in_range"],
+        code=code("summary.py"),
+    message:
+        "Comparing every efficiency with the truth"
+    script:
+        "../scripts/summary.py"
+
+
+rule fill_histograms:
+    input:
+        sample=lambda wildcards: layout.shards(sample_of(wildcards.distribution)),
+        predictions=lambda wildcards: prediction_files(sample_of(wildcards.distribution)),
+        domain=lambda wildcards: layout.in_domain(sample_of(wildcards.distribution)),
+        scales=layout.table("scales"),
+    output:
+        layout.histograms("{distribution}"),
+    log:
+        layout.log("histograms/{distribution}"),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=lambda wildcards: sample_memory(sample_of(wildcards.distribution)),
+        runtime=60,
+    params:
+        predictions=lambda wildcards: layout.predictions_with_replicas(sample_of(wildcards.distribution)),
+        options=lambda wildcards: config["distributions"][wildcards.distribution],
+        flavours=config["flavours"],
+        code=code("fill_histograms.py"),
+    message:
+        "Filling the histograms of {wildcards.distribution}"
+    script:
+        "../scripts/fill_histograms.py"
+
+
+rule measure_calibration:
+    input:
+        sample=layout.shards(JUDGED),
+        predictions=[layout.prediction(JUDGED, name) for name in ESTIMATORS],
+    output:
+        layout.table("calibration"),
+    log:
+        layout.log("tables/calibration"),
+    conda:
+        ENVIRONMENT
+    params:
+        predictions={name: layout.prediction(JUDGED, name) for name in ESTIMATORS},
+        flavours=config["flavours"],
+        bins=config["figures"]["calibration_bins"],
+        code=code("measure_calibration.py"),
+    message:
+        "Comparing the tagged fraction with what was predicted"
+    script:
+        "../scripts/measure_calibration.py"
+
+
+rule measure_coverage:
+    input:
+        sample=layout.shards(JUDGED),
+        predictions=prediction_files(JUDGED),
+        domain=layout.in_domain(JUDGED),
+        scales=layout.table("scales"),
+        histograms=JUDGED_HISTOGRAMS,
+    output:
+        bins=layout.table("coverage_by_bin"),
+        table=layout.table("coverage"),
+    log:
+        layout.log("tables/coverage"),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=sample_memory(JUDGED),
+        runtime=60,
+    params:
+        predictions=layout.predictions_with_replicas(JUDGED),
+        flavours=config["flavours"],
+        axes=COVERAGE_AXES,
+        minimum_events=config["closure"]["minimum_events"],
+        code=code("measure_coverage.py"),
+    message:
+        "Counting how often the truth lies within the errors"
+    script:
+        "../scripts/measure_coverage.py"
+
+
+rule closure:
+    input:
+        HISTOGRAMS,
+    output:
+        closure=layout.table("closure"),
+        verdict=layout.table("verdict"),
+    log:
+        layout.log("tables/closure"),
+    conda:
+        ENVIRONMENT
+    params:
+        minimum_events=config["closure"]["minimum_events"],
+        p_value=config["closure"]["p_value"],
+        code=code("closure_tables.py"),
+    message:
+        "Testing closure in every histogram"
+    script:
+        "../scripts/closure_tables.py"
+
+
+rule require_closure:
+    input:
+        layout.table("closure"),
+    output:
+        layout.table("required_closure"),
+    log:
+        layout.log("tables/required_closure"),
+    conda:
+        ENVIRONMENT
+    params:
+        required=config["closure"]["required"],
+        code=code("require_closure.py"),
+    message:
+        "Checking that what must close closes"
+    script:
+        "../scripts/require_closure.py"
+
+
+rule render_tables:
+    input:
+        verdict=layout.table("verdict"),
+        closure=layout.table("closure"),
+        coverage=layout.table("coverage"),
+        likelihood=layout.table("likelihood"),
+        summary=layout.table("summary"),
+        in_range=layout.table("summary_in_range"),
+        in_domain=layout.table("summary_in_domain"),
+    output:
+        tables=report(
+            layout.table_page("tables"),
+            caption="../report/tables.rst",
+            category="Tables",
+            labels={"what": "verdict, closure, coverage, accuracy"},
+        ),
+        verdict=layout.table_page("verdict"),
+    log:
+        layout.log("tables/tables"),
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("render_tables.py"),
+    message:
+        "Rendering the tables"
+    script:
+        "../scripts/render_tables.py"

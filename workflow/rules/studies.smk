@@ -1,0 +1,151 @@
+# The learning curve: everything is fitted anew to the first events of the training sample.
+use rule fit_map as fit_map_on_part with:
+    input:
+        train=lambda wildcards: first_shards("train", wildcards.events),
+        validation=lambda wildcards: first_shards("validation", wildcards.events),
+    output:
+        layout.nominal("{estimator}", layout.curve_folder("{events}")),
+    log:
+        layout.log("learning_curve/{events}/{estimator}"),
+    params:
+        first_events=lambda wildcards: events_of_point(wildcards.events),
+    message:
+        "Fitting {wildcards.estimator} to {wildcards.events} events"
+
+
+# A job per network, even where those of the whole sample share one.
+use rule train_network as train_network_on_part with:
+    input:
+        train=lambda wildcards: first_shards("train", wildcards.events),
+        validation=lambda wildcards: first_shards("validation", wildcards.events),
+    output:
+        network=layout.seed("{estimator}", "{seed}", layout.curve_folder("{events}")),
+        history=layout.history("{estimator}", "{seed}", layout.curve_folder("{events}")),
+    log:
+        layout.log("learning_curve/{events}/{estimator}/seed_{seed}"),
+    params:
+        options=lambda wildcards: options_at_point(wildcards.estimator, wildcards.events),
+        checkpoint=layout.checkpoint("{estimator}", "seed_{seed}", layout.curve_folder("{events}")),
+        first_events=lambda wildcards: events_of_point(wildcards.events),
+    message:
+        "Training {wildcards.estimator}, seed {wildcards.seed}, on {wildcards.events} events"
+
+
+rule learning_point:
+    input:
+        train=lambda wildcards: first_shards("train", wildcards.events),
+        sample=layout.shards(CURVE_SAMPLE),
+        fitted=lambda wildcards: members_at(
+            wildcards.estimator, layout.curve_folder(wildcards.events)
+        ),
+    output:
+        layout.curve_point("{events}", "{estimator}"),
+    log:
+        layout.log("learning_curve/{events}/{estimator}.measured"),
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=720,
+        gpu=GPUS,
+    params:
+        name=lambda wildcards: wildcards.estimator,
+        seeded=lambda wildcards: layout.is_seeded(wildcards.estimator),
+        first_events=lambda wildcards: events_of_point(wildcards.events),
+        flavours=config["flavours"],
+        device=config["device"],
+        code=lambda wildcards: code("learning_point.py", kind_module(wildcards.estimator)),
+    message:
+        "Measuring {wildcards.estimator}, fitted to {wildcards.events} events"
+    script:
+        "../scripts/learning_point.py"
+
+
+rule learning_table:
+    input:
+        CURVE_POINTS,
+    output:
+        layout.table("learning_curve"),
+    log:
+        layout.log("tables/learning_curve"),
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("learning_table.py"),
+    message:
+        "Collecting the points of the learning curve"
+    script:
+        "../scripts/learning_table.py"
+
+
+# Repeated training samples: each is a part of the training sample, with networks of its own.
+use rule train_network as train_network_on_repeated_sample with:
+    input:
+        train=lambda wildcards: layout.shards_with(
+            ROLES["train"], layout.repeated_span(wildcards.part)
+        ),
+        validation=layout.shards(ROLES["validation"]),
+    output:
+        network=layout.seed("{estimator}", "{seed}", layout.repeated_folder("{part}")),
+        history=layout.history("{estimator}", "{seed}", layout.repeated_folder("{part}")),
+    log:
+        layout.log("repeated/{part}/{estimator}/seed_{seed}"),
+    params:
+        # The name of the random stream: each sample has networks of its own.
+        name=lambda wildcards: f"{wildcards.estimator}/{wildcards.part}",
+        part=lambda wildcards: place_in_files(wildcards.part),
+        checkpoint=layout.checkpoint("{estimator}", "seed_{seed}", layout.repeated_folder("{part}")),
+    message:
+        "Training {wildcards.estimator}, seed {wildcards.seed}, on sample {wildcards.part}"
+
+
+rule repeated_sample:
+    input:
+        sample=layout.shards(JUDGED),
+        networks=lambda wildcards: members_at(
+            wildcards.estimator, layout.repeated_folder(wildcards.part)
+        ),
+        domain=layout.in_domain(JUDGED),
+    output:
+        histograms=layout.repeated_histograms("{part}", "{estimator}"),
+        coverage=layout.repeated_coverage("{part}", "{estimator}"),
+    log:
+        layout.log("repeated/{part}/{estimator}"),
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=720,
+        gpu=GPUS,
+    params:
+        distributions={
+            name: options
+            for name, options in config["distributions"].items()
+            if options["sample"] == JUDGED
+        },
+        flavours=config["flavours"],
+        axes=COVERAGE_AXES,
+        minimum_events=config["closure"]["minimum_events"],
+        device=config["device"],
+        code=lambda wildcards: code("repeated_sample.py", kind_module(wildcards.estimator)),
+    message:
+        "Measuring {wildcards.estimator}, trained on sample {wildcards.part}"
+    script:
+        "../scripts/repeated_sample.py"
+
+
+rule repeated_tables:
+    input:
+        histograms=REPEATED_HISTOGRAMS,
+        coverage=REPEATED_COVERAGE,
+    output:
+        covariance=layout.table("repeated_covariance"),
+        coverage=layout.table("repeated_coverage"),
+    log:
+        layout.log("tables/repeated"),
+    conda:
+        ENVIRONMENT
+    params:
+        code=code("repeated_tables.py"),
+    message:
+        "Comparing replicas with repeated training samples"
+    script:
+        "../scripts/repeated_tables.py"

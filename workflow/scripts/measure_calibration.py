@@ -1,0 +1,16 @@
+"""Compare the tagged fraction of jets with the efficiency predicted for them."""
+
+from truthtag.data.files import write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.predictions import read_efficiencies
+from truthtag.statistics.coverage import calibration
+from truthtag.workflow.logs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        params = snakemake.params
+        jets = read_jets(snakemake.input.sample)
+        efficiencies = read_efficiencies(params.predictions, jets)
+        table = calibration(jets, efficiencies, params.flavours, params.bins)
+        write_frame(table, snakemake.output[0])
+        log.info("%d rows", len(table))

@@ -1,0 +1,39 @@
+"""Count how often the truth lies within the errors, jet by jet and in the bins of histograms."""
+
+import numpy as np
+import pandas as pd
+
+from truthtag.data.axes import edges_of
+from truthtag.data.files import read_csv, read_frame, write_frame
+from truthtag.data.jets import read_jets
+from truthtag.estimators.predictions import read_prediction
+from truthtag.statistics.coverage import coverage, coverage_table
+from truthtag.statistics.spread import scales_by_name
+from truthtag.workflow.logs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        params = snakemake.params
+        jets = read_jets(snakemake.input.sample)
+        predictions = {
+            name: read_prediction(*files).aligned_to(jets)
+            for name, files in params.predictions.items()
+        }
+        in_domain = read_frame(snakemake.input.domain, ("in_domain",))["in_domain"].to_numpy()
+        scales = read_csv(snakemake.input.scales)
+        histograms = pd.concat(map(read_frame, snakemake.input.histograms), ignore_index=True)
+        axes = {variable: np.asarray(edges_of(axis)) for variable, axis in params.axes.items()}
+        numbers = coverage(
+            jets,
+            predictions,
+            in_domain,
+            params.flavours,
+            axes,
+            scales_by_name(scales),
+            histograms,
+            params.minimum_events,
+        )
+        write_frame(numbers, snakemake.output.bins)
+        table = coverage_table(numbers, scales)
+        write_frame(table, snakemake.output.table)
+        log.info("%d rows", len(table))

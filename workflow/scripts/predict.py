@@ -1,0 +1,23 @@
+"""Predict the efficiencies of a sample with an estimator and its replicas."""
+
+from pathlib import Path
+
+from truthtag.data.jets import read_jets
+from truthtag.estimators.ensemble import load
+from truthtag.estimators.predictions import predict, write_prediction, write_replicas
+from truthtag.workflow.digests import versions
+from truthtag.workflow.logs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        jets = read_jets(snakemake.input.sample)
+        folder = Path(snakemake.input.estimator[0]).parent
+        ensemble = load(folder, device=snakemake.params.device)
+        prediction = predict(ensemble, jets)
+        metadata = {"estimator": str(folder), "versions": versions(("truthtag", "numpy", "torch"))}
+        write_prediction(prediction, snakemake.output.prediction, metadata)
+        write_replicas(prediction, snakemake.output.replicas, metadata)
+        mean = prediction.values.mean()
+        log.info(
+            "%d jets, %d replicas, mean efficiency %.4f", jets.n_jets, len(ensemble.members), mean
+        )
