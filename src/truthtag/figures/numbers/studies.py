@@ -37,7 +37,5 @@ def repeated(inputs: Inputs) -> pd.DataFrame:
     Returns:
         The rows of :func:`truthtag.studies.repeated_samples.repeated_errors`.
     """
-    parts = []
-    for rows in rows_by(inputs.tables["repeated"], "distribution").values():
-        parts.append(repeated_errors(rows))
-    return pd.concat(parts, ignore_index=True)
+    by_distribution = rows_by(inputs.tables["repeated"], "distribution")
+    return pd.concat(map(repeated_errors, by_distribution.values()), ignore_index=True)
