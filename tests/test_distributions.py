@@ -16,10 +16,16 @@ from truthtag.statistics.distributions import (
     entries_of,
     fill,
     fill_distribution,
+    find_observable,
 )
-from truthtag.statistics.panels import OBSERVABLE_JETS, possible_panels
+from truthtag.statistics.panels import OF_EVENTS, OF_JETS, jets_needed, possible_panels
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
+
+
+def softer(jets: Jets, leading: np.ndarray) -> np.ndarray:
+    """An observable of a user: pT of the second jet."""
+    return jets.pt[leading[:, 1]]
 
 
 def distribution(**changes: object) -> Distribution:
@@ -33,10 +39,10 @@ def distribution(**changes: object) -> Distribution:
 
 
 def test_every_observable_says_how_many_jets_it_needs(sample: Jets) -> None:
-    assert set(OBSERVABLES) == set(OBSERVABLE_JETS)
-    for name, observable in OBSERVABLES.items():
-        events, leading = sample.leading_jets(OBSERVABLE_JETS[name])
-        values = observable(sample, leading)
+    assert set(OBSERVABLES) == set(OF_EVENTS)
+    for name in (*OF_EVENTS, *(f"{column}_3" for column in OF_JETS)):
+        events, leading = sample.leading_jets(jets_needed(name))
+        values = find_observable(name, "x")(sample, leading)
         assert values.shape == (len(events),), name
         assert np.isfinite(values).all(), name
 
@@ -44,7 +50,10 @@ def test_every_observable_says_how_many_jets_it_needs(sample: Jets) -> None:
 def test_observables_by_hand() -> None:
     jets = make_jets([2, 1, 3])
     events, leading = jets.leading_jets(2)
-    assert OBSERVABLES["pt_2"](jets, leading).tolist() == jets.pt[[1, 4]].tolist()
+    second = find_observable("pt_2", "x")(jets, leading)
+    assert second.tolist() == jets.pt[[1, 4]].tolist()
+    mine = find_observable("test_distributions:softer", "x")(jets, leading)
+    assert mine.tolist() == second.tolist()
     assert OBSERVABLES["n_jets"](jets, leading).tolist() == [2, 3]
     sums = [float(jets.pt[:2].sum()), float(jets.pt[3:].sum())]
     assert OBSERVABLES["ht"](jets, leading) == pytest.approx(sums)
@@ -116,7 +125,7 @@ def test_both_spreads_are_filled(sample: Jets) -> None:
 
 def test_what_cannot_be_filled_is_refused(sample: Jets) -> None:
     inside = np.ones(sample.n_jets, dtype=bool)
-    with pytest.raises(ConfigError, match=r"distributions\.mine\.observable is 'mass'; allowed"):
+    with pytest.raises(ConfigError, match=r"'mass' is not allowed; allowed are delta_r, .*pt_1"):
         entries_of(distribution(observable="mass"), sample, {})
     with pytest.raises(DataError, match="in_domain: holds int64 values"):
         list(fill(distribution(), sample, {}, np.flatnonzero(inside), FLAVOURS))

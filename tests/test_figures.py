@@ -642,7 +642,7 @@ def test_histograms_are_filled_with_all_events_and_with_those_in_the_domain(run:
         assert every[["filled_by", "low", "high"]].equals(inside[["filled_by", "low", "high"]])
         assert (inside["yield"] <= every["yield"]).all()
         # Only jets that must be tagged have to be in the domain.
-        pairs = run.pairs("test", run.predictions["test"], both)
+        pairs = dijet(jets, {"true": jets.efficiency_true}, both)
         within = (jets.pt[pairs.tagged] < 400).all(axis=1)
         assert within.mean() == pytest.approx((jets.pt[pairs.jets[:, 0]] < 400).mean(), abs=1e-12)
         entries = pairs.mass if both else pairs.delta_r
@@ -1170,7 +1170,7 @@ def test_factors_of_an_untrained_network_are_those_that_predict(run: Run, tmp_pa
     assert len(of_figure) == 3 * (59 + 31)
     with pytest.raises(DataError, match="kind 'graph' has no factors to read"):
         read_factors(
-            [EfficiencyNetwork(Architecture(16))],
+            [EfficiencyNetwork(Architecture(width=16))],
             run.truth,
             FLAVOURS,
             jet,

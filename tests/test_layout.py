@@ -147,20 +147,17 @@ def test_estimators_have_files_by_where_their_replicas_come_from(
     assert layout.resampled == ["map"]
     assert layout.seeded == ["gnn"]
     folder = "results/estimators"
-    assert layout.fitted("map") == [
+    assert layout.fit_outputs("map") == [
         f"{folder}/map/nominal.parquet",
         f"{folder}/map/replicas.parquet",
     ]
-    assert layout.estimator_files("map") == layout.fitted("map")
-    assert layout.fitted("gnn") == [
-        f"{folder}/gnn/seed_0.pt",
-        f"{folder}/gnn/seed_1.pt",
-        f"{folder}/gnn/ensemble.json",
-    ]
-    assert layout.estimator_files("gnn")[3:] == [
-        f"{folder}/gnn/seed_0.history.parquet",
-        f"{folder}/gnn/seed_1.history.parquet",
-    ]
+    assert layout.estimator_files("map") == layout.fit_outputs("map")
+    members = [f"{folder}/gnn/seed_0.pt", f"{folder}/gnn/seed_1.pt"]
+    histories = [f"{folder}/gnn/seed_0.history.parquet", f"{folder}/gnn/seed_1.history.parquet"]
+    assert layout.members("gnn") == members
+    assert layout.histories("gnn") == histories
+    assert set(layout.fit_outputs("gnn")) == {f"{folder}/gnn/ensemble.json", *members, *histories}
+    assert set(layout.estimator_files("gnn")) == set(layout.fit_outputs("gnn"))
     assert layout.predictions("test") == {
         "map": "results/predictions/test/map.parquet",
         "gnn": "results/predictions/test/gnn.parquet",

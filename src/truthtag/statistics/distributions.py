@@ -15,9 +15,9 @@ from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass
 from truthtag.errors import DataError
 from truthtag.estimators.predictions import Prediction
-from truthtag.registry import choose
+from truthtag.registry import load_object
 from truthtag.statistics.closure import ClosureHistogram, Entries
-from truthtag.statistics.panels import OBSERVABLE_JETS, flavour_pairs
+from truthtag.statistics.panels import flavour_pairs, jets_needed
 from truthtag.statistics.spread import inflate_spread
 from truthtag.weights.tag_counts import tag_probabilities
 
@@ -27,9 +27,14 @@ __all__ = [
     "Pairs",
     "dijet",
     "entries_of",
+    "find_observable",
     "fill",
     "fill_distribution",
 ]
+
+
+Observable = Callable[[Jets, IntArray], FloatArray]
+"""Gives a value per event, (m,), from jets and positions of the leading ones, (m, n_jets)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,7 +44,7 @@ class Distribution:
     Args:
         name: Its name.
         sample: Name of the sample that fills it.
-        observable: What is drawn, a name of :data:`OBSERVABLES`.
+        observable: What is drawn, as :func:`find_observable` knows it.
         tagged: Which of the leading jets must be tagged, 1 the hardest.
         edges: Bin edges, rising, shape (n + 1,).
         split: ``none``, or ``flavour``: a panel for each pair of flavours of the leading two jets.
@@ -71,7 +76,7 @@ class Distribution:
     def n_jets(self) -> int:
         """Number of leading jets that an event must have to be filled."""
         split = 2 if self.split == "flavour" else 1
-        return max(OBSERVABLE_JETS[self.observable], split, *self.tagged)
+        return max(jets_needed(self.observable), split, *self.tagged)
 
 
 def _distance(jets: Jets, index: IntArray) -> FloatArray:
@@ -95,14 +100,6 @@ def _delta_phi(jets: Jets, index: IntArray) -> FloatArray:
     return np.abs(delta_phi(phi[:, 0], phi[:, 1]))
 
 
-def _column(name: str, position: int) -> Callable[[Jets, IntArray], FloatArray]:
-    def values(jets: Jets, index: IntArray) -> FloatArray:
-        column: FloatArray = getattr(jets, name)
-        return column[index[:, position]]
-
-    return values
-
-
 def _multiplicity(jets: Jets, index: IntArray) -> FloatArray:
     return jets.multiplicity[jets.event_of_jet[index[:, 0]]].astype(np.float64)
 
@@ -113,19 +110,40 @@ def _scalar_sum(jets: Jets, index: IntArray) -> FloatArray:
     return np.asarray(total[event[index[:, 0]]])
 
 
-OBSERVABLES: dict[str, Callable[[Jets, IntArray], FloatArray]] = {
+OBSERVABLES: dict[str, Observable] = {
     "delta_r": _distance,
     "m_jj": _mass,
     "delta_eta": _delta_eta,
     "delta_phi": _delta_phi,
-    "pt_1": _column("pt", 0),
-    "pt_2": _column("pt", 1),
-    "eta_1": _column("eta", 0),
-    "eta_2": _column("eta", 1),
     "n_jets": _multiplicity,
     "ht": _scalar_sum,
 }
-"""What can be drawn, from the jets and the positions of the leading ones, shape (m, n_jets)."""
+"""Observables of events, by name."""
+
+
+def find_observable(name: str, path: str) -> Observable:
+    """Return what computes an observable.
+
+    Args:
+        name: As in :func:`truthtag.statistics.panels.jets_needed`.
+        path: Where the name was given, for errors.
+
+    Raises:
+        ConfigError: There is no such observable.
+    """
+    jets_needed(name)
+    if name in OBSERVABLES:
+        return OBSERVABLES[name]
+    if ":" in name:
+        found: Observable = load_object(name, path)
+        return found
+    column, _, number = name.rpartition("_")
+
+    def of_one_jet(jets: Jets, leading: IntArray) -> FloatArray:
+        values: FloatArray = getattr(jets, column)
+        return values[leading[:, int(number) - 1]]
+
+    return of_one_jet
 
 
 def entries_of(
@@ -150,7 +168,7 @@ def entries_of(
         msg = "closure compares with the tags; the sample has no column 'is_tagged'"
         raise DataError(msg)
     path = f"distributions.{distribution.name}.observable"
-    observable = choose(OBSERVABLES, distribution.observable, path)
+    observable = find_observable(distribution.observable, path)
     events, leading = jets.leading_jets(distribution.n_jets)
     tagged = leading[:, np.asarray(distribution.tagged) - 1]
     probability = {}

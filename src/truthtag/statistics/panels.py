@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
-__all__ = ["OBSERVABLE_JETS", "flavour_pairs", "possible_panels"]
+from truthtag.errors import ConfigError
 
-OBSERVABLE_JETS = {
-    "delta_r": 2,
-    "m_jj": 2,
-    "delta_eta": 2,
-    "delta_phi": 2,
-    "pt_1": 1,
-    "pt_2": 2,
-    "eta_1": 1,
-    "eta_2": 2,
-    "n_jets": 1,
-    "ht": 1,
-}
-"""Observables, and how many leading jets each is made of."""
+__all__ = ["OF_EVENTS", "OF_JETS", "flavour_pairs", "jets_needed", "possible_panels"]
+
+OF_EVENTS = {"delta_r": 2, "m_jj": 2, "delta_eta": 2, "delta_phi": 2, "n_jets": 1, "ht": 1}
+"""Observables of events, and how many leading jets each needs."""
+
+OF_JETS = ("pt", "eta", "phi", "mass")
+"""Observables of single jets: ``pt_1`` of the hardest, ``pt_2`` of the next, and so on."""
+
+
+def jets_needed(observable: str) -> int:
+    """Return how many leading jets an observable needs.
+
+    Args:
+        observable: A name of :data:`OF_EVENTS`; one of :data:`OF_JETS` with a number from 1 to 99;
+            or ``module:function`` of a user, which gets the two leading jets.
+
+    Raises:
+        ConfigError: There is no such observable.
+
+    Example:
+        >>> jets_needed("m_jj"), jets_needed("pt_3")
+        (2, 3)
+    """
+    if observable in OF_EVENTS:
+        return OF_EVENTS[observable]
+    if re.fullmatch(r"[\w.]+:\w+", observable):
+        return 2
+    column, _, number = observable.rpartition("_")
+    if column in OF_JETS and re.fullmatch(r"[1-9]\d?", number):
+        return int(number)
+    single = ", ".join(f"{name}_1" for name in OF_JETS)
+    msg = (
+        f"{observable!r} is not allowed; allowed are {', '.join(OF_EVENTS)}; {single} of the "
+        "leading jet, pt_2 of the next, ...; or module:function"
+    )
+    raise ConfigError(msg)
 
 
 def flavour_pairs(flavours: Sequence[str]) -> list[tuple[str, str]]:

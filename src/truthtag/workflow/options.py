@@ -13,6 +13,7 @@ from truthtag.axis import Axis
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
 from truthtag.options import Interval, Options, Real, Whole, as_tuple
+from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
 from truthtag.workflow.chosen import Chosen
@@ -220,12 +221,10 @@ class Weights(Options):
 
 def _check_observable(name: str) -> str:
     """Refuse an observable that is neither known nor a place of a function."""
-    if not re.fullmatch(r"delta_r|m_jj|(pt|eta|phi|mass)_[1-9]\d?|[\w.]+:\w+", name):
-        msg = (
-            f"{name!r} is not allowed; allowed are delta_r, m_jj, pt_1, eta_1, phi_1, mass_1, "
-            "pt_2, ..., or module:function"
-        )
-        raise ValueError(msg)
+    try:
+        jets_needed(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
     return name
 
 
@@ -236,9 +235,10 @@ class Distribution(Options):
     """Sample that fills it."""
 
     observable: Annotated[str, AfterValidator(_check_observable)]
-    """What is filled: `delta_r` and `m_jj` of the two leading jets; `pt_1`, `eta_1`, `phi_1`,
-    `mass_1`
-    of the leading jet, `pt_2` of the second and so on; or `module:function`."""
+    """What is filled: `delta_r`, `m_jj`, `delta_eta` and `delta_phi` of the two leading jets;
+    `n_jets` and `ht` of the event; `pt_1`, `eta_1`, `phi_1`, `mass_1` of the leading jet, `pt_2` of
+    the second and so on; or `module:function`, called with the jets and the positions of the
+    leading ones."""
 
     tagged: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_rising_numbers)]
     """Which of the leading jets must be tagged, 1 being the hardest."""
