@@ -39,7 +39,7 @@ from truthtag.figures.plots.drawing import draw_figure, shown_rows
 from truthtag.figures.plots.style import save_figure
 from truthtag.figures.tables import read_numbers, read_rows
 from truthtag.statistics.coverage import calibration, coverage, coverage_table
-from truthtag.statistics.distributions import Distribution, fill_distribution
+from truthtag.statistics.distributions import Distribution, dijet, fill_distribution
 from truthtag.statistics.spread import spread_scales
 from truthtag.toy.truth import Truth
 

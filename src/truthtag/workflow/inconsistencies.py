@@ -3,34 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from itertools import combinations_with_replacement
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
 from truthtag.errors import ConfigError
 from truthtag.registry import did_you_mean
+from truthtag.statistics.panels import possible_panels
 from truthtag.workflow.faults import explain
 
-__all__ = ["inconsistencies", "panels_of"]
+__all__ = ["inconsistencies"]
 
 MAX_SHARDS = 10_000
 """Most files of a sample: their names have four digits, and must sort as their events do."""
-
-
-def panels_of(distribution: Any, flavours: Mapping[str, int]) -> list[str]:
-    """Return the names of the histograms of a distribution.
-
-    Args:
-        distribution: Options of the distribution.
-        flavours: Numbers of the flavours by name, in the order of the config.
-
-    Returns:
-        ``all``, or a name such as ``b-c`` for each pair of flavours.
-    """
-    if distribution.split == "none":
-        return ["all"]
-    return [f"{first}-{second}" for first, second in combinations_with_replacement(flavours, 2)]
 
 
 def _must_be(path: str, word: object, what: str, allowed: list[str]) -> Iterator[str]:
@@ -167,7 +152,11 @@ def _required(config: Any) -> Iterator[str]:
             continue
         panels = []
         for distribution in config.distributions.values():
-            panels += [p for p in panels_of(distribution, config.flavours) if p not in panels]
+            panels += [
+                p
+                for p in possible_panels(distribution.split, list(config.flavours))
+                if p not in panels
+            ]
         known = {
             "sample": list(config.samples),
             "distribution": list(config.distributions),
@@ -182,7 +171,7 @@ def _required(config: Any) -> Iterator[str]:
         if not wrong and not _some_histogram_fits(entry, config):
             histograms = []
             for name, one in config.distributions.items():
-                panels = panels_of(one, config.flavours)
+                panels = possible_panels(one, config.flavours)
                 histograms.append(f"{name} (sample {one.sample}; {', '.join(panels)})")
             yield f"{path}: no histogram is all of {stated}. There are: {'; '.join(histograms)}"
 
@@ -200,7 +189,7 @@ def _some_histogram_fits(entry: Any, config: Any) -> bool:
         if (
             entry.distribution in (None, name)
             and entry.sample in (None, distribution.sample)
-            and entry.panel in (None, *panels_of(distribution, config.flavours))
+            and entry.panel in (None, *possible_panels(distribution.split, list(config.flavours)))
         ):
             return True
     return False
