@@ -117,6 +117,10 @@ HISTOGRAMS = [layout.histograms(name) for name in config["distributions"]]
 JUDGED_HISTOGRAMS = [
     layout.histograms(name) for name in config["distributions"] if sample_of(name) == JUDGED
 ]
+REQUIRED_CLOSURE = [
+    {key: value for key, value in entry.items() if value is not None}
+    for entry in config["closure"]["required"]
+]
 COVERAGE_AXES = {
     variable: config["figures"]["axes"][f"coverage_{variable}"] for variable in ("pt", "delta_r")
 }
@@ -264,7 +268,7 @@ CHOSEN_TABLES = [
 EVERYTHING = [
     *TABLES,
     *(layout.table_page(page) for page in ("tables", "verdict")),
-    *([layout.table("required_closure")] if config["closure"]["required"] else []),
+    *([layout.table("required_closure")] if REQUIRED_CLOSURE else []),
     *(layout.weights(sample, name) for sample in config["samples"] for name in ESTIMATORS),
     *(layout.in_domain(sample) for sample in config["samples"]),
     *HISTOGRAMS,

@@ -197,7 +197,7 @@ rule require_closure:
     conda:
         ENVIRONMENT
     params:
-        required=config["closure"]["required"],
+        required=REQUIRED_CLOSURE,
         code=code("require_closure.py"),
     message:
         "Checking that what must close closes"

@@ -150,17 +150,13 @@ def _required(config: Any) -> Iterator[str]:
                 f"{', '.join(type(entry).model_fields)}"
             )
             continue
-        panels = []
+        panels: list[str] = []
         for distribution in config.distributions.values():
-            panels += [
-                p
-                for p in possible_panels(distribution.split, list(config.flavours))
-                if p not in panels
-            ]
+            panels += possible_panels(distribution.split, list(config.flavours))
         known = {
             "sample": list(config.samples),
             "distribution": list(config.distributions),
-            "panel": panels,
+            "panel": list(dict.fromkeys(panels)),
             "efficiency": ["true", *config.estimators],
         }
         wrong = []
@@ -171,8 +167,8 @@ def _required(config: Any) -> Iterator[str]:
         if not wrong and not _some_histogram_fits(entry, config):
             histograms = []
             for name, one in config.distributions.items():
-                panels = possible_panels(one, config.flavours)
-                histograms.append(f"{name} (sample {one.sample}; {', '.join(panels)})")
+                of_one = possible_panels(one.split, list(config.flavours))
+                histograms.append(f"{name} (sample {one.sample}; {', '.join(of_one)})")
             yield f"{path}: no histogram is all of {stated}. There are: {'; '.join(histograms)}"
 
 
