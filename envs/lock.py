@@ -1,4 +1,4 @@
-"""Write requirements.txt and truthtag.yaml: the packages of this environment that truthtag needs."""
+"""Write requirements.txt and truthtag.yaml: the packages of this environment that are needed."""
 
 from __future__ import annotations
 

@@ -169,8 +169,8 @@ def test_histograms_of_parts_add_up_and_nothing_is_infinite(data: st.DataObject,
     for _, rows in whole.groupby("filled_by"):
         assert ((base != 0) == rows["ratio"].notna()).all()
         assert ((base != 0) == rows["ratio_error"].notna()).all()
-    # A gain is there exactly where the tags have a yield, and the weights an error; the efficiency's
-    # never adds to it.
+    # A gain is there exactly where the tags have a yield, and the weights an error; that of the
+    # efficiency never adds to it.
     passing = whole.loc[whole["filled_by"] == "direct", "yield"].to_numpy()
     q = whole[whole["filled_by"] == "q"]
     assert (q["gain"].notna() == ((passing != 0) & (q["error"] > 0))).all()
@@ -202,8 +202,8 @@ def test_nothing_selected_and_weights_of_zero_are_defined() -> None:
 
 
 def test_small_bins_are_merged() -> None:
-    # Variances 1, 1, 3 | 4 | 1: the first three make a bin, the fourth makes one, and the rest joins
-    # the last.
+    # Variances 1, 1, 3 | 4 | 1: the first three make a bin, the fourth makes one, and the rest
+    # joins the last.
     outcome = closure_test(
         np.array([2.0, 0, 3, 5, 1]), np.array([1.0, 1, 2, 2, 0]), np.array([1.0, 1, 3, 4, 1]), 4.0
     )

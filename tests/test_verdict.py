@@ -57,7 +57,7 @@ def table_of(
 
 @pytest.fixture(scope="module")
 def figures(sample: Jets) -> dict[str, pd.DataFrame]:
-    """Numbers of figures with right and wrong efficiencies; errors span what is wrong, or do not."""
+    """Numbers of figures by right and wrong efficiencies; errors span what is wrong, or do not."""
     true = sample.efficiency_true
     low = np.clip(true * 0.8, 0, 1)
     factors = np.random.default_rng(1).normal(size=(20, 1))

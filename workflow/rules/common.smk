@@ -78,7 +78,7 @@ def sample_of(distribution):
 
 
 def fit_options(name):
-    """What an estimator is fitted with; its number of replicas does not matter for the fit itself."""
+    """What an estimator is fitted with: not its number of replicas, which a fit does not need."""
     return {key: value for key, value in ESTIMATORS[name].items() if key != "replicas"}
 
 
