@@ -29,7 +29,7 @@ def tree_rows(toy: Toy) -> list[Row]:
     """Fit boosted trees to as many events as the default config has, if LightGBM is installed."""
     if find_spec("lightgbm") is None:
         return []
-    events = {name: toy.config["samples"][name]["events"] for name in SAMPLES}
+    events = {name: toy.config.samples[name].events for name in SAMPLES}
     train, validation, test = (toy.sample(events[name], name) for name in SAMPLES)
     rows = []
     for crowding, name in ((False, "neighbours"), (True, "neighbours and crowding")):
@@ -44,7 +44,7 @@ def tree_rows(toy: Toy) -> list[Row]:
             predicted.append(fitted.efficiency(test))
 
         time = seconds(fit_and_predict)
-        regret = excess_loss(test.efficiency_true, predicted[0]).mean()
+        regret = excess_loss(test.per_jet("efficiency_true"), predicted[0]).mean()
         rows.append(Row(f"boosted trees on {name}: fit and predict", time, "s"))
         rows.append(Row(f"boosted trees on {name}: regret", 1e6 * regret, "1e-6"))
     return rows

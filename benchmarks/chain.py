@@ -1,10 +1,11 @@
-"""The rest of the chain: generation, Parquet, maps, prediction; how they grow, and what memory they take."""
+"""The rest of the chain: generation, Parquet, maps, prediction; their growth in time and memory."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import tempfile
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,12 +13,13 @@ import torch
 from benchmarks.timing import Row, Toy, median_seconds, seconds
 from truthtag.data.jets import Jets, read_jets, write_jets
 from truthtag.estimators.ensemble import Ensemble
-from truthtag.estimators.network.model import Architecture, EfficiencyNetwork
+from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.protocol import kind_and_options
 from truthtag.toy.generation import generate
 
 # In a process of its own: the peak of this one holds what was measured before.
-# Linux counts it anew from the start of a program; getrusage would report that of the parent, where it is larger.
+# Linux counts it anew from the start of a program; getrusage would report that of the parent, where
+# it is larger.
 MEMORY = """
 from pathlib import Path
 from benchmarks.timing import Toy
@@ -31,7 +33,8 @@ from truthtag.data.jets import write_jets
 from truthtag.toy.generation import generate
 toy = Toy.load()
 with tempfile.TemporaryDirectory() as folder:
-    write_jets(generate(toy.process, toy.truth, range({count}), (1, "bench")), folder + "/sample.parquet")
+    blocks = generate(toy.generator, toy.truth, range({count}), (1, "bench"))
+    write_jets(blocks, folder + "/sample.parquet")
 """
 TRAIN = """
 from benchmarks.training import epoch_of
@@ -47,7 +50,7 @@ def chain_rows(toy: Toy, sample: Jets) -> list[Row]:
     for count in (10_000, 100_000, 1_000_000, 10_000_000):
 
         def make(count: int = count) -> None:
-            for _ in generate(toy.process, toy.truth, range(count), (1, "bench")):
+            for _ in generate(toy.generator, toy.truth, range(count), (1, "bench")):
                 pass
 
         time = seconds(make) if count > 100_000 else median_seconds(make, 3)
@@ -57,11 +60,9 @@ def chain_rows(toy: Toy, sample: Jets) -> list[Row]:
     for count in (10_000, 1_000_000):
         rows += table_rows(toy, toy.sample(count))
     part = sample.first(2_000)
-    for name, options in toy.config["networks"].items():
-        ensemble = Ensemble(
-            [EfficiencyNetwork(Architecture(**options["architecture"])) for _ in range(20)]
-        )
-        predict = median_seconds(lambda ensemble=ensemble: ensemble.efficiency(part), 3)
+    for name, options in toy.networks.items():
+        ensemble = Ensemble([EfficiencyNetwork(options.architecture) for _ in range(20)])
+        predict = median_seconds(partial(ensemble.efficiency, part), 3)
         rows.append(Row(f"prediction with 20 networks, {name}", part.n_jets / predict, "jets/s"))
     if not Path("/proc/self/status").exists():
         return rows
@@ -84,7 +85,7 @@ def table_rows(toy: Toy, sample: Jets) -> list[Row]:
         write = median_seconds(lambda: write_jets([sample], path), 3)
         size = path.stat().st_size / 1e6
         read = median_seconds(lambda: read_jets(path), 3)
-    kind, options = kind_and_options(toy.config["maps"]["map"], "maps.map")
+    kind, options = kind_and_options(toy.config.estimators["map"], "estimators.map")
     fit = median_seconds(lambda: kind.fit(sample, sample, options, (1, "bench")), 3)
     events = f"{sample.n_events:,} events"
     return [

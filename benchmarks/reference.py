@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
 from truthtag.estimators.network.batches import Batch
-from truthtag.estimators.network.bodies import GNBlock
+from truthtag.estimators.network.bodies import GNBlock, GraphBody
 from truthtag.estimators.network.model import EfficiencyNetwork
 
 
@@ -19,7 +22,8 @@ def concatenated_block(block: GNBlock, x: Tensor) -> Tensor:
     pairs = torch.cat([first, second], dim=-1)[:, others]
     messages = block.edge(pairs).view(m, n, n - 1, -1).sum(dim=2)
     hidden = torch.cat([block.merge(messages), block.node(x)], dim=-1)
-    return hidden / hidden.norm(dim=-1, keepdim=True)
+    length: Tensor = torch.linalg.vector_norm(hidden, dim=-1, keepdim=True)
+    return hidden / length
 
 
 class ConcatenatedNetwork(nn.Module):
@@ -31,11 +35,14 @@ class ConcatenatedNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of the scores, shape (n_jets,)."""
+        body = cast("GraphBody", self.network.body)
+        blocks = cast("Iterable[GNBlock]", body.blocks)
         sizes = [m * n for m, n in batch.shape]
         parts = []
-        for rows, (m, n) in zip(batch.features.split(sizes), batch.shape, strict=True):
-            x0 = x = self.network.standardise(rows.view(m, n, -1))
-            for block in self.network.body.blocks:
+        for rows, (m, n) in zip(torch.split(batch.features, sizes), batch.shape, strict=True):
+            x0 = self.network.standardise(rows.view(m, n, -1))
+            x = x0
+            for block in blocks:
                 x = torch.cat([concatenated_block(block, x), x0], dim=-1)
-            parts.append(self.network.body.head(x).flatten())
+            parts.append(body.head(x).flatten())
         return torch.cat(parts)

@@ -7,16 +7,16 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import yaml
 
 from truthtag.data.jets import Jets, concatenate
+from truthtag.estimators.network.options import NetworkOptions
 from truthtag.toy.generation import generate, make_generator
 from truthtag.toy.generator import Generator
 from truthtag.toy.truth import Truth, make_truth
-from truthtag.workflow.options import check_config
+from truthtag.workflow.options import Config, check_config
 
 ROOT = Path(__file__).parent.parent
 
@@ -44,21 +44,29 @@ class Row:
 class Toy:
     """The default config, and what makes its multijet events."""
 
-    config: dict[str, Any]
-    process: Generator
+    config: Config
+    generator: Generator
     truth: Truth
 
     @classmethod
     def load(cls) -> Toy:
         """Read the default config."""
-        schema = yaml.safe_load((ROOT / "workflow/schemas/config.schema.yaml").read_text())
-        config = check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()), schema)
-        process = make_generator(config["generators"]["multijet"], config["flavours"])
-        return cls(config, process, make_truth(config["truth"], config["flavours"]))
+        config = check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
+        generator = make_generator(config.generators["multijet"], config.flavours)
+        return cls(config, generator, make_truth(config.truth, config.flavours))
+
+    @property
+    def networks(self) -> dict[str, NetworkOptions]:
+        """Options of the networks of the config, by name."""
+        return {
+            name: options
+            for name, options in self.config.estimators.items()
+            if isinstance(options, NetworkOptions)
+        }
 
     def sample(self, count: int, name: str = "bench") -> Jets:
         """Generate multijet events."""
-        return concatenate([*generate(self.process, self.truth, range(count), (1, name))])
+        return concatenate([*generate(self.generator, self.truth, range(count), (1, name))])
 
 
 def median_seconds(step: Callable[[], object], repeats: int = 5) -> float:
@@ -68,7 +76,10 @@ def median_seconds(step: Callable[[], object], repeats: int = 5) -> float:
 
 
 def alternate(steps: list[Callable[[], object]], repeats: int = 5) -> list[float]:
-    """Return the median time of each step, measured in turn, so that a slow spell hits all alike [s]."""
+    """Return the median time of each step [s].
+
+    The steps are measured in turn, so that a slow spell hits all alike.
+    """
     for step in steps:
         step()
     times = [[seconds(step) for step in steps] for _ in range(repeats)]
@@ -84,5 +95,6 @@ def seconds(step: Callable[[], object]) -> float:
 
 def multiply_rate(dtype: torch.dtype) -> float:
     """Return the rate of a large matrix product [FLOP/s], which bounds training."""
-    a, b = torch.randn(4096, 1024, dtype=dtype), torch.randn(1024, 1024, dtype=dtype)
+    a = torch.randn(4096, 1024, dtype=dtype)
+    b = torch.randn(1024, 1024, dtype=dtype)
     return 2 * 4096 * 1024 * 1024 / median_seconds(lambda: a @ b, 15)

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import islice
 from multiprocessing import get_context
-from typing import Any
+from typing import Any, TypeVar, cast
 
-import numpy as np
 import torch
 from torch import nn
 
 from benchmarks.reference import ConcatenatedNetwork
 from benchmarks.timing import Row, Toy, alternate, median_seconds, multiply_rate, seconds
+from truthtag.arrays import IntArray
 from truthtag.data.jets import Jets
 from truthtag.estimators.network.augmentation import transform
 from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.bodies import GNBlock, GraphBody
 from truthtag.estimators.network.device import uses_bfloat16
 from truthtag.estimators.network.loss import batch_loss
 from truthtag.estimators.network.model import EfficiencyNetwork
-from truthtag.estimators.network.options import Architecture, TrainingOptions
+from truthtag.estimators.network.options import Architecture, NetworkOptions
 from truthtag.estimators.network.trainer import Training, train
+from truthtag.options import Options
 
 BATCH_EVENTS = 500
+
+Section = TypeVar("Section", bound=Options)
 
 
 def training_rows(toy: Toy, sample: Jets) -> list[Row]:
@@ -43,7 +48,7 @@ def training_rows(toy: Toy, sample: Jets) -> list[Row]:
                         f"{width} wide, {name}, {threads} thread(s)", width, jets, rates
                     )
     torch.set_num_threads(1)
-    for name, options in toy.config["networks"].items():
+    for name, options in toy.networks.items():
         rows += step_parts(name, options, sample)
     return rows
 
@@ -91,17 +96,18 @@ def step_of(
         for batch, tags in pieces:
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
                 logits = network(batch).float()
-            (batch_loss(logits, tags, batch.shape, 1.0) / parts).backward()
+            loss = batch_loss(logits, tags, batch.shape, 1.0) / parts
+            loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
 
     return step
 
 
-def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
+def step_parts(name: str, options: NetworkOptions, sample: Jets) -> list[Row]:
     """Measure where the time of a step of a network of the config goes."""
     events = TrainingEvents(sample)
-    training = TrainingOptions(**options["training"])
-    network = EfficiencyNetwork(Architecture(**options["architecture"]), events.flavours)
+    training = options.training
+    network = EfficiencyNetwork(options.architecture, events.flavours)
     network.standardise.fit(events.rows)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
     rngs = [torch.Generator().manual_seed(0)]
@@ -116,7 +122,7 @@ def step_parts(name: str, options: dict[str, dict], sample: Jets) -> list[Row]:
 
     def forward_backward() -> None:
         optimiser.zero_grad()
-        forward().backward()
+        forward().backward()  # type: ignore[no-untyped-call]
 
     def load() -> None:
         for one, _ in events.batches(training.batch_events, rngs):
@@ -156,19 +162,12 @@ def epoch_of(
         seeds: How many, trained together.
         changes: Options of training, and sizes of the architecture.
     """
-    options = toy.config["networks"][name]
-    parts = {
-        part: {
-            **options[part],
-            **{key: value for key, value in changes.items() if key in kind.model_fields},
-        }
-        for part, kind in (("architecture", Architecture), ("training", TrainingOptions))
-    }
+    options = toy.networks[name]
     events = TrainingEvents(jets, device)
     check = TrainingEvents(jets.first(100), device)
     training = Training(
-        Architecture(**parts["architecture"]),
-        TrainingOptions(**{**parts["training"], "epochs": 1000}),
+        changed(options.architecture, changes),
+        changed(options.training, {**changes, "epochs": 1000}),
         events,
         [(1, name, seed) for seed in range(seeds)],
         device,
@@ -179,6 +178,15 @@ def epoch_of(
         next(epochs)
 
     return epoch
+
+
+def changed(options: Section, changes: Mapping[str, Any]) -> Section:
+    """Return options of which some are changed; changes that other options have are left out."""
+    values = options.model_dump()
+    for name, value in changes.items():
+        if name in values:
+            values[name] = value
+    return type(options).model_validate(values)
 
 
 def growth_rows(toy: Toy, sample: Jets) -> list[Row]:
@@ -207,7 +215,7 @@ def growth_rows(toy: Toy, sample: Jets) -> list[Row]:
             "events/s",
         ),
     ]
-    for name in toy.config["networks"]:
+    for name in toy.networks:
         alone, together = alternate([epoch_of(toy, part, name, seeds=seeds) for seeds in (1, 4)], 3)
         rows += [
             Row(f"training, {name}, alone", part.n_events / alone, "events/s"),
@@ -247,7 +255,7 @@ def gpu_rows(toy: Toy, sample: Jets) -> list[Row]:
     }
     for seeds in (1, 20):
         epoch = epoch_of(toy, sample, "gnn", "cuda", seeds, **paper)
-        time = median_seconds(lambda epoch=epoch: (epoch(), torch.cuda.synchronize()), 3)
+        time = median_seconds(partial(finished, epoch), 3)
         rate = seeds * sample.n_events / time
         rows.append(
             Row(
@@ -263,7 +271,13 @@ def gpu_rows(toy: Toy, sample: Jets) -> list[Row]:
     ]
 
 
-def flops_per_event(architecture: Architecture, counts: np.ndarray) -> float:
+def finished(step: Callable[[], object]) -> None:
+    """Do a step, and wait until the GPU has done it, too."""
+    step()
+    torch.cuda.synchronize()
+
+
+def flops_per_event(architecture: Architecture, counts: IntArray) -> float:
     """Count the operations of a training step per event: two per weight, twice that backward.
 
     The first layer of the pair network is counted per jet, as our network applies it.
@@ -272,12 +286,12 @@ def flops_per_event(architecture: Architecture, counts: np.ndarray) -> float:
         architecture: Sizes of a network of kind ``graph``.
         counts: Jets of each event.
     """
-    network = EfficiencyNetwork(architecture)
+    body = cast("GraphBody", EfficiencyNetwork(architecture).body)
     jets = counts.mean()
     pairs = (counts * (counts - 1)).mean()
-    total = weights(network.body.head) * jets
-    for block in network.body.blocks:
-        first = block.edge[0].weight.numel()
+    total = weights(body.head) * jets
+    for block in cast("Iterable[GNBlock]", body.blocks):
+        first = cast("nn.Linear", block.edge[0]).weight.numel()
         total += (weights(block.node) + weights(block.merge) + first) * jets
         total += (weights(block.edge) - first) * pairs
     return 6 * float(total)

@@ -69,7 +69,7 @@ def page() -> str:
 
 def schema_file() -> str:
     """Return the content of the schema's file."""
-    content: str = yaml.safe_dump(config_schema(), sort_keys=False, width=96)
+    content: str = yaml.safe_dump(config_schema(), sort_keys=False, width=80)
     header = "# Made from src/truthtag/workflow/options.py by `make docs`; changes here are lost.\n"
     return header + content
 

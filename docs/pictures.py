@@ -1,4 +1,7 @@
-"""Make the pictures of the README and the docs, small, from figures that the workflow has drawn; what is not there stays."""
+"""Make the small pictures of the README and the docs from figures that the workflow has drawn.
+
+A picture whose figure is not there stays as it is.
+"""
 
 from __future__ import annotations
 
@@ -29,6 +32,6 @@ if __name__ == "__main__":
         with Image.open(source) as picture:
             width = WIDTH.get(name, 1100)
             small = picture.convert("RGB").resize(
-                (width, round(width * picture.height / picture.width)), Image.LANCZOS
+                (width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS
             )
             small.quantize(64).save(target / f"{name}.png", optimize=True)

@@ -1,4 +1,4 @@
-"""Write requirements.txt and truthtag.yaml from the packages of this environment that truthtag needs."""
+"""Write requirements.txt and truthtag.yaml: the packages of this environment that are needed."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 HERE = Path(__file__).parent
-HEADER = "# Every package that truthtag, its workflow and its tests need, as tested. Made by 'make lock'.\n"
-CONDA = """# The environment of requirements.txt for --software-deployment-method conda. Made by 'make lock'.
+HEADER = """# Every package that truthtag, its workflow and its tests need, as tested.
+# Made by 'make lock'.
+"""
+CONDA = """# The environment of requirements.txt for --software-deployment-method conda.
+# Made by 'make lock'.
 # truthtag itself is added by truthtag.post-deploy.sh.
 channels:
   - conda-forge

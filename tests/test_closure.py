@@ -68,7 +68,8 @@ def test_effective_events_and_the_error_of_the_efficiency_by_hand() -> None:
     )
     frame = closure_histogram(entries, np.array([0.0, 1.0, 2.0, 3.0])).set_index("filled_by")
     direct, true, q = (frame.loc[name] for name in ("direct", "true", "q"))
-    # (1 + 2)^2 / (1 + 4), (0.8 + 0.2)^2 / (0.64 + 0.04); one event is worth one; a bin without events none.
+    # (1 + 2)^2 / (1 + 4), (0.8 + 0.2)^2 / (0.64 + 0.04); one event is worth one, and a bin without
+    # events none.
     assert direct["effective_events"].tolist() == pytest.approx([9 / 5, 0, 0])
     assert true["effective_events"].tolist() == pytest.approx([9 / 5, 1, 0])
     assert q["effective_events"].tolist() == pytest.approx([1 / 0.68, 1, 0])
@@ -79,7 +80,8 @@ def test_effective_events_and_the_error_of_the_efficiency_by_hand() -> None:
     assert q["efficiency_error"].tolist() == pytest.approx(
         [np.sqrt((0.1**2 + 0.5**2 + 0.4**2) / 2), 0, 0]
     )
-    # Relative errors: sqrt(5) / 3 by the tags; half of all is as good; sqrt(0.68), and sqrt(0.68 + 0.21) with the replicas.
+    # Relative errors: sqrt(5) / 3 by the tags; half of all is as good; sqrt(0.68), and
+    # sqrt(0.68 + 0.21) with the replicas.
     assert true["gain"].to_numpy() == pytest.approx([1, np.nan, np.nan], nan_ok=True)
     assert q["gain"].to_numpy() == pytest.approx(
         [np.sqrt(5 / 9 / 0.68), np.nan, np.nan], nan_ok=True
@@ -132,7 +134,10 @@ def test_ratios_are_absent_where_the_truth_is_unknown() -> None:
 
 @given(st.data(), st.integers(0, 30))
 def test_histograms_of_parts_add_up_and_nothing_is_infinite(data: st.DataObject, size: int) -> None:
-    """Whatever the events: weights of 0 or below, efficiencies of 0 and 1, events outside the axis, no event at all."""
+    """Whatever the events are.
+
+    Weights of 0 or below, efficiencies of 0 and 1, events outside the axis, no event at all.
+    """
 
     def draw(elements: st.SearchStrategy[object], *shape: int) -> np.ndarray:
         return data.draw(arrays(float, (*shape, size), elements=elements))
@@ -164,7 +169,8 @@ def test_histograms_of_parts_add_up_and_nothing_is_infinite(data: st.DataObject,
     for _, rows in whole.groupby("filled_by"):
         assert ((base != 0) == rows["ratio"].notna()).all()
         assert ((base != 0) == rows["ratio_error"].notna()).all()
-    # A gain is there exactly where the tags have a yield, and the weights an error; the efficiency's never adds to it.
+    # A gain is there exactly where the tags have a yield, and the weights an error; that of the
+    # efficiency never adds to it.
     passing = whole.loc[whole["filled_by"] == "direct", "yield"].to_numpy()
     q = whole[whole["filled_by"] == "q"]
     assert (q["gain"].notna() == ((passing != 0) & (q["error"] > 0))).all()
@@ -196,7 +202,8 @@ def test_nothing_selected_and_weights_of_zero_are_defined() -> None:
 
 
 def test_small_bins_are_merged() -> None:
-    # Variances 1, 1, 3 | 4 | 1: the first three make a bin, the fourth one, and the rest joins the last.
+    # Variances 1, 1, 3 | 4 | 1: the first three make a bin, the fourth makes one, and the rest
+    # joins the last.
     outcome = closure_test(
         np.array([2.0, 0, 3, 5, 1]), np.array([1.0, 1, 2, 2, 0]), np.array([1.0, 1, 3, 4, 1]), 4.0
     )
@@ -209,7 +216,8 @@ def test_small_bins_are_merged() -> None:
 
 
 def test_merging_bins_merges_their_covariance() -> None:
-    # Variances 1, 3 | 4, differences 1 + 2 and 3. Summed over what is merged, the covariance is [[4, 1], [1, 3]].
+    # Variances 1, 3 | 4, differences 1 + 2 and 3. Summed over what is merged, the covariance is
+    # [[4, 1], [1, 3]].
     uncertainty = np.array([[1.0, 0.5, 0.0], [0.5, 2.0, 1.0], [0.0, 1.0, 3.0]])
     direct, weighted, variance = (
         np.array([2.0, 4.0, 5.0]),
@@ -296,16 +304,18 @@ def some_negative(jets: Jets) -> Jets:
 def toys(
     jets: Jets, both: bool, tries: int, factor: np.ndarray | float = 1.0
 ) -> dict[str, np.ndarray]:
-    """Tag the same pairs again and again, and fill them all directly and weighted by the truth times a factor.
+    """Tag the same pairs again and again; fill them directly, and weighted by truth times factor.
 
     Args:
         jets: The events.
         both: Whether both jets must be tagged.
         tries: How often.
-        factor: By which efficiencies of events are wrong, of shape (tries, n_pairs) or one that broadcasts.
+        factor: By which efficiencies of events are wrong, of shape (tries, n_pairs) or one that
+            broadcasts.
 
     Returns:
-        ``direct``, ``weighted`` and ``variance`` of their difference, each of shape (tries, n_bins).
+        ``direct``, ``weighted`` and ``variance`` of their difference, each of shape
+        (tries, n_bins).
     """
     pairs, rng = dijet(jets, {"true": jets.efficiency_true}, both=both), np.random.default_rng(11)
     shape = (tries, len(pairs.delta_r.values))
@@ -352,7 +362,7 @@ def test_pulls_of_the_truth_are_those_of_a_unit_gaussian(
 
 
 def test_the_covariance_makes_the_test_fair_where_the_efficiency_errs(sample: Jets) -> None:
-    """Efficiencies are wrong by a random common factor and a random slope; with their covariance, p is uniform."""
+    """Efficiencies are wrong by a random factor and slope; with their covariance, p is uniform."""
     jets, tries = sample.take(slice(0, 10_000)), 400
     pairs = dijet(jets, {"true": jets.efficiency_true})
     slope = pairs.delta_r.values - 1.5

@@ -692,7 +692,10 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "text for an axis",
         lambda c: c["figures"]["axes"].update(pt="fine"),
-        r"axes\.pt: 'fine' is not allowed; it must be a list of edges, or {bins, low, high}\. Trans",
+        (
+            r"axes\.pt: 'fine' is not allowed; it must be a list of edges, or "
+            r"{bins, low, high}\. Trans"
+        ),
     ),
     (
         "a list for the whole of a section",

@@ -30,8 +30,9 @@ from truthtag.workflow.report import verdict_page
 EDGES = np.linspace(0, 3, 11)
 COLUMNS = [
     "sample", "distribution", "title", "panel", "events", "efficiency", "direct", "weighted",
-    "chi2", "ndf", "chi2_ndf", "p_value", "chi2_total", "p_value_total", "verdict", "largest_deviation",
-    "direct_events", "effective_events", "gain", "gain_total", "gain_sum", "gain_sum_total",
+    "chi2", "ndf", "chi2_ndf", "p_value", "chi2_total", "p_value_total", "verdict",
+    "largest_deviation", "direct_events", "effective_events", "gain", "gain_total", "gain_sum",
+    "gain_sum_total",
 ]  # fmt: skip
 
 
@@ -56,7 +57,7 @@ def table_of(
 
 @pytest.fixture(scope="module")
 def figures(sample: Jets) -> dict[str, pd.DataFrame]:
-    """Numbers of figures with right and wrong efficiencies, with errors that span what is wrong, and that do not."""
+    """Numbers of figures by right and wrong efficiencies; errors span what is wrong, or do not."""
     true = sample.efficiency_true
     low = np.clip(true * 0.8, 0, 1)
     factors = np.random.default_rng(1).normal(size=(20, 1))
@@ -247,7 +248,7 @@ def test_gains_by_hand() -> None:
     assert total["gain_total"] == pytest.approx(1.25)
     assert total["gain_sum_total"] == pytest.approx(np.sqrt(13 / 15))
     assert {**total, "gain_sum_total": None} == {**alone, "gain_sum_total": None}
-    # Weights that are the tags themselves gain nothing, and an efficiency without error loses nothing.
+    # Weights that are the tags themselves gain nothing; an efficiency without error loses nothing.
     same = gains(direct, filling([4, 9], [2, 3], [[4, 9], [4, 9]]), np.zeros((2, 2)))
     assert same == pytest.approx(
         {
@@ -369,10 +370,8 @@ def test_the_page_shows_the_verdicts_on_all_events_and_how_to_colour_them() -> N
         )
         in body
     )
-    assert (
-        f'<td>m &lt; 3</td><td>all</td><td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>'
-        in body
-    )
+    row = f'<td class="fails">{FAILS}</td><td class="within">{WITHIN}</td>'
+    assert f"<td>m &lt; 3</td><td>all</td>{row}" in body
     assert f'<td class="untested">{UNTESTED}</td>' in body
     assert CLOSES not in body.replace(FAILS, "")
 
@@ -407,8 +406,8 @@ def test_what_must_close_and_does_not_is_named(table: pd.DataFrame) -> None:
         "1 of 5 required closures fail:\n"
         f"  low, sample test, fig6, panel delta_r, events all: does not close, "
         f"chi2 {row['chi2']:.1f} for {row['ndf']} bins\n"
-        "Do not use these weights there; improve the efficiency (or give the sample more events, where there are too few), "
-        "or take the entry out of closure.required."
+        "Do not use these weights there; improve the efficiency (or give the sample more "
+        "events, where there are too few), or take the entry out of closure.required."
     )
 
 
@@ -423,6 +422,9 @@ def test_what_must_close_and_has_too_few_events_fails(table: pd.DataFrame) -> No
 
 def test_a_requirement_that_fits_no_histogram_is_refused(table: pd.DataFrame) -> None:
     entry = {"sample": "other", "distribution": "fig6"}
-    message = r"closure\.required: no histogram has \{'sample': 'other', 'distribution': 'fig6'\}; see the columns of tables"
+    message = (
+        r"closure\.required: no histogram has \{'sample': 'other', 'distribution': 'fig6'\}; "
+        "see the columns of tables"
+    )
     with pytest.raises(DataError, match=message):
         require_closure(table, [{"efficiency": "right"}, entry])

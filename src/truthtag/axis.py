@@ -50,7 +50,8 @@ def check_rising(values: Sequence[float]) -> None:
     """Refuse bin edges that do not rise, or that hold NaN or a lower end of minus infinity.
 
     Raises:
-        ValueError: There are fewer than two, or one is not above the one before it, or is no number.
+        ValueError: There are fewer than two, one is not above the one before it, or one is no
+            number.
     """
     if len(values) < 2:
         msg = f"{list(values)} makes no bin; give at least two edges"

@@ -58,7 +58,7 @@ wildcard_constraints:
 
 
 def code(script, *modules):
-    """Content of a script and of the library modules that it uses: an edit re-runs the steps that use it.
+    """Content of a script and of the library modules that it uses: an edit re-runs its steps.
 
     Args:
         script: Name of the script.
@@ -78,7 +78,7 @@ def sample_of(distribution):
 
 
 def fit_options(name):
-    """What an estimator is fitted with; the number of its replicas does not matter for the fit itself."""
+    """What an estimator is fitted with: not its number of replicas, which a fit does not need."""
     return {key: value for key, value in ESTIMATORS[name].items() if key != "replicas"}
 
 

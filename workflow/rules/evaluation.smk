@@ -107,7 +107,9 @@ rule fill_histograms:
         mem_mb=lambda wildcards: sample_memory(sample_of(wildcards.distribution)),
         runtime=60,
     params:
-        predictions=lambda wildcards: layout.predictions_with_replicas(sample_of(wildcards.distribution)),
+        predictions=lambda wildcards: layout.predictions_with_replicas(
+            sample_of(wildcards.distribution)
+        ),
         options=lambda wildcards: config["distributions"][wildcards.distribution],
         flavours=config["flavours"],
         code=code("fill_histograms.py"),

@@ -50,9 +50,7 @@ rule draw_figure:
         columns=lambda wildcards: catalogue[wildcards.figure].columns,
         caption=lambda wildcards: catalogue[wildcards.figure].caption,
         context=drawing_options(config),
-        code=lambda wildcards: code(
-            "draw_figure.py", catalogue[wildcards.figure].drawing_module
-        ),
+        code=lambda wildcards: code("draw_figure.py", catalogue[wildcards.figure].drawing_module),
     message:
         "Drawing {wildcards.figure}"
     script:

@@ -93,7 +93,9 @@ use rule train_network as train_network_on_repeated_sample with:
         # The name of the random stream: each sample has networks of its own.
         name=lambda wildcards: f"{wildcards.estimator}/{wildcards.part}",
         part=lambda wildcards: place_in_files(wildcards.part),
-        checkpoint=layout.checkpoint("{estimator}", "seed_{seed}", layout.repeated_folder("{part}")),
+        checkpoint=layout.checkpoint(
+            "{estimator}", "seed_{seed}", layout.repeated_folder("{part}")
+        ),
     message:
         "Training {wildcards.estimator}, seed {wildcards.seed}, on sample {wildcards.part}"
 

@@ -1,4 +1,4 @@
-"""Put the networks of an ensemble together: their mean is the efficiency, each of them a replica."""
+"""Put the networks of an ensemble together: their mean is the efficiency, each is a replica."""
 
 from truthtag.estimators.ensemble import Ensemble, write_manifest
 from truthtag.workflow.logs import job_log

@@ -1,7 +1,9 @@
 """Fit an estimator to resamples of the training events, for its statistical error."""
 
+from typing import cast
+
 from truthtag.data.jets import read_jets
-from truthtag.estimators.protocol import kind_and_options
+from truthtag.estimators.protocol import ResampledOptions, kind_and_options
 from truthtag.estimators.resampling import fit_replicas
 from truthtag.estimators.table_file import save_replicas
 from truthtag.workflow.digests import digest, versions
@@ -10,7 +12,9 @@ from truthtag.workflow.logs import job_log
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        kind, options = kind_and_options(params.options, f"estimators.{params.name}")
+        kind, given = kind_and_options(params.options, f"estimators.{params.name}")
+        # Only resampled kinds come here: their options have `replicas`.
+        options = cast("ResampledOptions", given)
         train = read_jets(snakemake.input.train)
         validation = read_jets(snakemake.input.validation)
         seed = (params.base_seed, params.name)

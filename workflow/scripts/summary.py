@@ -13,7 +13,9 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
         low, high = params.in_range["pt"]
-        tables = {name: [] for name in ("all_jets", "in_range", "in_domain", "likelihood")}
+        tables: dict[str, list[pd.DataFrame]] = {
+            name: [] for name in ("all_jets", "in_range", "in_domain", "likelihood")
+        }
         for sample, shards in params.samples.items():
             jets = read_jets(shards)
             in_domain = read_frame(params.domains[sample], ("in_domain",))["in_domain"].to_numpy()
@@ -23,7 +25,8 @@ if __name__ == "__main__":
                 "in_domain": in_domain,
             }
             efficiencies = read_efficiencies(params.predictions[sample], jets)
-            found = {"likelihood": compare_likelihoods(jets.is_tagged, efficiencies)}
+            tags = jets.per_jet("is_tagged")
+            found = {"likelihood": compare_likelihoods(tags, efficiencies)}
             for name, chosen in choices.items():
                 found[name] = summarise(jets, efficiencies, params.flavours, chosen, in_domain)
             for name, table in found.items():

@@ -1,4 +1,4 @@
-"""Closure: histograms filled with tagged events and with weights, and how far the two may differ."""
+"""Closure: histograms of tagged and of weighted events, and how far the two may differ."""
 
 from __future__ import annotations
 
@@ -89,7 +89,8 @@ def _require(name: str, values: Any, shape: tuple[int, ...]) -> None:
         place = np.argwhere(bad)[0].tolist()
         msg = (
             f"{name} hold {array[tuple(place)]} at position {place[-1]} ({int(bad.sum())} such "
-            "entries); every entry of a histogram must be finite. Check the jets that it is made of."
+            "entries); every entry of a histogram must be finite. "
+            "Check the jets that it is made of."
         )
         raise DataError(msg)
 
@@ -124,7 +125,7 @@ class Filling:
 
     @property
     def covariance(self) -> FloatArray | None:
-        """Covariance of the yields that is due to the efficiency, (n, n); None below two replicas."""
+        """Covariance of the yields due to the efficiency, (n, n); None below two replicas."""
         return covariance(self.replicas) if len(self.replicas) > 1 else None
 
     @property
@@ -374,7 +375,8 @@ class _Bins:
     def sum(self, weight: FloatArray) -> FloatArray:
         """Sum weights in bins, what is outside left out, shape (count,)."""
         inside = (self.index >= 0) & (self.index < self.count)
-        return np.bincount(self.index[inside], weight[inside], self.count)
+        sums = np.bincount(self.index[inside], weight[inside], self.count)
+        return np.asarray(sums, dtype=np.float64)
 
 
 def sum_in_bins(values: FloatArray, edges: FloatArray, weight: FloatArray) -> FloatArray:

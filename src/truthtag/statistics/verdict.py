@@ -118,8 +118,9 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
 
     Args:
         closure: What :func:`closure_table` returns.
-        required: Each entry names columns of the table and their values, ``{"efficiency": "gnn", "sample": "test"}``
-            say; every row that has these values must close, within the uncertainty of the efficiency at least.
+        required: Each entry names columns of the table and their values, such as
+            ``{"efficiency": "gnn", "sample": "test"}``. Every row that has these values must
+            close, within the uncertainty of the efficiency at least.
 
     Returns:
         The rows that were required.
@@ -133,7 +134,10 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
             np.logical_and.reduce([closure[key] == value for key, value in entry.items()])
         ]
         if rows.empty:
-            msg = f"closure.required: no histogram has {dict(entry)}; see the columns of tables/closure.csv"
+            msg = (
+                f"closure.required: no histogram has {dict(entry)}; "
+                "see the columns of tables/closure.csv"
+            )
             raise DataError(msg)
         chosen.append(rows)
     table = pd.concat([closure.iloc[:0], *chosen]).drop_duplicates()
@@ -147,8 +151,8 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
         )
         msg = (
             f"{len(failed)} of {len(table)} required closures fail:\n{lines}\n"
-            "Do not use these weights there; improve the efficiency (or give the sample more events, where there are too few), "
-            "or take the entry out of closure.required."
+            "Do not use these weights there; improve the efficiency (or give the sample more "
+            "events, where there are too few), or take the entry out of closure.required."
         )
         raise DataError(msg)
     return table

@@ -56,7 +56,8 @@ def weights_table(jets: Jets, counts: TagCounts) -> tuple[pd.DataFrame, dict[str
     Returns:
         A row per event: ``event``, the generator's ``weight``, ``p_tag_0``, ``p_tag_1``, …
         (exactly so many tags) and ``p_tag_ge_1``, ``p_tag_ge_2``, … (at least so many); the weight
-        of an event in a selection is ``weight`` times one of these. And for each of these the number of effective events of that product.
+        of an event in a selection is ``weight`` times one of these. And for each of these the
+        number of effective events of that product.
 
     Raises:
         DataError: The probabilities are those of another number of events.

@@ -406,7 +406,8 @@ def _without_nulls(value: Any, annotation: Any) -> Any:
     """
     if not isinstance(value, Mapping):
         return value
-    annotation, chosen = _resolved(annotation, value), _is_chosen(annotation)
+    chosen = _is_chosen(annotation)
+    annotation = _resolved(annotation, value)
     fields = annotation.model_fields if _model_of(annotation) else None
     copy = {}
     for key, inner in value.items():

@@ -232,7 +232,7 @@ class Layout:
         return [str(PurePosixPath(file).with_suffix(suffix)) for file in self.members(name)]
 
     def training_outputs(self, name: str) -> list[str]:
-        """Return what the training jobs of an ensemble make: files of a seed, folders of a group."""
+        """Return what the training jobs of an ensemble make: files of seeds, folders of groups."""
         outputs = []
         for seeds in self.seed_groups(name):
             if len(seeds) == 1:

@@ -460,14 +460,12 @@ class Config(Options):
 
     learning_curve: LearningCurve | None = None
     """How the regret falls with the number of training events: all estimators are fitted anew to
-    the
-    first events of the training sample, networks choosing their best epoch on the same share of the
-    validation sample. Drawn where `figures.only` names `learning_curve`."""
+    the first events of the training sample, networks choosing their best epoch on the same share of
+    the validation sample. Drawn where `figures.only` names `learning_curve`."""
 
     repeated: Repeated | None = None
     """Independently repeated training samples, cut out of the training sample, each with networks
-    of
-    its own: what the replicas of one sample claim, seen directly. Their table is made where
+    of its own: what the replicas of one sample claim, seen directly. Their table is made where
     `figures.only` names `repeated`."""
 
     def estimator_at(self, name: str, point: int) -> EstimatorOptions:
@@ -537,12 +535,13 @@ def in_order_of(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str,
         {'a': 4, 'b': {'x': 3, 'y': 2}, 'c': 1}
     """
     known = [key for key in base if key in config]
-    ordered = {}
+    ordered: dict[str, Any] = {}
     for key in [*known, *(key for key in config if key not in base)]:
         value = config[key]
         inner = base.get(key)
-        nested = isinstance(value, Mapping) and isinstance(inner, Mapping)
-        ordered[key] = in_order_of(value, inner) if nested else value
+        if isinstance(value, Mapping) and isinstance(inner, Mapping):
+            value = in_order_of(value, inner)
+        ordered[key] = value
     return ordered
 
 
