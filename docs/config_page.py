@@ -25,6 +25,7 @@ INTRODUCTION = """# Configs
 | `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks |
 | `studies/repeated.yaml` | independent training samples, to see whether the errors are right |
 | `studies/tenth.yaml` | a tenth of the training events: larger errors, the same closure |
+| `studies/trees.yaml` | boosted trees on neighbour features made by hand, beside the maps |
 | `studies/mu.yaml` | the weight of non-tagged jets in Eq. 5 |
 | `studies/schedule.yaml` | a dozen ways to train the same network, by loss and time |
 

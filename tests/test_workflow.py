@@ -7,7 +7,6 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 import torch
 import yaml
 from filelock import FileLock
+from workplace import Workplace
 
 from conftest import ROOT
 from truthtag.data.files import read_metadata
@@ -35,64 +35,6 @@ EFFICIENCIES = ("map", "delta_r", *NETWORKS)
 TIMES = ["seconds", "events_per_second"]
 
 pytestmark = pytest.mark.slow
-
-
-class Workplace:
-    """A copy of the workflow in a folder of its own."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        for name in ("Snakefile", "workflow", "config", "profiles", "envs", "src"):
-            source = ROOT / name
-            copy = shutil.copytree if source.is_dir() else shutil.copy
-            copy(source, folder / name)
-
-    @classmethod
-    def at(cls, folder: Path) -> Workplace:
-        """Return the workplace that a folder already is."""
-        place = cls.__new__(cls)
-        place.folder = folder
-        return place
-
-    def run(
-        self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
-    ) -> subprocess.CompletedProcess[str]:
-        """Run snakemake to its end."""
-        return subprocess.run(
-            self.command(*arguments, cores=cores, config=config), **self.options, timeout=600
-        )
-
-    def command(
-        self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
-    ) -> list[str]:
-        """Return the command line of a run."""
-        configs = ["--configfile", *config.split()]
-        return [sys.executable, "-m", "snakemake", *arguments, "--cores", str(cores), *configs]
-
-    @property
-    def options(self) -> dict[str, object]:
-        """Where and how a command runs; jobs must find this copy of the library, not the installed one."""
-        env = {**os.environ, "PYTHONPATH": str(self.folder / "src")}
-        return {
-            "cwd": self.folder,
-            "env": env,
-            "text": True,
-            "stdout": subprocess.PIPE,
-            "stderr": subprocess.STDOUT,
-        }
-
-    def plan(self, *arguments: str, config: str = "config/tiny.yaml") -> dict[str, int]:
-        """Return how many jobs of each rule would run."""
-        outcome = self.run("--dry-run", *arguments, config=config)
-        assert outcome.returncode == 0, outcome.stdout
-        table = re.search(r"Job stats:\n.*?\n-.*?\n(.*?)\n\n", outcome.stdout, re.DOTALL)
-        rows = [line.split() for line in table[1].splitlines()] if table else []
-        return {name: int(count) for name, count in rows if name not in ("total", "all")}
-
-    def overlay(self, name: str, **changes: object) -> str:
-        """Write a config that changes the tiny one, and return both as arguments."""
-        (self.folder / "config" / name).write_text(yaml.safe_dump(changes))
-        return f"config/tiny.yaml config/{name}"
 
 
 @pytest.fixture(scope="session")
