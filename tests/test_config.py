@@ -629,7 +629,7 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "a distribution of nothing known",
         lambda c: c["distributions"]["m_jj"].update(observable="mjj"),
-        r"distributions\.m_jj\.observable: 'mjj' is not allowed; allowed are delta_r, m_jj, .*; pt_1",
+        r"distributions\.m_jj\.observable: 'mjj' is not allowed; allowed are delta_r, m_jj, .*pt_1",
     ),
     (
         "one tag twice",

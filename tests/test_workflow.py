@@ -1,4 +1,4 @@
-"""The whole workflow on a tiny config: what comes out, when it runs again, how it refuses and resumes."""
+"""The whole workflow on a tiny config: what comes out, what runs again, refusals and resumes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ from truthtag.estimators.predictions import read_prediction
 from truthtag.statistics.accuracy import excess_loss
 
 FIGURES = (
-    "fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "calibration", "coverage", "training",
+    "fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "calibration",
+    "coverage", "training",
 )  # fmt: skip
 NETWORKS = ("mlp", "gnn", "gnn_geometric", "gnn_factorised")
 EFFICIENCIES = ("map", "delta_r", *NETWORKS)
@@ -74,7 +75,8 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
     assert tuple(pd.read_parquet(results / "estimators/map/nominal.parquet")) == COLUMNS
     history = pd.read_parquet(results / "estimators/gnn/seeds_0_to_1/seed_1.history.parquet")
     assert list(history) == [
-        "epoch", "train_loss", "validation_loss", "learning_rate", "seconds", "events_per_second", "best",
+        "epoch", "train_loss", "validation_loss", "learning_rate", "seconds",
+        "events_per_second", "best",
     ]  # fmt: skip
     summary = pd.read_csv(results / "tables/summary.csv")
     assert not summary.duplicated(["sample", "efficiency", "flavour"]).any()
@@ -96,7 +98,7 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
 
 
 def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
-    """A map file and the network files are enough to predict, and predictions lie beside their jets, row by row."""
+    """The files of an estimator are enough to predict; predictions lie beside their jets."""
     results = finished.folder / "results/tiny"
     for sample in ("train", "validation", "test", "boson"):
         jets = read_jets(results / "samples" / sample)
@@ -177,23 +179,28 @@ EDITS = {
     "format of the log": ("workflow/logs.py", ("%(levelname)s %(m", "[%(levelname)s] %(m"), set()),
     "version": ("__init__.py", ('__version__ = "0.1.0"', '__version__ = "0.2.0"'), set()),
     "a new figure": (
-        "figures/catalogue.py", ("def _weighting()", "def _one_more() -> None:\n    pass\n\n\ndef _weighting()"), set(),
+        "figures/catalogue.py",
+        ("def _weighting()", "def _more() -> None:\n    pass\n\n\ndef _weighting()"), set(),
     ),
     "a new kind of estimator": (
-        "estimators/protocol.py", ('        "trees"', '        "new": "new_module:New",\n        "trees"'), set(),
+        "estimators/protocol.py",
+        ('        "trees"', '        "new": "new_module:New",\n        "trees"'), set(),
     ),
     "an error's wording": (
-        "estimators/network/trainer.py", ("it must be finite", "it has to be a finite number"), set(),
+        "estimators/network/trainer.py", ("must be finite", "has to be a number"), set(),
     ),
     "an error's wording in the jets": (
         "data/validation.py", ("it must", "it has to"), set(),
     ),
-    "a path of the results": ("workflow/layout.py", ("class Layout", "NOTE = 1\n\n\nclass Layout"), set()),
+    "a path of the results": (
+        "workflow/layout.py", ("class Layout", "NOTE = 1\n\n\nclass Layout"), set(),
+    ),
     "how a figure is drawn": ("figures/plots/style.py", None, DRAWN),
     "numbers of tags": ("weights/tag_counts.py", None, EVALUATION),
     "a kind of map": (
         "estimators/nearest_jet.py", None,
-        {"fit_map", "replicate_map", "predict"} | EVALUATION | {"measure_spread", "summary", "measure_calibration"},
+        {"fit_map", "replicate_map", "predict", "measure_spread", "summary", "measure_calibration"}
+        | EVALUATION,
     ),
 }  # fmt: skip
 
@@ -349,7 +356,8 @@ def test_weights_are_those_of_the_predictions(finished: Workplace) -> None:
             pd.read_parquet(results / f"predictions/boson/{efficiency}.parquet"),
         )
         assert list(frame) == [
-            "event", "weight", "p_tag_0", "p_tag_1", "p_tag_2", "p_tag_3", "p_tag_ge_1", "p_tag_ge_2", "p_tag_ge_3",
+            "event", "weight", "p_tag_0", "p_tag_1", "p_tag_2", "p_tag_3",
+            "p_tag_ge_1", "p_tag_ge_2", "p_tag_ge_3",
         ]  # fmt: skip
         assert np.array_equal(frame["event"], jets.event)
         # Two jets in each event.
@@ -523,7 +531,7 @@ def test_every_jet_knows_whether_it_is_in_the_domain(finished: Workplace) -> Non
 
 
 def test_a_required_closure_that_fails_stops_the_workflow(copy: Workplace) -> None:
-    """Three epochs are too few for anything: the networks do not close without a wide error; the truth does."""
+    """Three epochs are too few: the networks do not close without a wide error; the truth does."""
     table = pd.read_csv(copy.folder / "results/tiny/tables/closure.csv")
     failing = table[table["verdict"] == "does not close"].iloc[0]
     wanted = {

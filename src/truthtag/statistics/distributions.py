@@ -27,9 +27,9 @@ __all__ = [
     "Pairs",
     "dijet",
     "entries_of",
-    "find_observable",
     "fill",
     "fill_distribution",
+    "find_observable",
 ]
 
 
