@@ -18,7 +18,7 @@ FOLDERS = {
     "calibration": "results/figures",
     "repeated": "results/repeated/figures",
     "learning_curve": "results/learning_curve/figures",
-    "work": "results/schedule/figures",
+    "training_cost": "results/schedule/figures",
 }
 WIDTH = {"fig6": 700}
 
