@@ -73,7 +73,7 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
         "0001.parquet",
     ]
     assert tuple(pd.read_parquet(results / "estimators/map/nominal.parquet")) == COLUMNS
-    history = pd.read_parquet(results / "estimators/gnn/seeds_0_to_1/seed_1.history.parquet")
+    history = pd.read_parquet(results / "estimators/gnn/seed_1.history.parquet")
     assert list(history) == [
         "epoch", "train_loss", "validation_loss", "learning_rate", "seconds",
         "events_per_second", "best",
@@ -189,11 +189,11 @@ EDITS = {
     "an error's wording": (
         "estimators/network/trainer.py", ("must be finite", "has to be a number"), set(),
     ),
-    "an error's wording in the jets": (
-        "data/validation.py", ("it must", "it has to"), set(),
+    "an error's wording in the files": (
+        "data/files.py", ("cannot be read as Parquet", "is no Parquet file"), set(),
     ),
     "a path of the results": (
-        "workflow/layout.py", ("class Layout", "NOTE = 1\n\n\nclass Layout"), set(),
+        "workflow/layout.py", ("GROUP = re", "NOTE = 1\nGROUP = re"), set(),
     ),
     "how a figure is drawn": ("figures/plots/style.py", None, DRAWN),
     "numbers of tags": ("weights/tag_counts.py", None, EVALUATION),
@@ -371,7 +371,7 @@ def test_weights_are_those_of_the_predictions(finished: Workplace) -> None:
 
 
 def test_weights_of_leading_jets_and_of_hybrid_tags(copy: Workplace) -> None:
-    config = copy.overlay("weights.yaml", weights={"tags": 1, "leading": 1, "direct": ["b"]})
+    config = copy.overlay("weights.yaml", weights={"tags": 1, "leading": 1, "keep_tags_of": ["b"]})
     outcome = copy.run("results/tiny/weights/test/gnn.parquet", config=config)
     assert outcome.returncode == 0, outcome.stdout
     results = copy.folder / "results/tiny"

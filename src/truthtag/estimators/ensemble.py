@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -241,7 +241,7 @@ def write_manifest(
     """Write which files are the members of an ensemble, with a digest of the bytes of each.
 
     Args:
-        paths: A file for each member, all in the folder of ``target``.
+        paths: A file for each member, all in the folder of ``target`` or below it.
         target: The manifest, ``ensemble.json`` of that folder.
         kind: What the files hold, where they do not say so themselves.
 
@@ -252,12 +252,14 @@ def write_manifest(
     target = Path(target)
     # Reads every member, and refuses those that do not belong together.
     ensemble = Ensemble.load(paths, kind=kind)
+    folder = target.parent.resolve()
     listed = []
     for path in map(Path, paths):
-        if path.parent.resolve() != target.parent.resolve():
-            msg = f"{path}: a member must lie beside the manifest, in {target.parent}"
+        if not path.resolve().is_relative_to(folder):
+            msg = f"{path}: a member must lie beside the manifest or below, in {target.parent}"
             raise DataError(msg)
-        listed.append({"file": path.name, "digest": _file_digest(path)})
+        inner = path.resolve().relative_to(folder).as_posix()
+        listed.append({"file": inner, "digest": _file_digest(path)})
     name = kind or kind_name(type(ensemble.members[0]))
     content = json.dumps({"kind": name, "members": listed}, indent=1)
     with atomic_write(target) as temporary:
@@ -292,13 +294,18 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, LookupError, TypeError) as error:
         msg = f"{path}: is damaged ({error}). Delete it and run the workflow again."
         raise DataError(msg) from error
-    inside = all(Path(member["file"]).name == member["file"] for member in members)
+    inside = all(_lies_below(PurePosixPath(member["file"])) for member in members)
     if not isinstance(kind, str) or not members or not inside:
         msg = (
             f"{path}: is damaged: it must name a kind, and files of its own folder. Make it again."
         )
         raise DataError(msg)
     return {"kind": kind, "members": members}
+
+
+def _lies_below(path: PurePosixPath) -> bool:
+    """Return whether a path names a file of a folder, or of a folder in it."""
+    return not path.is_absolute() and ".." not in path.parts and path.name != ""
 
 
 def _listed_kind(path: Path) -> str | None:
