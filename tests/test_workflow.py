@@ -177,7 +177,7 @@ EDITS = {
         "workflow/report.py", ("padding: .25rem .5rem", "padding: .3rem .6rem"), {"render_tables"},
     ),
     "format of the log": ("workflow/logs.py", ("%(levelname)s %(m", "[%(levelname)s] %(m"), set()),
-    "version": ("__init__.py", ('__version__ = "0.1.0"', '__version__ = "0.2.0"'), set()),
+    "version": ("__init__.py", ('__version__ = "0.2.0"', '__version__ = "0.3.0"'), set()),
     "a new figure": (
         "figures/catalogue.py",
         ("def _weighting()", "def _more() -> None:\n    pass\n\n\ndef _weighting()"), set(),

@@ -43,7 +43,7 @@ __all__ = [
     "write_jets",
 ]
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 
 _MODULES = {
     "ConfigError": "errors",
