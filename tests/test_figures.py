@@ -985,6 +985,28 @@ def test_bins_of_negative_yield_are_drawn(
     assert all(len(line.get_ydata()) for line in points)
 
 
+@pytest.mark.parametrize("name", ["fig6", "fig7", "fig8"])
+def test_bars_of_few_events_stay_below_the_legend(
+    name: str, numbers: dict[str, pd.DataFrame]
+) -> None:
+    """The error of a bin with one event is as large as its yield."""
+    frame = numbers[name].copy()
+    frame["error"] = frame["yield"].abs()
+    figure = draw(name, frame)
+    figure.draw_without_rendering()
+    drawn = [axes for axes in figure.axes if axes.get_ylabel() == "events / bin"]
+    histograms = frame[frame["events"] == "all"].groupby(["distribution", "panel"], sort=False)
+    assert len(drawn) == histograms.ngroups
+    for axes, (_, rows) in zip(drawn, histograms, strict=True):
+        highest = (rows["yield"] + rows["error"]).max()
+        _, bar = axes.transData.transform((0, highest))
+        boxes = [axes.texts[0].get_window_extent()]
+        legend = axes.get_legend()
+        if legend is not None:
+            boxes.append(legend.get_window_extent())
+        assert min(box.y0 for box in boxes) >= bar, axes.texts[0].get_text()
+
+
 def test_events_of_no_weight_are_drawn(numbers: dict[str, pd.DataFrame], tmp_path: Path) -> None:
     """A sample without an event on the axis."""
     for name in ("fig1", "fig8"):

@@ -155,13 +155,15 @@ def _over_direct(filled: pd.DataFrame, direct: pd.DataFrame) -> pd.DataFrame:
 
 
 def _set_heights(axes: Axes, histograms: Sequence[pd.DataFrame], legend: bool) -> None:
-    """Leave room for the legend above the highest bin, and for negative yields below zero."""
+    """Leave room for legend and text above bins and bars, and for negative yields below zero."""
     lines = len(histograms)
-    room = 1.25 + 0.09 * lines if legend else 1.4
+    room = 1.4 + 0.09 * lines if legend else 1.4
     yields = np.concatenate([one["yield"].to_numpy(dtype=float) for one in histograms])
-    # Without an event in any bin, the axis still needs two ends.
-    highest = max(float(np.nanmax(yields, initial=0.0)), 0.0)
+    errors = np.concatenate([one["error"].to_numpy(dtype=float) for one in histograms])
     lowest = min(float(np.nanmin(yields, initial=0.0)), 0.0)
+    # Bins of a few events have bars as long as they are high, which must not cross the legend.
+    highest = max(float(np.nanmax(yields + errors, initial=0.0)), 0.0)
+    # Without an event in any bin, the axis still needs two ends.
     top = room * highest if highest > 0 else max(1.0, -lowest)
     axes.set_ylim(1.1 * lowest, top)
 
