@@ -1,10 +1,9 @@
 """Measure one estimator that was fitted to the first events of the training sample."""
 
-from truthtag.studies.learning_curve import Point
-
 from truthtag.data.files import write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.ensemble import load
+from truthtag.studies.learning_curve import Point
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":

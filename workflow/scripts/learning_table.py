@@ -1,9 +1,8 @@
 """Collect the regrets of the learning curve in a table to read."""
 
-from truthtag.studies.learning_curve import learning_table
-
 from truthtag.data.files import write_frame
 from truthtag.figures.tables import read_rows
+from truthtag.studies.learning_curve import learning_table
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
 """Compare the covariance that replicas claim with that of repeated training samples."""
 
-from truthtag.studies.repeated_samples import repeated_covariance, repeated_coverage
-
 from truthtag.data.files import write_frame
 from truthtag.figures.tables import read_rows
+from truthtag.studies.repeated_samples import repeated_covariance, repeated_coverage
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
