@@ -1,4 +1,4 @@
-"""How the code reads: lengths of lines, and how densely it is packed (STYLE.md of the project)."""
+"""How the code reads: lengths of lines, and how densely it is packed."""
 
 from __future__ import annotations
 
