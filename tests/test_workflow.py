@@ -291,7 +291,7 @@ def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -
 def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
     target = "results/tiny/estimators/gnn/seed_0.pt"
     config = copy.overlay(
-        "longer.yaml", estimators={"gnn": {"threads": 2, "training": {"epochs": 40}}}
+        "longer.yaml", estimators={"gnn": {"threads": 2, "training": {"epochs": 15}}}
     )
     checkpoint = copy.folder / "results/tiny/estimators/gnn/seed_0.checkpoint.pt"
     process = subprocess.Popen(
