@@ -555,6 +555,30 @@ def test_unit_weights_are_worth_their_variance(sample: Jets) -> None:
     assert (filled.mean_weight[filled.total > 0] == 1).all()
 
 
+def test_signs_of_weights_do_not_merge_bins(sample: Jets) -> None:
+    """Events of weight 1 and -1 scatter alike: as many bins are tested, whatever their signs."""
+    efficiencies = {"true": sample.efficiency_true}
+    bins = np.linspace(0, 800, 41)
+    plain = ClosureHistogram.fill(dijet(sample, efficiencies).mass, bins).test("true", 10)
+    for share in (0.2, 0.5, 0.8):
+        negative = np.random.default_rng(5).random(sample.n_events) < share
+        jets = sample.with_columns(weight=np.where(negative, -1.0, 1.0))
+        filled = ClosureHistogram.fill(dijet(jets, efficiencies).mass, bins)
+        outcome = filled.test("true", 10)
+        assert outcome.ndf == plain.ndf > 20
+        assert outcome.p_value > 1e-3
+
+
+def test_effective_events_of_unit_weights_are_the_events(sample: Jets) -> None:
+    """To the last digit: the root of the sum of squares is not squared again."""
+    pairs = dijet(sample, {"true": sample.efficiency_true})
+    histogram = ClosureHistogram.fill(pairs.mass, np.linspace(0, 800, 21))
+    direct = histogram.direct
+    assert direct.effective_events.tolist() == direct.total.tolist()
+    again = ClosureHistogram.from_frame(histogram.to_frame()).direct
+    assert again.effective_events.tolist() == direct.effective_events.tolist()
+
+
 def test_edges_must_rise_and_the_last_bin_holds_its_upper_edge() -> None:
     entries = Entries(np.array([0.0, 1.0, 2.0]), np.ones(3), np.ones(3, dtype=bool), {})
     filled = ClosureHistogram.fill(entries, np.array([0.0, 1.0, 2.0]))

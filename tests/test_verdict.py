@@ -227,7 +227,7 @@ def filling(
     nothing = np.full(len(total), np.nan)
     by_replica = np.array(replicas or np.empty((0, len(total))), dtype=float)
     return Filling(
-        np.array(total, dtype=float), np.array(error, dtype=float), *[nothing] * 4, by_replica
+        np.array(total, dtype=float), np.array(error, dtype=float), *[nothing] * 5, by_replica
     )
 
 

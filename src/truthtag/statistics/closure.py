@@ -103,8 +103,10 @@ class Filling:
         total: Yields, shape (n,).
         error: Statistical errors of the yields, events being drawn anew, shape (n,).
         difference_variance: Variance of direct minus this, shape (n,); NaN for direct.
-        mean_weight: Generator weight of an event in the bin, :math:`\\sum w^2 p / |\\sum w p|`,
-            shape (n,): 1 for unit weights. It tells how many events a variance is worth.
+        effective_events: Events of weight 1 that have the same relative error, shape (n,).
+        mean_weight: Generator weight of an event in the bin, :math:`\\sum w^2 p / \\sum |w| p`,
+            shape (n,): 1 where all weights are 1 or -1. It tells how many events a variance is
+            worth.
         ratio: Ratio to the reference, shape (n,); NaN where there is none.
         ratio_error: Its error, shape (n,); for direct, the expected scatter about the reference.
         replicas: Yields by each replica, shape (n_replicas, n); none without replicas.
@@ -112,16 +114,12 @@ class Filling:
 
     total: FloatArray
     error: FloatArray
+    effective_events: FloatArray
     difference_variance: FloatArray
     mean_weight: FloatArray
     ratio: FloatArray
     ratio_error: FloatArray
     replicas: FloatArray
-
-    @property
-    def effective_events(self) -> FloatArray:
-        """Events of weight 1 that have the same relative error, shape (n,)."""
-        return divide(self.total**2, self.error**2, 0.0)
 
     @property
     def covariance(self) -> FloatArray | None:
@@ -296,7 +294,7 @@ class ClosureHistogram:
             DataError: A column is missing, or there are no directly filled rows.
         """
         needed = (
-            *("filled_by", "low", "high", "yield", "error"),
+            *("filled_by", "low", "high", "yield", "error", "effective_events"),
             *("difference_variance", "mean_weight", "ratio", "ratio_error"),
         )
         missing = [name for name in needed if name not in frame]
@@ -349,8 +347,10 @@ def _filling(
     return Filling(
         total=total,
         error=np.sqrt(squares),
+        effective_events=divide(total**2, squares, 0.0),
         difference_variance=np.full(bins.count, np.nan) if name == DIRECT else scatter,
-        mean_weight=divide(bins.sum(weight**2 * p), np.abs(total)),
+        # Negative weights cancel in the yield, and must not make an event weigh more.
+        mean_weight=divide(bins.sum(weight**2 * p), bins.sum(np.abs(weight) * p)),
         ratio=ratio,
         ratio_error=ratio_error,
         replicas=np.stack(templates) if templates else np.empty((0, bins.count)),
