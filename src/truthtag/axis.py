@@ -19,7 +19,16 @@ from pydantic import (
 
 from truthtag.options import Options, Real, Whole
 
-__all__ = ["EDGES_TAG", "EQUAL_BINS_TAG", "Axis", "EqualBins", "OpenAxis", "check_rising", "edges"]
+__all__ = [
+    "EDGES_TAG",
+    "EQUAL_BINS_TAG",
+    "Axis",
+    "EqualBins",
+    "OpenAxis",
+    "check_rising",
+    "edges",
+    "equal_edges",
+]
 
 EQUAL_BINS_TAG = "<equal bins>"
 EDGES_TAG = "<edges>"
@@ -46,8 +55,12 @@ class EqualBins(Options):
         return self
 
 
-def check_rising(values: Sequence[float]) -> None:
+def check_rising(values: Sequence[float], open_end: str = "the last edge of a map") -> None:
     """Refuse bin edges that do not rise, or that hold NaN or a lower end of minus infinity.
+
+    Args:
+        values: The edges.
+        open_end: Which edge may be infinite, as the error says it.
 
     Raises:
         ValueError: There are fewer than two, one is not above the one before it, or one is no
@@ -60,7 +73,7 @@ def check_rising(values: Sequence[float]) -> None:
         is_last = position == len(values) - 1
         if math.isfinite(value) or (is_last and value == math.inf):
             continue
-        msg = f"edge {position} is {value}; only the last edge of a map may be infinite"
+        msg = f"edge {position} is {value}; only {open_end} may be infinite"
         raise ValueError(msg)
     for position, (before, after) in enumerate(pairwise(values), start=1):
         if not after > before:
@@ -108,9 +121,13 @@ def edges(axis: EqualBins | Sequence[float]) -> list[float]:
         >>> edges(EqualBins(bins=2, low=0, high=5))
         [0.0, 2.5, 5.0]
     """
-    if not isinstance(axis, EqualBins):
-        return [float(edge) for edge in axis]
-    width = axis.high - axis.low
-    inner = [axis.low + width * i / axis.bins for i in range(axis.bins)]
+    if isinstance(axis, EqualBins):
+        return equal_edges(axis.bins, axis.low, axis.high)
+    return [float(edge) for edge in axis]
+
+
+def equal_edges(bins: int, low: float, high: float) -> list[float]:
+    """Return the edges of bins of one width."""
+    inner = [low + (high - low) * i / bins for i in range(bins)]
     # The last edge is the number of the config itself, not one that rounding moved.
-    return [*inner, axis.high]
+    return [*inner, high]

@@ -82,9 +82,9 @@ def fit_options(name):
     return {key: value for key, value in ESTIMATORS[name].items() if key != "replicas"}
 
 
-def training_options(name):
+def training_options(options):
     """What a network is trained with; the number of networks does not matter for one of them."""
-    return {**ESTIMATORS[name], "seeds": 1, "seeds_per_job": 0, "threads": 1}
+    return {**options, "seeds": 1, "seeds_per_job": 0, "threads": 1}
 
 
 def span_of(sample, shard):
@@ -153,9 +153,7 @@ def first_shards(role, events):
 
 def options_at_point(name, events):
     """What a network is trained with at a point."""
-    options = training_options(name)
-    (point,) = [point for point in CURVE["points"] if point["events"] == int(events)]
-    return {**options, "training": {**options["training"], **(point.get("training") or {})}}
+    return training_options(checked.estimator_at(name, int(events)).model_dump(mode="json"))
 
 
 # Repeated training samples.

@@ -62,7 +62,7 @@ rule train_network:
     params:
         name=lambda wildcards: wildcards.estimator,
         seeds=lambda wildcards: [int(wildcards.seed)],
-        options=lambda wildcards: training_options(wildcards.estimator),
+        options=lambda wildcards: training_options(ESTIMATORS[wildcards.estimator]),
         base_seed=config["seed"],
         device=config["device"],
         checkpoint=layout.checkpoint("{estimator}", "seed_{seed}"),

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from truthtag.arrays import AnyArray, IntArray, plain_array
+from truthtag.axis import check_rising, equal_edges
 from truthtag.errors import ConfigError, DataError
 
 __all__ = ["bin_index", "check_edges", "edges_of"]
@@ -21,13 +21,9 @@ def edges_of(axis: Mapping[str, Any] | Sequence[float]) -> list[float]:
         >>> edges_of({"bins": 2, "low": 0, "high": 5})
         [0.0, 2.5, 5.0]
     """
-    if not isinstance(axis, Mapping):
-        return [float(edge) for edge in axis]
-    low = float(axis["low"])
-    high = float(axis["high"])
-    bins = int(axis["bins"])
-    # The last edge as it is written: the formula can miss it by a rounding.
-    return [low + (high - low) * i / bins for i in range(bins)] + [high]
+    if isinstance(axis, Mapping):
+        return equal_edges(int(axis["bins"]), float(axis["low"]), float(axis["high"]))
+    return [float(edge) for edge in axis]
 
 
 def check_edges(edges: Sequence[float], name: str) -> None:
@@ -37,21 +33,11 @@ def check_edges(edges: Sequence[float], name: str) -> None:
         ConfigError: There are fewer than two, one is not above the one before it, or one is no
             finite number.
     """
-    if len(edges) < 2:
-        msg = f"{name}: {list(edges)} makes no bin; give at least two edges"
-        raise ConfigError(msg)
-    for position, edge in enumerate(edges):
-        last = position == len(edges) - 1
-        if not np.isfinite(edge) and not (last and edge > 0):
-            msg = f"{name}: edge {position} is {edge}; only the last edge may be infinite (.inf)"
-            raise ConfigError(msg)
-    for position, (before, after) in enumerate(pairwise(edges), start=1):
-        if not after > before:
-            msg = (
-                f"{name}: edge {position} is {after}, not above the edge before it, {before}; "
-                "put them in rising order"
-            )
-            raise ConfigError(msg)
+    try:
+        check_rising(edges, "the last edge")
+    except ValueError as error:
+        msg = f"{name}: {error}"
+        raise ConfigError(msg) from error
 
 
 def bin_index(values: AnyArray, edges: AnyArray | Sequence[float], name: str = "value") -> IntArray:

@@ -23,7 +23,6 @@ __all__ = [
     "closure_test",
     "histograms_in",
     "merged_bins",
-    "sum_in_bins",
 ]
 
 DIRECT = "direct"
@@ -377,25 +376,6 @@ class _Bins:
         inside = (self.index >= 0) & (self.index < self.count)
         sums = np.bincount(self.index[inside], weight[inside], self.count)
         return np.asarray(sums, dtype=np.float64)
-
-
-def sum_in_bins(values: FloatArray, edges: FloatArray, weight: FloatArray) -> FloatArray:
-    """Sum weights in the bins of a variable, by the rule of edges of :func:`bin_index`.
-
-    Args:
-        values: The variable, shape (m,).
-        edges: Bin edges, rising, shape (n + 1,).
-        weight: What is summed, shape (m,).
-
-    Returns:
-        Sums, shape (n,); values outside the edges are left out.
-
-    Raises:
-        DataError: A value is not finite.
-    """
-    _require("the variable of the histogram", values, np.shape(values))
-    bins = _Bins(bin_index(values, edges, "the variable of the histogram"), len(edges) - 1)
-    return bins.sum(np.asarray(weight, dtype=np.float64))
 
 
 @dataclass(frozen=True)

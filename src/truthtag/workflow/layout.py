@@ -1,5 +1,4 @@
-"""Where everything is in the folder of results: one class knows every path, and what is stale
-there."""
+"""Where everything is in the folder of results: one class knows every path, and what is stale."""
 
 from __future__ import annotations
 
@@ -32,11 +31,9 @@ class Layout:
     """Paths of the folder of results, relative to the working folder as Snakemake wants them.
 
     Wherever a name or a number is asked for, a wildcard may be given: ``prediction("{sample}",
-    "{estimator}")`` is a
-    pattern of paths. Estimators lie in the folder of results itself, and, where they are fitted to
-    other events, in
-    the folder of a point of the learning curve or of a repeated sample: the argument ``folder``
-    tells which.
+    "{estimator}")`` is a pattern of paths. Estimators lie in the folder of results itself, and,
+    where they are fitted to other events, in the folder of a point of the learning curve or of a
+    repeated sample: the argument ``folder`` tells which.
 
     Args:
         config: The config, checked.
@@ -45,7 +42,6 @@ class Layout:
     config: Config
 
     # ---- the folder, tables, figures, logs
-    # -------------------------------------------------------------------------
 
     @property
     def results(self) -> str:
@@ -79,7 +75,6 @@ class Layout:
         return f"{path}.log"
 
     # ---- samples -------------------------------------------------------------------------------
-    # --------------------
 
     def shard(self, sample: str, number: int | str) -> str:
         """Return the path of one file of a sample, ``samples/{sample}/{shard}.parquet``."""
@@ -132,7 +127,6 @@ class Layout:
         return range(events.start - skipped, events.stop - skipped)
 
     # ---- estimators ----------------------------------------------------------------------------
-    # --------------------
 
     def estimator(self, name: str, folder: str | None = None) -> str:
         """Return the folder of an estimator, ``estimators/{name}``; all its files lie there."""
@@ -258,7 +252,6 @@ class Layout:
         return [*self.seed_files(name, folder), *histories]
 
     # ---- predictions, domain, weights, histograms
-    # ------------------------------------------------------------------
 
     def prediction(self, sample: str, estimator: str) -> str:
         """Return the efficiencies of the jets of a sample,
@@ -299,7 +292,6 @@ class Layout:
         return self.path("histograms", f"{distribution}.parquet")
 
     # ---- studies -------------------------------------------------------------------------------
-    # --------------------
 
     def curve_folder(self, events: int | str) -> str:
         """Return the folder of a point of the learning curve, ``learning_curve/{events}``."""
@@ -345,17 +337,15 @@ class Layout:
         return range(repeated.samples if repeated else 0)
 
     # ---- what an earlier config left
-    # -------------------------------------------------------------------------------
 
     def stale_files(self, root: str | Path = ".") -> list[Path]:
         """Find files that an earlier config left, and that could be mistaken for results of this
         one.
 
         These are seeds and shards beyond those asked for, estimators, predictions, weights, flags
-        and histograms that
-        are no longer named. Only what truthtag wrote is found: files of its folders that have the
-        names it gives, and
-        that, where they are Parquet, carry its metadata. Links are never followed.
+        and histograms that are no longer named. Only what truthtag wrote is found: files of its
+        folders that have the names it gives, and that, where they are Parquet, carry its metadata.
+        Links are never followed.
 
         Args:
             root: The working folder, which the paths are relative to.

@@ -287,8 +287,7 @@ class Closure(Options):
 
     p_value: Annotated[Real, Field(gt=0, lt=1)] = 0.01
     """Smallest p-value of a histogram that closes: against the scatter of the tags alone, or, to
-    close
-    within its uncertainty, with the error of the efficiency added."""
+    close within its uncertainty, with the error of the efficiency added."""
 
     required: Annotated[tuple[RequiredClosure, ...], BeforeValidator(as_tuple)] = ()
     """Histograms that must close, within the uncertainty of the efficiency at least: the workflow
