@@ -23,7 +23,11 @@ from truthtag.errors import DataError
 from truthtag.weights.tag_counts import is_leading, tag_counts
 
 multiplicities = st.lists(st.integers(1, 8), min_size=1, max_size=30)
-COLUMNS = tuple(name for name in SCHEMA if name != "event")
+
+
+def present(jets: Jets) -> list[str]:
+    """Columns that the jets have, in the order of the schema."""
+    return [name for name in SCHEMA if getattr(jets, name) is not None]
 
 
 def assert_same(a: Jets, b: Jets) -> None:
@@ -35,7 +39,7 @@ def assert_same(a: Jets, b: Jets) -> None:
 @given(multiplicities, st.integers(0, 100))
 def test_write_and_read_is_the_identity(counts: list[int], seed: int) -> None:
     jets = make_jets(counts, seed)
-    again = Jets.from_columns({n: jets.to_table()[n].to_numpy() for n in SCHEMA})
+    again = Jets.from_columns({n: jets.to_table()[n].to_numpy() for n in present(jets)})
     assert_same(jets, again)
 
 
@@ -83,8 +87,9 @@ def test_files_carry_types_units_and_origin(few: Jets, tmp_path: Path) -> None:
     )
     assert_same(read_jets(tmp_path / "a.parquet"), few)
     frame = pd.read_parquet(tmp_path / "a.parquet")
-    assert {name: np.dtype(kind) for name, kind in SCHEMA.items()} == dict(frame.dtypes)
-    assert read_metadata(tmp_path / "a.parquet") == {"seed": 3, "units": UNITS}
+    assert {name: np.dtype(SCHEMA[name]) for name in present(few)} == dict(frame.dtypes)
+    described = {"units": UNITS, "labels": few.labels.to_metadata(), "further": []}
+    assert read_metadata(tmp_path / "a.parquet") == {"seed": 3, **described}
     schema = pq.read_schema(tmp_path / "a.parquet")
     assert schema.field("pt").metadata == {b"unit": b"GeV"}
 
@@ -182,7 +187,7 @@ def test_bad_values_are_named(
     what: str, spoil: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
     jets = make_jets([2, 3])
-    columns = {name: jets.per_jet(name).copy() for name in SCHEMA}
+    columns = {name: jets.per_jet(name).copy() for name in present(jets)}
     spoil(columns)
     with pytest.raises(DataError, match=message):
         Jets.from_columns(columns, "my.parquet")
@@ -240,7 +245,7 @@ def test_columns_of_wrong_shape_are_refused() -> None:
 
 def test_other_tools_may_round_pi_up() -> None:
     jets = make_jets([2])
-    columns = {name: jets.per_jet(name).copy() for name in SCHEMA}
+    columns = {name: jets.per_jet(name).copy() for name in present(jets)}
     columns["phi"][0] = np.float32(np.pi)
     assert Jets.from_columns(columns).n_jets == 2
 
@@ -269,7 +274,7 @@ WAYS: dict[str, Callable[[Jets, dict[str, Any]], Jets]] = {
         **({name: getattr(jets, name) for name in (*SCHEMA, "offsets")} | new)
     ),
     "from_columns": lambda jets, new: Jets.from_columns(
-        {name: jets.per_jet(name) for name in SCHEMA}
+        {name: jets.per_jet(name) for name in present(jets)}
         | {name: np.repeat(x, 3) if name == "weight" else x for name, x in new.items()}
     ),
 }
@@ -293,7 +298,7 @@ def test_sorting_brings_all_columns_along() -> None:
     for name in jets.jet_columns:
         if name != "pt":
             assert np.array_equal(getattr(moved, name), getattr(jets, name)[rows]), name
-    columns = {name: jets.per_jet(name) for name in SCHEMA} | {"pt": NEW_PT}
+    columns = {name: jets.per_jet(name) for name in present(jets)} | {"pt": NEW_PT}
     from_columns = Jets.from_columns(columns, sort=True)
     assert leading_pair(from_columns) == pytest.approx(0.005)
 
@@ -336,7 +341,7 @@ def test_no_way_leads_to_values_that_are_not_allowed(
 
 
 def test_a_weight_that_is_no_number_is_found_in_every_row() -> None:
-    columns = {name: three_jets().per_jet(name).copy() for name in SCHEMA}
+    columns = {name: three_jets().per_jet(name).copy() for name in present(three_jets())}
     columns["weight"][1] = np.nan
     with pytest.raises(DataError, match=r"'weight' is nan in row 1 .* must be finite"):
         Jets.from_columns(columns)
@@ -372,7 +377,7 @@ def test_values_that_other_tools_write_are_accepted() -> None:
 
 def rows_of(event: list[int], pt: list[float]) -> dict[str, Any]:
     jets = make_jets([1] * len(event))
-    columns = {name: jets.per_jet(name) for name in SCHEMA}
+    columns = {name: jets.per_jet(name) for name in present(jets)}
     return columns | {"event": event, "pt": pt, "weight": np.ones(len(event))}
 
 

@@ -30,7 +30,7 @@ P_VALUE = 1e-4
 
 def assert_equal_jets(a: Jets, b: Jets) -> None:
     for name in SCHEMA:
-        assert np.array_equal(a.per_jet(name), b.per_jet(name)), name
+        assert np.array_equal(getattr(a, name), getattr(b, name)), name
 
 
 def test_shards_do_not_change_the_sample(multijet: Multijet, truth: NeighbourProduct) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,13 +16,16 @@ import pyarrow as pa
 
 from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray, plain_array
 from truthtag.data.columns import PER_EVENT, REQUIRED, SCHEMA, UNITS
-from truthtag.data.files import ParquetBlocks, atomic_write, read_table
+from truthtag.data.files import ParquetBlocks, atomic_write, read_metadata, read_table
+from truthtag.data.labels import LABELS, Labels
 from truthtag.data.validation import (
+    check_labels,
     check_offsets,
     check_rows_of_events,
     check_shapes,
     check_unique_events,
     check_values,
+    further_columns,
     plain_column,
     pt_order,
     stored_column,
@@ -69,9 +73,18 @@ class Jets:
         mass: Masses, shape (n_jets,) [GeV].
         flavour: Hadron flavour labels (5 b, 4 c, 0 light), shape (n_jets,).
         weight: Generator weights of the events, shape (n_events,).
-        score: Scores of the tagger, shape (n_jets,), or None.
+        event_number: Numbers that the experiment gave the events, shape (n_events,), or None.
+        position: Place of each jet among those of its event in the file that it was read from,
+            shape (n_jets,), or None.
+        score: Scores of the tagger, shape (n_jets,), or None; NaN where there is none.
         is_tagged: Whether the tagger accepted each jet, shape (n_jets,), or None.
-        efficiency_true: True efficiencies where known, shape (n_jets,), or None.
+        tag_bin: Number of working points that each jet passes, where there are several, shape
+            (n_jets,), or None.
+        efficiency_true: True efficiencies where known, shape (n_jets,), or (n_jets, n_points) where
+            there are several working points, or None.
+        further: Further columns by name, each of shape (n_jets,): floating numbers in single
+            precision, and integers, all of them finite.
+        labels: What flavours, tags and categories mean.
 
     Raises:
         DataError: The shapes do not fit together, or a value breaks a rule of
@@ -87,9 +100,14 @@ class Jets:
     mass: FloatArray
     flavour: IntArray
     weight: FloatArray
+    event_number: IntArray | None = None
+    position: IntArray | None = None
     score: FloatArray | None = None
     is_tagged: BoolArray | None = None
+    tag_bin: IntArray | None = None
     efficiency_true: FloatArray | None = None
+    further: Mapping[str, AnyArray] = field(default_factory=dict)
+    labels: Labels = field(default_factory=Labels)
 
     def __post_init__(self) -> None:
         columns = {
@@ -97,39 +115,63 @@ class Jets:
             for name in SCHEMA
             if getattr(self, name) is not None
         }
+        further = further_columns(self.further, "jets")
         # A copy, as of all columns: whoever made the array may still write to it.
         offsets = np.array(self.offsets)
         check_offsets(columns["event"], offsets)
-        check_shapes(columns, offsets)
-        check_values(columns, offsets, "jets")
+        check_shapes({**columns, **further}, offsets, self.labels)
+        check_values({**columns, **further}, offsets, "jets")
+        check_labels(columns, further, offsets, self.labels, "jets")
         check_unique_events(columns["event"], "jets")
-        self._hold(offsets, columns)
+        self._hold(offsets, columns, further, self.labels)
 
-    def _hold(self, offsets: IntArray, columns: Mapping[str, AnyArray]) -> None:
+    def _hold(
+        self,
+        offsets: IntArray,
+        columns: Mapping[str, AnyArray],
+        further: Mapping[str, AnyArray],
+        labels: Labels,
+    ) -> None:
         """Take in checked arrays, so that nobody changes them unchecked."""
         for name, values in {"offsets": offsets, **columns}.items():
-            held = values.view()
-            held.flags.writeable = False
-            object.__setattr__(self, name, held)
+            object.__setattr__(self, name, _read_only(values))
+        held = {name: _read_only(values) for name, values in further.items()}
+        object.__setattr__(self, "further", MappingProxyType(held))
+        object.__setattr__(self, "labels", labels)
 
     @classmethod
-    def _of_checked(cls, offsets: IntArray, columns: Mapping[str, AnyArray]) -> Jets:
+    def _of_checked(
+        cls,
+        offsets: IntArray,
+        columns: Mapping[str, AnyArray],
+        further: Mapping[str, AnyArray],
+        labels: Labels,
+    ) -> Jets:
         """Make jets of columns that keep all rules, without checking them again."""
         jets = object.__new__(cls)
-        jets._hold(offsets, columns)
+        jets._hold(offsets, columns, further, labels)
         return jets
 
     @classmethod
     def from_columns(
-        cls, columns: Mapping[str, AnyArray], source: str = "jets", *, sort: bool = False
+        cls,
+        columns: Mapping[str, AnyArray],
+        source: str = "jets",
+        *,
+        sort: bool = False,
+        further: Mapping[str, AnyArray] | None = None,
+        labels: Labels | None = None,
     ) -> Jets:
         """Make jets from columns with one value per jet, checking all that can be checked.
 
         Args:
             columns: One array per column of :data:`SCHEMA`, each of shape (n_jets,); the optional
-                ones may be absent.
+                ones may be absent. True efficiencies at several working points have a column
+                each, ``efficiency_true_loose`` say.
             source: What the error messages call the data: a file's path, say.
             sort: Whether to bring the jets of each event into the order of falling pt.
+            further: Further columns by name, each of shape (n_jets,).
+            labels: What flavours, tags and categories mean; by default, only what occurs is known.
 
         Returns:
             The jets; consecutive rows with the same ``event`` make an event.
@@ -137,18 +179,24 @@ class Jets:
         Raises:
             DataError: A value is not allowed; the message names the column, the row and the value.
         """
-        given = {n: stored_column(n, columns[n], source) for n in SCHEMA if n in columns}
-        rows = _rows_of_one_length(given, source)
+        labels = labels or Labels()
+        stated = _with_joined_truth(columns, labels)
+        given = {n: stored_column(n, stated[n], source) for n in SCHEMA if n in stated}
+        others = further_columns(further or {}, source)
+        rows = _rows_of_one_length({**given, **others}, source)
         event = given["event"]
         starts = np.flatnonzero(np.r_[True, event[1:] != event[:-1]][:rows])
         check_rows_of_events(given, starts, source)
         offsets = np.r_[starts, rows]
-        kept = {name: given[name][starts] for name in PER_EVENT}
-        kept |= {name: values for name, values in given.items() if name not in PER_EVENT}
+        kept = {name: v[starts] if name in PER_EVENT else v for name, v in given.items()}
         if sort:
-            kept = _sorted_by_pt(kept, offsets)
-        check_values(kept, offsets, source)
-        return cls._of_checked(offsets, kept)
+            order = pt_order(kept["pt"], offsets)
+            kept = _reordered(kept, order)
+            others = _reordered(others, order)
+        check_shapes({**kept, **others}, offsets, labels)
+        check_values({**kept, **others}, offsets, source)
+        check_labels(kept, others, offsets, labels, source)
+        return cls._of_checked(offsets, kept, others, labels)
 
     @property
     def n_events(self) -> int:
@@ -168,6 +216,11 @@ class Jets:
         """Names of the columns present that have one value per jet."""
         return tuple(n for n in SCHEMA if n not in PER_EVENT and getattr(self, n) is not None)
 
+    @property
+    def event_columns(self) -> tuple[str, ...]:
+        """Names of the columns present that have one value per event."""
+        return tuple(name for name in PER_EVENT if getattr(self, name) is not None)
+
     @cached_property
     def multiplicity(self) -> IntArray:
         """Number of jets of each event, shape (n_events,)."""
@@ -179,9 +232,76 @@ class Jets:
         return np.repeat(np.arange(self.n_events), self.multiplicity)
 
     def per_jet(self, name: str) -> AnyArray:
-        """Return a column with one value per jet, per-event columns repeated; shape (n_jets,)."""
-        values: AnyArray = getattr(self, name)
+        """Return a column with one value per jet, per-event columns repeated; shape (n_jets,).
+
+        Args:
+            name: A column of :data:`SCHEMA`, or a further one.
+
+        Raises:
+            DataError: There is no such column.
+        """
+        values = self.further.get(name) if name not in SCHEMA else getattr(self, name)
+        if values is None:
+            present = [*PER_EVENT, *self.jet_columns, *self.further]
+            msg = f"the jets have no column {name!r}; there are {', '.join(present)}"
+            raise DataError(msg)
         return values[self.event_of_jet] if name in PER_EVENT else values
+
+    @property
+    def n_points(self) -> int:
+        """Number of working points, at least 1."""
+        return self.labels.n_points
+
+    @property
+    def has_tags(self) -> bool:
+        """Whether it is known which jets the tagger accepted."""
+        return self.is_tagged is not None or self.tag_bin is not None
+
+    def passes(self) -> BoolArray:
+        """Return whether each jet passes each working point, shape (n_jets, n_points).
+
+        Raises:
+            DataError: The jets have no tags.
+        """
+        if self.tag_bin is not None:
+            return self.tag_bin[:, None] > np.arange(self.n_points)
+        if self.is_tagged is not None:
+            return self.is_tagged[:, None]
+        msg = "the jets have no tags: neither a column 'is_tagged' nor 'tag_bin'. Tag them first."
+        raise DataError(msg)
+
+    def at_point(self, point: str | None = None, below: str | None = None) -> Jets:
+        """Return the same jets, tagged where they pass one working point.
+
+        Args:
+            point: Its name; by default the loosest.
+            below: A tighter point, which tagged jets must fail: then tags are those of a bin
+                between two points.
+
+        Returns:
+            Jets with ``is_tagged``, without ``tag_bin``, and with the true efficiency of that
+            selection where it is known. Where there is one point only, the jets themselves.
+
+        Raises:
+            DataError: There is no such point, or ``below`` is not the tighter one.
+        """
+        if self.n_points == 1:
+            if point not in (None, *self.labels.points) or below is not None:
+                self.labels.position(below or str(point))
+            return self
+        first = self.labels.position(point) if point else 0
+        last = self.labels.position(below) if below else self.n_points
+        if last <= first:
+            msg = f"working point {below!r} is not tighter than {point!r}; exchange them"
+            raise DataError(msg)
+        tagged = None
+        if self.tag_bin is not None:
+            tagged = (self.tag_bin > first) & (self.tag_bin <= last)
+        true = self.efficiency_true
+        if true is not None:
+            true = true[:, first] - (true[:, last] if below else 0.0)
+        labels = replace(self.labels, points=())
+        return replace(self, is_tagged=tagged, tag_bin=None, efficiency_true=true, labels=labels)
 
     def by_multiplicity(
         self, events: IntArray | BoolArray | slice | None = None
@@ -226,11 +346,13 @@ class Jets:
         offsets = np.r_[0, np.cumsum(counts)]
         rows = np.repeat(self.offsets[chosen] - offsets[:-1], counts) + np.arange(offsets[-1])
         columns = {name: getattr(self, name)[rows] for name in self.jet_columns}
+        columns |= {name: getattr(self, name)[chosen] for name in self.event_columns}
         repeated = len(chosen) > 0 and np.bincount(chosen).max() > 1
-        event = np.arange(len(chosen)) if repeated else self.event[chosen]
+        if repeated:
+            columns["event"] = np.arange(len(chosen))
+        further = {name: values[rows] for name, values in self.further.items()}
         # All other rules hold event by event: what is taken whole keeps them.
-        columns |= {"event": event, "weight": self.weight[chosen]}
-        return Jets._of_checked(offsets, columns)
+        return Jets._of_checked(offsets, columns, further, self.labels)
 
     def _positions(self, events: IntArray | BoolArray | slice) -> IntArray:
         """Return the positions of events that are given by positions, a mask or a slice."""
@@ -295,7 +417,7 @@ class Jets:
         Raises:
             DataError: A value is not allowed, or the jets are no longer ordered by falling pt.
         """
-        unknown = [name for name in columns if name not in (*SCHEMA, "offsets")]
+        unknown = [n for n in columns if n not in (*SCHEMA, "offsets", "further", "labels")]
         if unknown:
             msg = f"jets have no column {unknown[0]!r}; there are {', '.join(SCHEMA)}"
             raise DataError(msg)
@@ -304,20 +426,26 @@ class Jets:
         return self._with_sorted_columns(columns)
 
     def _with_sorted_columns(self, columns: Mapping[str, Any]) -> Jets:
-        names = (*PER_EVENT, *self.jet_columns)
+        names = (*self.event_columns, *self.jet_columns)
         merged = {name: getattr(self, name) for name in names} | dict(columns)
         given = {
             name: plain_column(name, values, "jets")
             for name, values in merged.items()
-            if values is not None and name != "offsets"
+            if values is not None and name in SCHEMA
         }
+        labels = columns.get("labels", self.labels)
+        further = further_columns(columns.get("further", self.further), "jets")
         offsets = np.asarray(merged.get("offsets", self.offsets))
         check_offsets(given["event"], offsets)
-        check_shapes(given, offsets)
-        return Jets(offsets=offsets, **_sorted_by_pt(given, offsets))
+        check_shapes({**given, **further}, offsets, labels)
+        order = pt_order(given["pt"], offsets)
+        ordered = _reordered(given, order)
+        others = _reordered(further, order)
+        return Jets(offsets=offsets, further=others, labels=labels, **ordered)
 
     def digest(self) -> str:
-        """Return a short text that stands for the jets: events, kinematics and flavours.
+        """Return a short text that stands for the jets: events, kinematics, flavours, further
+        columns.
 
         Tags, weights, scores and true efficiencies do not count: an efficiency does not see them.
         The values count as they are stored, so jets keep their digest on disk.
@@ -326,6 +454,11 @@ class Jets:
         for name in ("event", "pt", "eta", "phi", "mass", "flavour"):
             stored = np.dtype(SCHEMA[name]).newbyteorder("<")
             digest.update(np.ascontiguousarray(getattr(self, name), dtype=stored).tobytes())
+        for name in sorted(self.further):
+            values = self.further[name]
+            digest.update(name.encode())
+            stored = values.dtype.newbyteorder("<")
+            digest.update(np.ascontiguousarray(values, dtype=stored).tobytes())
         return digest.hexdigest()[:16]
 
     def to_table(self) -> pa.Table:
@@ -342,14 +475,25 @@ class Jets:
                 "take(multiplicity > 0)."
             )
             raise DataError(msg)
-        names = [n for n in SCHEMA if getattr(self, n) is not None]
-        arrays = [pa.array(self.per_jet(n).astype(SCHEMA[n], copy=False)) for n in names]
-        metadata = [{"unit": UNITS[n]} if n in UNITS else None for n in names]
-        schema = [
-            pa.field(n, a.type, nullable=False, metadata=m)
-            for n, a, m in zip(names, arrays, metadata, strict=True)
-        ]
-        return pa.Table.from_arrays(arrays, schema=pa.schema(schema))
+        columns: dict[str, AnyArray] = {}
+        for name in SCHEMA:
+            if getattr(self, name) is None:
+                continue
+            values = self.per_jet(name).astype(SCHEMA[name], copy=False)
+            if values.ndim == 1:
+                columns[name] = values
+                continue
+            for point, of_point in zip(self.labels.points, values.T, strict=True):
+                columns[f"{name}_{point}"] = of_point
+        columns |= self.further
+        fields = []
+        arrays = []
+        for name, values in columns.items():
+            arrays.append(pa.array(values))
+            unit = UNITS.get(name)
+            metadata = {"unit": unit} if unit else None
+            fields.append(pa.field(name, arrays[-1].type, nullable=False, metadata=metadata))
+        return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
 def _rows_of_one_length(columns: Mapping[str, AnyArray], source: str) -> int:
@@ -373,9 +517,23 @@ def _rows_of_one_length(columns: Mapping[str, AnyArray], source: str) -> int:
     return sizes["event"]
 
 
-def _sorted_by_pt(columns: Mapping[str, AnyArray], offsets: IntArray) -> dict[str, AnyArray]:
-    """Bring all columns per jet into the order of falling pt within each event."""
-    rows = pt_order(columns["pt"], offsets)
+def _read_only(values: AnyArray) -> AnyArray:
+    held = values.view()
+    held.flags.writeable = False
+    return held
+
+
+def _with_joined_truth(columns: Mapping[str, AnyArray], labels: Labels) -> dict[str, AnyArray]:
+    """Put the true efficiencies at several working points into one array, a column for each."""
+    stated = dict(columns)
+    names = [f"efficiency_true_{point}" for point in labels.points]
+    if labels.n_points > 1 and all(name in columns for name in names):
+        stated["efficiency_true"] = np.column_stack([columns[name] for name in names])
+    return stated
+
+
+def _reordered(columns: Mapping[str, AnyArray], rows: IntArray) -> dict[str, AnyArray]:
+    """Bring all columns per jet into another order."""
     return {n: values if n in PER_EVENT else values[rows] for n, values in columns.items()}
 
 
@@ -395,14 +553,27 @@ def _joined(parts: Sequence[Jets], sources: Sequence[str]) -> Jets:
         raise DataError(msg)
     if len(parts) == 1:
         return parts[0]
+    labels = parts[0].labels
+    for part, source in zip(parts, sources, strict=True):
+        if part.labels != labels:
+            msg = (
+                f"{sources[0]} and {source} cannot be joined: their labels differ "
+                f"({labels} and {part.labels}). Make both with the same flavours, working points "
+                "and categories."
+            )
+            raise DataError(msg)
     names = [n for n in parts[0].jet_columns if all(n in part.jet_columns for part in parts)]
+    of_events = [n for n in parts[0].event_columns if all(n in p.event_columns for p in parts)]
+    others = [n for n in parts[0].further if all(n in part.further for part in parts)]
     event = np.concatenate([part.event for part in parts])
     _refuse_shared_events(event, [part.n_events for part in parts], sources)
     multiplicity = np.concatenate([part.multiplicity for part in parts])
-    columns = {n: np.concatenate([getattr(part, n) for part in parts]) for n in names}
-    columns |= {"event": event, "weight": np.concatenate([part.weight for part in parts])}
+    columns = {}
+    for name in (*of_events, *names):
+        columns[name] = np.concatenate([getattr(part, name) for part in parts])
+    further = {n: np.concatenate([part.further[n] for part in parts]) for n in others}
     # Each part keeps the rules of an event; between parts only an event number can clash.
-    return Jets._of_checked(np.r_[0, np.cumsum(multiplicity)], columns)
+    return Jets._of_checked(np.r_[0, np.cumsum(multiplicity)], columns, further, labels)
 
 
 def _refuse_shared_events(event: IntArray, sizes: Sequence[int], sources: Sequence[str]) -> None:
@@ -430,7 +601,8 @@ def write_jets(
     Args:
         blocks: The jets, block by block.
         path: The file to write.
-        metadata: What to record about the origin (seed, config digest, versions); units are added.
+        metadata: What to record about the origin (seed, config digest, versions); units, labels and
+            the names of further columns are added.
 
     Returns:
         The number of jets written.
@@ -445,6 +617,9 @@ def write_jets(
         ParquetBlocks(temporary, {**(metadata or {}), "units": UNITS}, path) as file,
     ):
         for block in blocks:
+            if file.is_empty:
+                described = {LABELS: block.labels.to_metadata(), FURTHER: list(block.further)}
+                file.metadata = {**file.metadata, **described}
             table = block.to_table()
             file.write(table)
             n_jets += table.num_rows
@@ -453,6 +628,9 @@ def write_jets(
             raise DataError(msg)
     return n_jets
 
+
+FURTHER = "further"
+"""Where the metadata of a sample hold the names of its further columns."""
 
 _PART = re.compile(r"\.(parquet|parq|pq)(\.\w+)?$", re.IGNORECASE)
 """Names of files that look like a part of a sample."""
@@ -494,11 +672,14 @@ def shards_of(path: str | Path) -> list[Path]:
     return shards
 
 
-def read_jets(paths: str | Path | Sequence[str | Path]) -> Jets:
+def read_jets(
+    paths: str | Path | Sequence[str | Path], further: Sequence[str] | None = None
+) -> Jets:
     """Read a sample: one Parquet file, a folder of them, or a list of either.
 
     Args:
         paths: Where the sample is; the rows of its files follow each other.
+        further: Names of further columns to read; by default those that truthtag wrote.
 
     Returns:
         The jets, every value checked.
@@ -509,14 +690,14 @@ def read_jets(paths: str | Path | Sequence[str | Path]) -> Jets:
     """
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     files = [file for path in listed for file in shards_of(path)]
-    parts = [_read_file(file) for file in files]
+    parts = [_read_file(file, further) for file in files]
     _refuse_columns_of_some(parts, files)
     return _joined(parts, [str(file) for file in files])
 
 
 def _refuse_columns_of_some(parts: Sequence[Jets], files: Sequence[Path]) -> None:
     """Refuse tags and true efficiencies that only some of the files have."""
-    for name in ("is_tagged", "efficiency_true"):
+    for name in ("is_tagged", "tag_bin", "efficiency_true"):
         without = [f for f, part in zip(files, parts, strict=True) if name not in part.jet_columns]
         if without and len(without) < len(files):
             msg = (
@@ -526,13 +707,18 @@ def _refuse_columns_of_some(parts: Sequence[Jets], files: Sequence[Path]) -> Non
             raise DataError(msg)
 
 
-def _read_file(path: Path) -> Jets:
-    table = read_table(path, REQUIRED, only=tuple(SCHEMA))
+def _read_file(path: Path, further: Sequence[str] | None) -> Jets:
+    metadata = read_metadata(path)
+    labels = Labels.from_metadata(metadata.get(LABELS))
+    others = [str(name) for name in metadata.get(FURTHER, [])] if further is None else further
+    truths = [f"efficiency_true_{point}" for point in labels.points]
+    table = read_table(path, (*REQUIRED, *others), only=(*SCHEMA, *truths, *others))
     for name in table.column_names:
         # Nothing is computed from the score, so it may be unknown.
         if name != "score" and table[name].null_count:
             row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
             msg = f"{path}: column {name!r} is empty in row {row}. Fill it, or drop the event."
             raise DataError(msg)
-    columns = {name: table[name].to_numpy() for name in SCHEMA if name in table.column_names}
-    return Jets.from_columns(columns, str(path))
+    columns = {name: table[name].to_numpy() for name in table.column_names}
+    extra = {name: columns.pop(name) for name in others}
+    return Jets.from_columns(columns, str(path), further=extra, labels=labels)

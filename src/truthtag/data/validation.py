@@ -6,6 +6,7 @@ over a column; which row is wrong is worked out only after a rule is found to be
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NoReturn
@@ -14,16 +15,19 @@ import numpy as np
 
 from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray, plain_array
 from truthtag.data.columns import PER_EVENT, SCHEMA
+from truthtag.data.labels import Labels
 from truthtag.errors import DataError
 
 __all__ = [
     "LIMITS",
     "Limit",
+    "check_labels",
     "check_offsets",
     "check_rows_of_events",
     "check_shapes",
     "check_unique_events",
     "check_values",
+    "further_columns",
     "plain_column",
     "pt_order",
     "stored_column",
@@ -63,6 +67,9 @@ LIMITS: dict[str, Limit] = {
     "efficiency_true": Limit(0.0, 1.0, "it must lie in [0, 1]"),
 }
 """Allowed values by column. The score has none: nothing is computed from it."""
+
+ANY_NUMBER = Limit(-_LARGEST, _LARGEST, "every value must be finite")
+"""What a further column may hold."""
 
 
 def stored_column(name: str, values: AnyArray, source: str) -> AnyArray:
@@ -114,6 +121,96 @@ def _as_type(name: str, values: AnyArray, source: str) -> AnyArray:
     return cast
 
 
+def further_columns(columns: Mapping[str, AnyArray], source: str) -> dict[str, AnyArray]:
+    """Bring further columns to the types that they have on disk: float32, or int32 for integers.
+
+    Raises:
+        DataError: A name is taken or no name, or a column does not hold plain finite numbers.
+    """
+    stored = {}
+    for name, values in columns.items():
+        taken = name in SCHEMA or name == "offsets" or name.startswith("efficiency_true")
+        if taken or not re.fullmatch(r"[A-Za-z]\w*", name):
+            msg = (
+                f"{source}: a further column cannot be called {name!r}: it must begin with a "
+                f"letter, hold letters, digits and _, and be none of {', '.join(SCHEMA)}"
+            )
+            raise DataError(msg)
+        array = plain_array(values, f"{source}: column {name!r}")
+        if array.dtype.kind not in "iufb":
+            msg = f"{source}: column {name!r} holds {str(array.dtype)!r} values; numbers are wanted"
+            raise DataError(msg)
+        kind = np.float32 if array.dtype.kind == "f" else np.int32
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = array.astype(kind)
+        if kind is np.int32 and not np.array_equal(cast, array):
+            wrong = array[cast != array].flat[0].item()
+            msg = f"{source}: column {name!r} must be int32, it holds {wrong!r}"
+            raise DataError(msg)
+        stored[name] = cast
+    return stored
+
+
+def check_labels(
+    columns: Mapping[str, AnyArray],
+    further: Mapping[str, AnyArray],
+    offsets: IntArray,
+    labels: Labels,
+    source: str,
+) -> None:
+    """Refuse flavours, tag bins and categories that the labels do not know.
+
+    Args:
+        columns: Columns of :data:`~truthtag.data.columns.SCHEMA`.
+        further: Further columns.
+        offsets: Where each event begins, shape (n_events + 1,).
+        labels: What they mean.
+        source: What the error messages call the data.
+
+    Raises:
+        DataError: The message names the row, the value, and what is allowed.
+    """
+    if labels.flavours:
+        known = ", ".join(map(str, labels.flavours))
+        rule = f"the flavours of the sample are {known}; merge it into one of them, or drop it"
+        _check_known("flavour", columns, offsets, labels.flavours, source, rule)
+    for name, allowed in labels.categories.items():
+        if name in further:
+            rule = f"the categories of the column are {', '.join(map(str, allowed))}"
+            _check_known(name, {**columns, **further}, offsets, allowed, source, rule)
+    has_bins = "tag_bin" in columns
+    if has_bins and labels.n_points < 2:
+        msg = (
+            f"{source}: column 'tag_bin' counts the working points that a jet passes; name them in "
+            "labels.points, at least two, or use 'is_tagged'"
+        )
+        raise DataError(msg)
+    if "is_tagged" in columns and labels.n_points > 1:
+        msg = (
+            f"{source}: column 'is_tagged' cannot say which of {labels.n_points} working points a "
+            "jet passes; give 'tag_bin', the number of points that it passes"
+        )
+        raise DataError(msg)
+    if has_bins:
+        rule = f"it must be a number of working points, 0 to {labels.n_points}"
+        bins = tuple(range(labels.n_points + 1))
+        _check_known("tag_bin", columns, offsets, bins, source, rule)
+
+
+def _check_known(
+    name: str,
+    columns: Mapping[str, AnyArray],
+    offsets: IntArray,
+    allowed: tuple[int, ...],
+    source: str,
+    rule: str,
+) -> None:
+    """Refuse values that are not among those allowed."""
+    unknown = ~np.isin(columns[name], allowed)
+    if unknown.any():
+        _refuse(name, unknown, columns, offsets, source, rule)
+
+
 def check_offsets(event: AnyArray, offsets: AnyArray) -> None:
     """Refuse offsets that do not cut jets into the events.
 
@@ -129,18 +226,23 @@ def check_offsets(event: AnyArray, offsets: AnyArray) -> None:
         raise DataError(msg)
 
 
-def check_shapes(columns: Mapping[str, AnyArray], offsets: IntArray) -> None:
+def check_shapes(columns: Mapping[str, AnyArray], offsets: IntArray, labels: Labels) -> None:
     """Refuse columns that do not have one value per jet, or per event.
+
+    True efficiencies have one for each working point, where there are several.
 
     Raises:
         DataError: A column has another shape.
     """
     for name, values in columns.items():
         size = len(offsets) - 1 if name in PER_EVENT else int(offsets[-1])
-        if values.shape != (size,):
+        shape: tuple[int, ...] = (size,)
+        if name == "efficiency_true" and labels.n_points > 1:
+            shape = (size, labels.n_points)
+        if values.shape != shape:
             what = "event" if name in PER_EVENT else "jet"
             msg = (
-                f"column {name!r} has shape {values.shape}, it must be ({size},): "
+                f"column {name!r} has shape {values.shape}, it must be {shape}: "
                 f"one value per {what} is wanted"
             )
             raise DataError(msg)
@@ -150,16 +252,18 @@ def check_values(columns: Mapping[str, AnyArray], offsets: IntArray, source: str
     """Refuse values outside :data:`LIMITS`, and jets that are not ordered by falling pt.
 
     Args:
-        columns: Columns of a sample, ``event`` and ``weight`` per event, the others per jet.
+        columns: Columns of a sample, those of ``PER_EVENT`` per event, the others per jet. Of
+            further columns every value must be finite.
         offsets: Where each event begins, shape (n_events + 1,).
         source: What the error messages call the data.
 
     Raises:
         DataError: The message names the column, the row, the event, the value, and what to do.
     """
-    for name, limit in LIMITS.items():
-        if name in columns and not _within(columns[name], limit):
-            _refuse_values(name, columns, offsets, source)
+    for name, values in columns.items():
+        limit = LIMITS.get(name, ANY_NUMBER if name not in SCHEMA else None)
+        if limit is not None and not _within(values, limit):
+            _refuse_values(name, limit, columns, offsets, source)
     pt = columns["pt"]
     rising = pt[1:] > pt[:-1]
     # Between two events the pt may rise.
@@ -220,13 +324,17 @@ def check_rows_of_events(columns: Mapping[str, AnyArray], starts: IntArray, sour
     infinite = ~np.isfinite(weight)
     if infinite.any():
         _refuse_row("weight", infinite, weight, event, source, LIMITS["weight"].rule)
-    changed = np.r_[False, (event[1:] == event[:-1]) & (weight[1:] != weight[:-1])]
-    if changed.any():
-        rule = (
-            "the jets of an event must share its weight; if two events share the number, "
-            "number them anew"
-        )
-        _refuse_row("weight", changed, weight, event, source, rule)
+    for name in PER_EVENT:
+        if name not in columns:
+            continue
+        values = columns[name]
+        changed = np.r_[False, (event[1:] == event[:-1]) & (values[1:] != values[:-1])]
+        if changed.any():
+            rule = (
+                f"the jets of an event must share its {name.replace('_', ' ')}; if two events "
+                "share the number, number them anew"
+            )
+            _refuse_row(name, changed, values, event, source, rule)
 
 
 def _refuse_rows_apart(columns: Mapping[str, AnyArray], starts: IntArray, source: str) -> None:
@@ -285,10 +393,13 @@ def _within(values: AnyArray, limit: Limit) -> bool:
 
 
 def _refuse_values(
-    name: str, columns: Mapping[str, AnyArray], offsets: IntArray, source: str
+    name: str, limit: Limit, columns: Mapping[str, AnyArray], offsets: IntArray, source: str
 ) -> NoReturn:
-    limit = LIMITS[name]
     values = columns[name]
+    if values.ndim == 2:
+        # True efficiencies, a column for each working point: the first that has a bad one.
+        of_points = [values[:, number] for number in range(values.shape[1])]
+        values = next(one for one in of_points if not _within(one, limit))
     bad = ~np.isfinite(values)
     rule = "every value must be finite"
     if not bad.any():
@@ -296,7 +407,7 @@ def _refuse_values(
         exact = values.astype(np.float64)
         bad = ~((exact >= limit.low) & (exact <= limit.high))
         rule = limit.rule
-    _refuse(name, bad, columns, offsets, source, rule)
+    _refuse(name, bad, {**columns, name: values}, offsets, source, rule)
 
 
 def _refuse(
