@@ -3,6 +3,7 @@ from pathlib import Path
 
 import yaml
 from snakemake.exceptions import WorkflowError
+from snakemake.utils import update_config
 
 ROOT = Path(workflow.basedir)
 LIBRARY = ROOT / "src" / "truthtag"
@@ -20,12 +21,24 @@ from truthtag.workflow.digests import code_digest
 from truthtag.workflow.layout import Layout
 from truthtag.workflow.logs import running_jobs
 from truthtag.workflow.options import check_config, first_events, in_order_of
+from truthtag.workflow.sample_files import check_files
 
-# The order of the default config is that of tables and legends, also under other configs.
-DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+# What a config states lies on one of these; their order is that of tables and legends.
+BASES = {"paper": "config.yaml", "samples": "samples.yaml"}
+
+
+def on_base(stated):
+    """A config with what its base states beside it."""
+    base = BASES.get(stated.get("base", "paper"), BASES["paper"])
+    below = yaml.safe_load((ROOT / "config" / base).read_text())
+    merged = dict(below)
+    update_config(merged, stated)
+    return in_order_of(merged, below)
+
 
 try:
-    checked = check_config(in_order_of(config, DEFAULT))
+    checked = check_config(on_base(config))
+    check_files(checked)
     layout = Layout(checked)
     config = checked.model_dump(mode="json")
     catalogue = figures_of(config)
@@ -35,6 +48,10 @@ except ConfigError as error:
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
 ESTIMATORS = config["estimators"]
 ROLES = config["roles"]
+GENERATED = [name for name in config["samples"] if not checked.is_read(name)]
+READ = [name for name in config["samples"] if checked.is_read(name)]
+# How the training samples are cut into folds, if they are.
+FOLDS = {"count": ROLES["folds"], "by": ROLES["fold_by"]} if ROLES["folds"] > 1 else None
 # Graphics processors that a job asks for where networks are trained or evaluated.
 GPUS = int(config["device"] == "cuda")
 
@@ -51,6 +68,7 @@ wildcard_constraints:
     figure=names(catalogue),
     shard=r"\d+",
     seed=r"\d+",
+    fold=r"\d+",
     first=r"\d+",
     last=r"\d+",
     part=r"\d+",
@@ -98,7 +116,15 @@ def generator_of(sample):
     return config["generators"][config["samples"][sample]["generator"]]
 
 
-TRUTH_MODULE = TRUTHS.module(config["truth"]["kind"], "truth.kind")
+def group_weight(sample):
+    """The factor that the weights of a sample's events are multiplied by."""
+    group = config["samples"][sample]["group"]
+    return config["groups"][group]["weight"] if group else 1.0
+
+
+# What the truth is known of.
+WITH_TRUTH = [name for name in config["samples"] if checked.has_truth(name)]
+TRUTH_MODULE = TRUTHS.module(config["truth"]["kind"], "truth.kind") if config["truth"] else None
 
 
 def prediction_files(sample):
@@ -108,7 +134,7 @@ def prediction_files(sample):
 
 def sample_memory(sample):
     """A kilobyte for each event and estimator, most of it replicas, beside what every job takes."""
-    return 4000 + config["samples"][sample]["events"] * len(ESTIMATORS) // 1000
+    return 4000 + layout.expected_events(sample) * len(ESTIMATORS) // 1000
 
 
 # Calibration and coverage are measured on the first sample that is judged.
@@ -148,7 +174,7 @@ def events_of_point(events):
 
 def first_shards(role, events):
     """The files that hold the events of a role that a point takes."""
-    return layout.first_shards(ROLES[role], events_of_point(events)[role])
+    return layout.first_shards(ROLES[role][0], events_of_point(events)[role])
 
 
 def options_at_point(name, events):
@@ -196,7 +222,7 @@ def figure_inputs(figure):
         "calibration": lambda: layout.table("calibration"),
         "coverage": lambda: layout.table("coverage_by_bin"),
         "histories": lambda: {name: layout.histories(name) for name in layout.seeded},
-        "validation": lambda: layout.shards(ROLES["validation"]),
+        "validation": lambda: flat(layout.shards_of(ROLES["validation"])),
         "learning_curve": lambda: CURVE_POINTS,
         "repeated": lambda: REPEATED_HISTOGRAMS,
     }
@@ -237,7 +263,7 @@ def figure_memory(figure):
 
 def modules_of_numbers(entry):
     """The module that computes the numbers of a figure, and those that the config names for it."""
-    truth = [TRUTH_MODULE] if "truth" in entry.inputs else []
+    truth = [TRUTH_MODULE] if "truth" in entry.inputs and TRUTH_MODULE else []
     return [entry.numbers_module, *truth, *map(kind_module, entry.inputs_of("members"))]
 
 
@@ -250,11 +276,14 @@ TABLES = [
         "likelihood",
         "closure",
         "verdict",
-        "coverage",
         "calibration",
         "scales",
+        "samples",
     )
 ]
+# What is compared with the truth.
+if JUDGED in WITH_TRUTH:
+    TABLES.append(layout.table("coverage"))
 STUDY_TABLES = {
     "learning_curve": ["learning_curve"],
     "repeated": ["repeated_covariance", "repeated_coverage"],

@@ -118,7 +118,7 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = list(config["estimators"])
     titles = _sample_titles(config)
-    trained_on = _title(config["roles"]["train"], config)
+    trained_on = _title(config["roles"]["train"][0], config)
     labels: dict[str, dict[str, str]] = {}
     for name, options in config["distributions"].items():
         sample = options["sample"]

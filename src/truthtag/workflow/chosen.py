@@ -16,7 +16,7 @@ from truthtag.registry import Registry, did_you_mean
 __all__ = ["Chosen"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Chosen:
     """Says that a section is validated by the ``options_type`` of the class that its ``kind``
     names.
