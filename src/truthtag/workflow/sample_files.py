@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import glob
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from itertools import combinations
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from truthtag.data.folds import file_number
@@ -55,11 +56,17 @@ def files_of(patterns: tuple[str, ...]) -> tuple[str, ...]:
 def _expanded(pattern: str) -> list[str]:
     if is_remote(pattern):
         return [pattern]
-    found = sorted(glob.glob(pattern, recursive=True)) if _PATTERN & set(pattern) else [pattern]
-    if not found or not glob.glob(glob.escape(found[0])):
+    path = Path(pattern)
+    if not _PATTERN & set(pattern):
+        found = [pattern] if path.is_file() else []
+    else:
+        anchor = Path(path.anchor)
+        below = path.relative_to(anchor) if path.is_absolute() else path
+        found = sorted(str(one) for one in anchor.glob(str(below)) if one.is_file())
+    if not found:
         msg = (
-            f"{pattern!r} is no file; paths are those from where the workflow is started. Correct "
-            "the path"
+            f"{pattern!r} is no file, and means none; paths are those from where the workflow is "
+            "started. Correct the path"
         )
         raise ConfigError(msg)
     return found
