@@ -41,9 +41,7 @@ def files_of(patterns: tuple[str, ...]) -> tuple[str, ...]:
     files: list[str] = []
     for pattern in patterns:
         files += _expanded(pattern)
-    twice = (
-        [file for file in files if files.count(file) > 1] if len(set(files)) < len(files) else []
-    )
+    twice = [file for file, count in Counter(files).items() if count > 1]
     if twice:
         msg = f"{twice[0]!r} is named twice; leave it out once"
         raise ConfigError(msg)
