@@ -1,9 +1,7 @@
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
-from snakemake.utils import update_config
 
 ROOT = Path(workflow.basedir)
 LIBRARY = ROOT / "src" / "truthtag"
@@ -17,27 +15,15 @@ from truthtag.figures.catalogue import figures_of, options_of, samples_of, stand
 from truthtag.figures.labels import drawing_options
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
+from truthtag.workflow.bases import on_base
 from truthtag.workflow.digests import code_digest
 from truthtag.workflow.layout import Layout
 from truthtag.workflow.logs import running_jobs
-from truthtag.workflow.options import check_config, first_events, in_order_of
+from truthtag.workflow.options import check_config, first_events
 from truthtag.workflow.sample_files import check_files
 
-# What a config states lies on one of these; their order is that of tables and legends.
-BASES = {"paper": "config.yaml", "samples": "samples.yaml"}
-
-
-def on_base(stated):
-    """A config with what its base states beside it."""
-    base = BASES.get(stated.get("base", "paper"), BASES["paper"])
-    below = yaml.safe_load((ROOT / "config" / base).read_text())
-    merged = dict(below)
-    update_config(merged, stated)
-    return in_order_of(merged, below)
-
-
 try:
-    checked = check_config(on_base(config))
+    checked = check_config(on_base(config, ROOT / "config"))
     check_files(checked)
     layout = Layout(checked)
     config = checked.model_dump(mode="json")

@@ -381,7 +381,12 @@ def _plain(value: Any, steps: tuple[Step, ...], found: set[str]) -> Any:
     """Copy a config, without the keys that are no text, each of which is a fault."""
     if isinstance(value, Mapping):
         copy = {}
+        # Flavours are numbers, and so are the keys of a section that merges them.
+        numbers_allowed = steps[-1:] == ("merge_flavours",)
         for key, inner in value.items():
+            if isinstance(key, int) and not isinstance(key, bool) and numbers_allowed:
+                copy[str(key)] = inner
+                continue
             if isinstance(key, str):
                 copy[key] = _plain(inner, (*steps, key), found)
                 continue

@@ -42,7 +42,6 @@ __all__ = [
     "Weights",
     "check_config",
     "first_events",
-    "in_order_of",
 ]
 
 MAX_NAME = 64
@@ -626,33 +625,6 @@ def _with_samples_named(config: Config) -> Config:
     sample = config.uncertainty.sample or config.roles.validation[0]
     uncertainty = config.uncertainty.model_copy(update={"sample": sample})
     return config.model_copy(update={"distributions": distributions, "uncertainty": uncertainty})
-
-
-def in_order_of(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config whose keys have the order that they have in another, at every depth.
-
-    A config on top of another would otherwise come first, and tables and legends with it.
-
-    Args:
-        config: A config as it is read from YAML.
-        base: The config that it lies on.
-
-    Returns:
-        The same entries: those of ``base`` in its order, then all others in theirs.
-
-    Example:
-        >>> in_order_of({"c": 1, "b": {"y": 2, "x": 3}, "a": 4}, {"a": 0, "b": {"x": 0}})
-        {'a': 4, 'b': {'x': 3, 'y': 2}, 'c': 1}
-    """
-    known = [key for key in base if key in config]
-    ordered: dict[str, Any] = {}
-    for key in [*known, *(key for key in config if key not in base)]:
-        value = config[key]
-        inner = base.get(key)
-        if isinstance(value, Mapping) and isinstance(inner, Mapping):
-            value = in_order_of(value, inner)
-        ordered[key] = value
-    return ordered
 
 
 def first_events(config: Config, events: int) -> dict[str, int]:
