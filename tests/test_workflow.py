@@ -16,8 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from filelock import FileLock
-from workplace import Workplace
+from workplace import Workplace, made_once
 
 from conftest import ROOT
 from truthtag.data.files import read_metadata
@@ -41,24 +40,18 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workplace:
     """A workplace where the tiny config has run on two cores; all test processes share it."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base if worker_id == "master" else base.parent
-    folder = shared / "finished"
-    done = shared / "finished.done"
-    with FileLock(shared / "finished.lock"):
-        if not done.exists():
-            folder.mkdir()
-            outcome = Workplace(folder).run()
-            assert outcome.returncode == 0, outcome.stdout
-            done.touch()
-    return Workplace.at(folder)
+
+    def run(place: Workplace) -> None:
+        outcome = place.run()
+        assert outcome.returncode == 0, outcome.stdout
+
+    return made_once("finished", run, tmp_path_factory, worker_id)
 
 
 @pytest.fixture
 def copy(finished: Workplace, tmp_path: Path) -> Workplace:
-    """A copy of the finished workplace that a test may spoil; times of files are kept."""
-    shutil.copytree(finished.folder, tmp_path / "copy")
-    return Workplace.at(tmp_path / "copy")
+    """A copy of the finished workplace that a test may spoil."""
+    return finished.copied_to(tmp_path / "copy")
 
 
 def test_everything_promised_comes_out(finished: Workplace) -> None:
