@@ -135,7 +135,8 @@ def test_pandas_opens_every_artefact(finished: Workplace) -> None:
 
 def test_one_core_gives_the_same_numbers(finished: Workplace, copy: Workplace) -> None:
     shutil.rmtree(copy.folder / "results")
-    outcome = copy.run(cores=1)
+    # All but figures, whose numbers are made from the files that are compared.
+    outcome = copy.run("--omit-from", "figure_numbers", cores=1)
     assert outcome.returncode == 0, outcome.stdout
     for path in (finished.folder / "results/tiny").rglob("*.parquet"):
         other = copy.folder / path.relative_to(finished.folder)
@@ -210,17 +211,28 @@ def edit(copy: Workplace, module: str, change: tuple[str, str] | None) -> None:
 
 
 def test_an_edit_runs_what_it_can_change_and_nothing_else(copy: Workplace) -> None:
-    source = copy.folder / "src"
-    for what, (module, change, allowed) in EDITS.items():
-        kept = (source / "truthtag" / module).read_text()
+    library = copy.folder / "src/truthtag"
+    running = {what: edited for what, edited in EDITS.items() if edited[2]}
+    for what, (module, change, allowed) in running.items():
+        kept = (library / module).read_text()
         edit(copy, module, change)
-        assert set(copy.plan()) <= allowed, what
-        assert change is not None or copy.plan(), what
-        (source / "truthtag" / module).write_text(kept)
+        plan = set(copy.plan())
+        assert plan <= allowed, what
+        assert change is not None or plan, what
+        (library / module).write_text(kept)
     edit(copy, "estimators/network/trainer.py", None)
     plan = copy.plan()
     assert plan["train_network"] == 7
     assert not {"generate_sample", "fit_map", "replicate_map"} & set(plan)
+
+
+def test_edits_that_change_no_result_run_nothing(copy: Workplace) -> None:
+    """All at once: what one of them ran alone, it would run here."""
+    harmless = {what: edited for what, edited in EDITS.items() if not edited[2]}
+    assert len(harmless) == 7
+    for module, change, _ in harmless.values():
+        edit(copy, module, change)
+    assert copy.plan() == {}
 
 
 def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
@@ -284,7 +296,7 @@ def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -
 def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
     target = "results/tiny/estimators/gnn/seed_0.pt"
     config = copy.overlay(
-        "longer.yaml", estimators={"gnn": {"threads": 2, "training": {"epochs": 15}}}
+        "longer.yaml", estimators={"gnn": {"threads": 2, "training": {"epochs": 10}}}
     )
     checkpoint = copy.folder / "results/tiny/estimators/gnn/seed_0.checkpoint.pt"
     process = subprocess.Popen(
