@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from workplace import Workplace, jobs_of, made_once
+from workplace import TIMEOUT, Workplace, jobs_of, made_once
 
 FLAVOUR_AVERAGE = '''
 """The simplest estimator: the tagged fraction of each flavour."""
@@ -202,6 +202,7 @@ def added_estimators() -> list[Any]:
     return ["average", pytest.param("trees", marks=needs)]
 
 
+@pytest.mark.slow(seconds=80)
 @pytest.mark.parametrize("name", added_estimators())
 def test_an_added_estimator_is_in_every_table_and_figure(extended: Workplace, name: str) -> None:
     results = results_of(extended)
@@ -297,7 +298,7 @@ def test_the_workflow_plans_from_any_folder(extended: Workplace, tmp_path: Path)
     places = ["--snakefile", str(extended.folder / "Snakefile"), "--directory", str(tmp_path)]
     command = extended.command("--dry-run", *places, config=configs)
     options = {**extended.options, "cwd": tmp_path}
-    outcome = subprocess.run(command, check=False, timeout=600, **options)
+    outcome = subprocess.run(command, check=False, timeout=TIMEOUT, **options)
     assert outcome.returncode == 0, outcome.stdout
     assert re.search(r"generate_sample +4\b", outcome.stdout)
     assert re.search(r"draw_figure +\d+", outcome.stdout)

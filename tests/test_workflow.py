@@ -133,6 +133,7 @@ def test_pandas_opens_every_artefact(finished: Workplace) -> None:
         assert len(pd.read_parquet(path)) > 0, path
 
 
+@pytest.mark.slow(seconds=200)
 def test_one_core_gives_the_same_numbers(finished: Workplace, copy: Workplace) -> None:
     shutil.rmtree(copy.folder / "results")
     # All but figures, whose numbers are made from the files that are compared.
@@ -210,6 +211,7 @@ def edit(copy: Workplace, module: str, change: tuple[str, str] | None) -> None:
     path.write_text(text.replace(*change))
 
 
+@pytest.mark.slow(seconds=25)
 def test_an_edit_runs_what_it_can_change_and_nothing_else(copy: Workplace) -> None:
     library = copy.folder / "src/truthtag"
     running = {what: edited for what, edited in EDITS.items() if edited[2]}
@@ -293,6 +295,7 @@ def test_a_broken_sample_is_refused_and_leaves_nothing_behind(copy: Workplace) -
     assert copy.run("results/tiny/estimators/map/nominal.parquet").returncode == 0
 
 
+@pytest.mark.slow(seconds=50)
 def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None:
     target = "results/tiny/estimators/gnn/seed_0.pt"
     config = copy.overlay(
@@ -331,6 +334,7 @@ def test_the_paper_config_plans_the_paper(tmp_path: Path) -> None:
     assert plan["generate_sample"] == 10 + 1 + 10 + 10
 
 
+@pytest.mark.slow(seconds=85)
 def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     samples = {name: {"events": 1500} for name in ("train", "validation", "test", "boson")}
@@ -392,6 +396,7 @@ def test_weights_of_leading_jets_and_of_hybrid_tags(copy: Workplace) -> None:
     np.testing.assert_allclose(frame["p_tag_1"][~is_b], eff[~is_b], atol=1e-12)
 
 
+@pytest.mark.slow(seconds=30)
 def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     training = {"epochs": 1, "precision": "float32"}
@@ -433,6 +438,7 @@ def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
         np.testing.assert_allclose(alone.efficiency(jets), together.efficiency(jets), rtol=1e-3)
 
 
+@pytest.mark.slow(seconds=35)
 def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     """A learning curve of two points, and the work of one network."""
     place = Workplace(tmp_path)
@@ -567,6 +573,7 @@ def test_a_required_closure_that_fails_stops_the_workflow(copy: Workplace) -> No
     assert (copy.folder / "results/tiny/tables/closure.csv").exists()
 
 
+@pytest.mark.slow(seconds=40)
 def test_repeated_training_samples(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     config = place.overlay(
