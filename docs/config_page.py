@@ -22,6 +22,8 @@ INTRODUCTION = """# Configs
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
 | `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
+| `studies/further_variable.yaml` | a toy whose efficiency depends on a fifth variable |
+| `studies/two_points.yaml` | two working points, and the bin between them |
 | `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks |
 | `studies/repeated.yaml` | independent training samples, to see whether the errors are right |
 | `studies/tenth.yaml` | a tenth of the training events: larger errors, the same closure |
@@ -97,17 +99,19 @@ def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[Row]
     if is_axis(inner) or is_gaussian(inner):
         return
     yield from keys(inner, root, f"{path}.")
-    yield from branches(inner, root, path)
+    yield from branches(inner, root, path, f"{path}.kind")
     entries = inner.get("additionalProperties")
     if isinstance(entries, dict):
         entry = resolve(entries, root)
         yield from keys(entry, root, f"{path}.<name>.")
-        yield from branches(entry, root, path)
+        yield from branches(entry, root, path, f"{path}.<name>.kind")
     if inner.get("type") == "array" and isinstance(inner.get("items"), dict):
         yield from keys(resolve(inner["items"], root), root, f"{path}.<n>.")
 
 
-def branches(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[Row]:
+def branches(
+    inner: dict[str, Any], root: dict[str, Any], path: str, path_of_kind: str
+) -> Iterator[Row]:
     """Describe the keys of each kind; that of the kind itself once."""
     for number, branch in enumerate(inner.get("allOf", [])):
         kind = branch["if"]["properties"]["kind"]["const"]
@@ -117,7 +121,7 @@ def branches(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator
             text = "What it is; the keys below depend on it. A name, or `module:Class`."
             names = [one["if"]["properties"]["kind"]["const"] for one in inner["allOf"]]
             text += f" One of {', '.join(f'`{name}`' for name in names)}."
-            yield f"{path}.<name>.kind" if path != "truth" else "truth.kind", "string", "", text
+            yield path_of_kind, "string", "", text
         yield f"{path}.<{kind}>", "section", "", options.get("description", "")
         yield from keys({"properties": described}, root, f"{path}.<{kind}>.")
 

@@ -14,7 +14,7 @@ from truthtag.estimators.protocol import KINDS
 from truthtag.figures.catalogue import figures_of, options_of, samples_of, standard_figures
 from truthtag.figures.labels import drawing_options
 from truthtag.toy.generation import GENERATORS
-from truthtag.toy.truth import TRUTHS
+from truthtag.toy.with_variable import modules_of_truth
 from truthtag.workflow.bases import on_base
 from truthtag.workflow.digests import code_digest
 from truthtag.workflow.layout import Layout
@@ -110,7 +110,7 @@ def group_weight(sample):
 
 # What the truth is known of.
 WITH_TRUTH = [name for name in config["samples"] if checked.has_truth(name)]
-TRUTH_MODULE = TRUTHS.module(config["truth"]["kind"], "truth.kind") if config["truth"] else None
+TRUTH_MODULES = modules_of_truth(checked.truth) if checked.truth else []
 
 
 def prediction_files(sample):
@@ -249,7 +249,7 @@ def figure_memory(figure):
 
 def modules_of_numbers(entry):
     """The module that computes the numbers of a figure, and those that the config names for it."""
-    truth = [TRUTH_MODULE] if "truth" in entry.inputs and TRUTH_MODULE else []
+    truth = TRUTH_MODULES if "truth" in entry.inputs else []
     return [entry.numbers_module, *truth, *map(kind_module, entry.inputs_of("members"))]
 
 

@@ -19,7 +19,7 @@ rule generate_sample:
         code=lambda wildcards: code(
             "generate_sample.py",
             GENERATORS.module(generator_of(wildcards.sample)["kind"], "generators"),
-            TRUTH_MODULE,
+            *TRUTH_MODULES,
         ),
     message:
         "Generating {wildcards.sample}, shard {wildcards.shard}"

@@ -14,8 +14,7 @@ from pydantic_core import ErrorDetails
 
 from truthtag.axis import EQUAL_BINS_TAG
 from truthtag.errors import ConfigError
-from truthtag.registry import did_you_mean
-from truthtag.workflow.chosen import Chosen
+from truthtag.registry import Chosen, did_you_mean
 
 __all__ = ["Checked", "SectionFaultyError", "explain", "find_faults", "shown"]
 

@@ -15,10 +15,10 @@ from truthtag.data.readers.options import Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
 from truthtag.options import Interval, OpenInterval, Options, Real, Whole, as_tuple
+from truthtag.registry import Chosen
 from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
-from truthtag.workflow.chosen import Chosen
 from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
 
