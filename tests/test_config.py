@@ -28,6 +28,18 @@ from truthtag.workflow.schema import config_schema, defaults
 
 Raw = dict[str, Any]
 
+TRACKS: Raw = {"distribution": "poisson", "means": {"b": 9.0, "c": 7.0, "light": 5.0}}
+
+
+def with_tracks(config: Raw, **changes: Any) -> None:
+    """Let jets have tracks, and the truth depend on them; some keys of the truth changed."""
+    for generator in config["generators"].values():
+        generator["further"] = {"n_tracks": copy.deepcopy(TRACKS)}
+    form = {"kind": "step", "at": 7.0, "below": 0.4, "above": 1.0}
+    truth = {"kind": "with_variable", "of": config["truth"], "variable": "n_tracks", "form": form}
+    config["truth"] = truth | changes
+
+
 BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "unknown key",
@@ -532,6 +544,63 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
         "null for what is needed",
         lambda c: c["figures"].update(axes=None),
         r"figures: key 'axes' is missing\. Bin edges of the figures' axes",
+    ),
+    (
+        "a variable that no generator makes",
+        lambda c: with_tracks(c, variable="n_trakcs"),
+        (
+            r"truth\.variable: 'n_trakcs' is not a further variable of generators\.multijet; add it "
+            r"to generators\.multijet\.further\. There are: n_tracks\. Did you mean 'n_tracks'"
+        ),
+    ),
+    (
+        "a variable that one generator does not make",
+        lambda c: (with_tracks(c), c["generators"]["boson"].pop("further")),
+        (
+            r"truth\.variable: 'n_tracks' is not a further variable of generators\.boson; .*There "
+            r"are: none"
+        ),
+    ),
+    (
+        "an input that no generator makes",
+        lambda c: c.update(inputs={"n_tracks": {}}),
+        r"inputs\.n_tracks: 'n_tracks' is not a further variable of generators\.multijet; add it to",
+    ),
+    (
+        "a variable without a mean for each flavour",
+        lambda c: (
+            with_tracks(c),
+            c["generators"]["multijet"]["further"]["n_tracks"]["means"].pop("c"),
+        ),
+        (
+            r"generators\.multijet\.further\.n_tracks\.means: must have an entry for each of b, c, "
+            r"light; missing: c"
+        ),
+    ),
+    (
+        "a variable with the name of a column",
+        lambda c: c["generators"]["boson"].update(further={"pt": TRACKS}),
+        r"generators\.boson\.further\.pt: a further column cannot be called 'pt'",
+    ),
+    (
+        "a flavour without a truth, one level down",
+        lambda c: (with_tracks(c), c["truth"]["of"]["base"].pop("c")),
+        r"truth\.of\.base: must have an entry for each of b, c, light; missing: c, unknown: none",
+    ),
+    (
+        "an efficiency above 1, one level down",
+        lambda c: (with_tracks(c), c["truth"]["of"]["base"]["b"].update(amplitude=1.2)),
+        r"truth\.of\.base\.b\.amplitude: 1\.2 is not allowed; it must be at most 1",
+    ),
+    (
+        "an unknown truth, one level down",
+        lambda c: (with_tracks(c), c["truth"]["of"].update(kind="magic")),
+        r"truth\.of\.kind: 'magic' is not allowed; allowed are neighbour_product, nearest_neigh",
+    ),
+    (
+        "an unknown form",
+        lambda c: with_tracks(c, form={"kind": "steep"}),
+        r"truth\.form\.kind: 'steep' is not allowed; allowed are step, oscillation",
     ),
     (
         "null for what is unknown",
@@ -1273,6 +1342,24 @@ def test_configs_of_the_project_state_only_what_differs_and_are_valid(path: Path
     filled = check_config(on_base(yaml.safe_load(path.read_text()), ROOT / "config"))
     assert path.name == "config.yaml" or filled.results.startswith("results/")
     assert max(map(len, path.read_text().splitlines())) <= 100
+
+
+def test_a_truth_that_depends_on_a_variable_is_allowed(default_config: Raw) -> None:
+    config = copy.deepcopy(default_config)
+    with_tracks(config, base=None, correction=None)
+    config["inputs"] = {"n_tracks": {}}
+    # Of the keys that the kind had before, null takes each back.
+    assert "base" not in check_config(config).model_dump()["truth"]
+    unused = {**config["generators"]["boson"], "further": {}}
+    config["generators"]["unused"] = unused
+    filled = check_config(config)
+    assert check_config(filled.model_dump(mode="json")) == filled
+    schema = Draft202012Validator(config_schema())
+    truth = filled.model_dump(mode="json")["truth"]
+    raw = yaml.safe_load((ROOT / "config/config.yaml").read_text())
+    assert not list(schema.iter_errors({**raw, "truth": truth}))
+    del truth["of"]["kind"]
+    assert list(schema.iter_errors({**raw, "truth": truth}))
 
 
 def test_results_folders_differ() -> None:

@@ -24,7 +24,7 @@ if __name__ == "__main__":
         process = make_generator(params.generator, params.flavours)
         truth = make_truth(params.truth, params.flavours)
         first, last = params.events
-        points = params.get("working_points")
+        points = params.working_points
         labels = Labels(flavours=tuple(sorted(params.flavours.values())))
         seed = (params.seed, sample)
         blocks = generate(process, truth, range(first, last), seed, points, labels)

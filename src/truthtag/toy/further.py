@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from truthtag.arrays import AnyArray, IntArray
 from truthtag.data.validation import further_columns
-from truthtag.errors import ConfigError
+from truthtag.errors import ConfigError, DataError
 from truthtag.options import Options, Real
 from truthtag.registry import did_you_mean
 from truthtag.toy.distributions import GaussianOptions, TruncatedNormal
@@ -46,7 +46,11 @@ NEEDED: dict[str, tuple[str, ...]] = {
 
 def _check_name(name: str) -> str:
     """Refuse a name that a further column cannot have."""
-    further_columns({name: np.zeros(0)}, "generators")
+    try:
+        further_columns({name: np.zeros(0)}, "generators")
+    except DataError as error:
+        msg = str(error).removeprefix("generators: ")
+        raise ValueError(msg) from error
     return name
 
 

@@ -61,10 +61,10 @@ def tag(
             efficiency_true=eff,
             labels=labels,
         )
-    thresholds = np.array(list(points.values()), dtype=np.float64)
     score = discriminant(uniform, eff)
-    passes = score[:, None] > thresholds
-    true = eff[:, None] ** thresholds
+    # A point at a time: what it gives must not depend on what other points there are.
+    passes = np.column_stack([score > threshold for threshold in points.values()])
+    true = np.column_stack([eff**threshold for threshold in points.values()])
     if len(points) == 1:
         return jets.with_columns(
             score=score,

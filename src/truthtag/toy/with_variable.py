@@ -253,9 +253,9 @@ class WithVariable:
             present = ", ".join(jets.further) or "none"
             hint = did_you_mean(self.variable, list(jets.further))
             msg = (
-                f"truth.variable: the jets have no further column {self.variable!r}; there are "
-                f"{present}{hint}. Add it to the section `further` of their generator, or name one "
-                "that is there"
+                f"truth.variable: the jets have no further column {self.variable!r}; add it to the "
+                "section `further` of their generator, or name one that is there. There are: "
+                f"{present}{hint}"
             )
             raise DataError(msg)
         values = jets.further[self.variable].astype(np.float64)

@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -425,4 +426,7 @@ def _without_nulls(value: Any, annotation: Any) -> Any:
 
 
 def _is_chosen(annotation: Any) -> bool:
+    """Tell whether the keys of a section depend on its kind, also where it may be left out."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(_is_chosen(choice) for choice in get_args(annotation))
     return any(isinstance(entry, Chosen) for entry in get_args(annotation)[1:])

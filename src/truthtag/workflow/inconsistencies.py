@@ -246,9 +246,9 @@ def _variables_that_are_made(config: Any) -> Iterator[str]:
         for path, variable in wanted.items():
             if variable not in made:
                 yield (
-                    f"{path}: {variable!r} is not a further variable of generators.{name}. "
-                    f"Allowed: {', '.join(made) or 'none'}{did_you_mean(variable, made)}. "
-                    f"Add it to generators.{name}.further"
+                    f"{path}: {variable!r} is not a further variable of generators.{name}; add it "
+                    f"to generators.{name}.further. There are: {', '.join(made) or 'none'}"
+                    f"{did_you_mean(variable, made)}"
                 )
 
 
