@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Interval", "Options", "Real", "Whole", "as_tuple"]
+__all__ = ["Interval", "OpenInterval", "Options", "Real", "Whole", "as_tuple"]
 
 
 def _whole(value: Any) -> Any:
@@ -32,10 +32,10 @@ def as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-def _rising(ends: tuple[float, float]) -> tuple[float, float]:
-    """Refuse an interval whose ends are the wrong way round."""
+def _rising(ends: tuple[float | None, float | None]) -> tuple[float | None, float | None]:
+    """Refuse an interval whose ends are the wrong way round; None leaves an end open."""
     low, high = ends
-    if not low < high:
+    if low is not None and high is not None and not low < high:
         msg = f"[{low}, {high}] is not allowed; the first number must be below the second"
         raise ValueError(msg)
     return ends
@@ -54,6 +54,14 @@ Interval = Annotated[
     AfterValidator(_rising),
 ]
 """Two numbers, the lower end first."""
+
+OpenInterval = Annotated[
+    tuple[Real | None, ...],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(as_tuple),
+    AfterValidator(_rising),
+]
+"""The same, where null leaves an end open."""
 
 
 class Options(BaseModel):
