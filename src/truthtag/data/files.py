@@ -29,6 +29,7 @@ __all__ = [
     "atomic_write",
     "check_columns",
     "is_ours",
+    "open_parquet",
     "read_csv",
     "read_frame",
     "read_metadata",
@@ -114,7 +115,8 @@ class ParquetBlocks:
 
     Args:
         path: The file to write.
-        metadata: What to record about its origin; anything that JSON holds.
+        metadata: What to record about its origin; anything that JSON holds. It can be set anew
+            until the end: to what is known only then, say.
         shown: What the error messages call the file, where the path is a temporary one.
     """
 
@@ -128,6 +130,7 @@ class ParquetBlocks:
         self.shown = shown or path
         self.metadata = metadata or {}
         self._writer: pq.ParquetWriter | None = None
+        self._written: Mapping[str, Any] = {}
 
     @property
     def is_empty(self) -> bool:
@@ -148,8 +151,15 @@ class ParquetBlocks:
             )
             raise DataError(msg)
         if self._writer is None:
+            self._written = self.metadata
+            texts = [one.name for one in table.schema if not pa.types.is_primitive(one.type)]
             self._writer = pq.ParquetWriter(
-                self.path, table.schema, compression="zstd", write_page_checksum=True
+                self.path,
+                table.schema,
+                compression="zstd",
+                write_page_checksum=True,
+                # Numbers seldom repeat: a dictionary of them makes files larger and writing slow.
+                use_dictionary=texts or False,
             )
         self._writer.write_table(table)
 
@@ -164,6 +174,8 @@ class ParquetBlocks:
     ) -> None:
         if self._writer is None:
             return
+        if error is None and self.metadata != self._written:
+            self._writer.add_key_value_metadata(_metadata_entry(self.metadata))
         self._writer.close()
         if error is None:
             _seal(self.path)
@@ -255,13 +267,15 @@ def write_frame(
 def _with_metadata(table: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
     """Attach metadata to a table's schema, as JSON under the key ``truthtag``."""
     kept = table.schema.metadata or {}
-    return table.replace_schema_metadata(
-        {**kept, METADATA_KEY: json.dumps(metadata, sort_keys=True)}
-    )
+    return table.replace_schema_metadata({**kept, **_metadata_entry(metadata)})
+
+
+def _metadata_entry(metadata: Mapping[str, Any]) -> dict[bytes, str]:
+    return {METADATA_KEY: json.dumps(metadata, sort_keys=True)}
 
 
 @contextmanager
-def _opened(path: str | Path) -> Iterator[pq.ParquetFile]:
+def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
     """Open a Parquet file, its seal and page checksums verified, all damage as a DataError."""
     path = Path(path)
     if path.is_dir():
@@ -312,7 +326,7 @@ def read_table(
     Raises:
         DataError: The file is missing, damaged or no Parquet, lacks a column, or has one twice.
     """
-    with _opened(path) as file:
+    with open_parquet(path) as file:
         names = file.schema_arrow.names
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
@@ -335,8 +349,8 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     Raises:
         DataError: The file is missing, damaged or no Parquet.
     """
-    with _opened(path) as file:
-        stored = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
+    with open_parquet(path) as file:
+        stored = (file.metadata.metadata or {}).get(METADATA_KEY)
     if not stored:
         return {}
     try:

@@ -1,0 +1,1 @@
+"""Readers of experiments' formats: NanoAOD, DAOD_PHYSLITE, ROOT and Parquet."""
