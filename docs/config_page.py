@@ -20,6 +20,10 @@ INTRODUCTION = """# Configs
 | `config.yaml` | the default: the paper's figures on a laptop |
 | `quick.yaml` | a first look in two minutes, fewer events and networks, figures marked as such |
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
+| `samples.yaml` | what serves for samples of your own; others lie on it, `base: samples` |
+| `nanoaod.yaml` | CMS NanoAOD: [the tutorial](../docs/your-samples.md) |
+| `physlite.yaml` | ATLAS DAOD_PHYSLITE, a hundred events |
+| `parquet.yaml` | jets in Parquet, a row per jet |
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
 | `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
 | `studies/further_variable.yaml` | a toy whose efficiency depends on a fifth variable |
@@ -32,8 +36,8 @@ INTRODUCTION = """# Configs
 | `studies/schedule.yaml` | a dozen ways to train the same network, by loss and time |
 
 `make run CONFIG=config/paper.yaml` or `snakemake --configfile config/paper.yaml` uses another one.
-A config states only what differs from `config.yaml`, which is always read first; several can be
-given, later ones win. Each needs a `results` folder of its own.
+A config states only what differs from its base: `config.yaml`, or with `base: samples` the file
+`samples.yaml`. Several can be given, later ones win. Each needs a `results` folder of its own.
 
 What an earlier file has and a later one does not want, it sets to `null`: `estimators: {gnn: null}`
 trains no `gnn`, an optional key takes its default again. Keys of a kind that an entry no longer has
@@ -44,7 +48,7 @@ written as floats, `1.0e+5`. YAML takes `1e5` and `1e-3`, without a point or a s
 error then says what to write. NaN and infinity are refused; only the last edge of a map's axis may
 be `.inf`.
 
-Names of samples, estimators, flavours, generators and distributions become names of files and
+Names of samples, estimators, flavours, generators, readers and distributions become names of files and
 columns: they begin with a letter, and hold letters, digits and `_`.
 
 This page is made from the models in `src/truthtag/workflow/options.py` by `make docs`.
