@@ -183,7 +183,9 @@ def _jet_branches(
     scores = _scores(jets, rng, sentinels)
     branches[score] = _filled(scores, layout, np.where(soft, 0.1, SENTINEL), np.float32)
     if jets.efficiency_true is not None:
-        true = jets.efficiency_true.reshape(jets.n_jets, -1)
+        true = jets.efficiency_true
+        if true.ndim == 1:
+            true = true[:, None]
         names = ["Jet_eff"]
         if true.shape[1] > 1:
             names = [f"Jet_eff_{point}" for point in jets.labels.points]
@@ -196,7 +198,7 @@ def _jet_branches(
 
 def _filled(values: AnyArray, layout: _Layout, added: AnyArray, kind: Any) -> AnyArray:
     """Return a branch of all jets of the file."""
-    branch = np.empty(len(layout.rows), dtype=kind)
+    branch: AnyArray = np.empty(len(layout.rows), dtype=kind)
     branch[layout.added] = added
     branch[~layout.added] = values[layout.rows[~layout.added]]
     return branch
@@ -206,7 +208,7 @@ def _scores(jets: Jets, rng: np.random.Generator, sentinels: float) -> AnyArray:
     """Return scores that say the tags of the jets, some of those without a tag -1."""
     passed = jets.passes().sum(axis=1)
     # Not quite to the ends, so that rounding moves none to the other side of a threshold.
-    scores = (passed + rng.uniform(0.01, 0.99, jets.n_jets)) / (jets.n_points + 1)
+    scores: AnyArray = (passed + rng.uniform(0.01, 0.99, jets.n_jets)) / (jets.n_points + 1)
     scores[(passed == 0) & (rng.random(jets.n_jets) < sentinels)] = SENTINEL
     return scores
 

@@ -154,8 +154,6 @@ class JetRows(_ParquetSource):
         numbers: Keys of the branches that tell events apart: run, luminosity block, event.
     """
 
-    is_row_per_jet = True
-
     def __init__(self, shown: str, file: Any, places: Places, numbers: Sequence[str]) -> None:
         super().__init__(shown, file, places)
         self.numbers = numbers

@@ -226,11 +226,17 @@ def _damage_named(shown: str, what: str) -> Iterator[None]:
         yield
     except (TruthtagError, MemoryError):
         raise
+    except ImportError as error:
+        msg = f"{shown}: {what}: {str(error).strip().splitlines()[0]}"
+        raise ConfigError(msg) from error
     except Exception as error:
         # Damaged bytes can cause an error of any kind.
         lines = str(error).strip().splitlines() or [""]
-        msg = (
-            f"{shown}: {what} ({type(error).__name__}: {lines[0]}). The file is damaged, or holds "
-            "what uproot cannot read: copy or make it again, or state other branches."
+        remedy = (
+            "Check the address and the network"
+            if is_remote(shown)
+            else "The file is damaged, or holds what uproot cannot read: copy or make it again, or "
+            "state other branches"
         )
+        msg = f"{shown}: {what} ({type(error).__name__}: {lines[0]}). {remedy}."
         raise DataError(msg) from error

@@ -37,9 +37,6 @@ class Source(ABC):
         keys: What it calls its branches.
     """
 
-    is_row_per_jet = False
-    """Whether all branches are lists, also those with one value per event, which is repeated."""
-
     def __init__(self, shown: str, keys: Sequence[str]) -> None:
         self.shown = shown
         self.keys = keys
