@@ -183,7 +183,7 @@ class Jets:
         stated = _with_joined_truth(columns, labels)
         given = {n: stored_column(n, stated[n], source) for n in SCHEMA if n in stated}
         others = further_columns(further or {}, source)
-        rows = _rows_of_one_length({**given, **others}, source)
+        rows = _rows_of_one_length({**given, **others}, labels, source)
         event = given["event"]
         starts = np.flatnonzero(np.r_[True, event[1:] != event[:-1]][:rows])
         check_rows_of_events(given, starts, source)
@@ -496,7 +496,7 @@ class Jets:
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _rows_of_one_length(columns: Mapping[str, AnyArray], source: str) -> int:
+def _rows_of_one_length(columns: Mapping[str, AnyArray], labels: Labels, source: str) -> int:
     """Return the number of rows, the same for all columns that must be there."""
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
@@ -504,7 +504,9 @@ def _rows_of_one_length(columns: Mapping[str, AnyArray], source: str) -> int:
         msg = f"{source}: column {missing[0]!r} is missing; there are {present}"
         raise DataError(msg)
     for name, values in columns.items():
-        if values.ndim != 1:
+        # True efficiencies have a column for each working point, where there are several.
+        of_points = name == "efficiency_true" and labels.n_points > 1
+        if values.ndim != (2 if of_points else 1):
             msg = (
                 f"{source}: column {name!r} has shape {values.shape}; a row per jet is wanted, "
                 "a column is one value for each. Flatten it."

@@ -202,11 +202,16 @@ def has_truth(sample: str, config: Mapping[str, Any]) -> bool:
 
     Those of generated samples are; those of a sample that is read where its reader names them.
     """
-    options = config["samples"].get(sample) or {}
-    if options.get("generator"):
+    if _is_generated(sample, config):
         return True
+    options = config["samples"].get(sample) or {}
     reader = (config.get("readers") or {}).get(options.get("reader")) or {}
     return any(name.startswith("efficiency_true") for name in reader.get("columns") or ())
+
+
+def _is_generated(sample: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a sample comes from a generator."""
+    return bool((config["samples"].get(sample) or {}).get("generator"))
 
 
 def _truth_is_known(entry: FigureEntry, config: Mapping[str, Any]) -> bool:
@@ -215,8 +220,8 @@ def _truth_is_known(entry: FigureEntry, config: Mapping[str, Any]) -> bool:
     samples = samples_of(entry, config)
     if "truth" in entry.inputs:
         # The form of the truth says something only of samples that were generated with it.
-        generated = [one.get("generator") for one in config["samples"].values()]
-        if not (config.get("truth") and any(generated)):
+        generated = any(_is_generated(sample, config) for sample in config["samples"])
+        if not (config.get("truth") and generated):
             return False
     if {"calibration", "coverage", "repeated"} & set(entry.inputs):
         samples.append(roles["judged"][0])
@@ -296,7 +301,7 @@ def _own_figures(config: Mapping[str, Any]) -> Iterator[FigureEntry]:
     declared = list(config["distributions"])
     in_paper = _paper_distributions(config)
     yield _weighting()
-    yield _universality()
+    yield _universality(config)
     yield _true_efficiency()
     if in_paper["fig6"]:
         yield _jets_closure(in_paper["fig6"], config)
@@ -332,7 +337,7 @@ def _paper_distributions(config: Mapping[str, Any]) -> dict[str, list[str]]:
     of_toy = [
         name
         for name, options in config["distributions"].items()
-        if (config["samples"].get(options["sample"]) or {}).get("generator")
+        if _is_generated(options["sample"], config)
     ]
     return {figure: [name for name in names if name in of_toy] for figure, names in shown.items()}
 
@@ -367,17 +372,26 @@ def _weighting() -> FigureEntry:
     )
 
 
-def _universality() -> FigureEntry:
-    return FigureEntry(
-        name="fig2",
-        title="universality",
-        caption=(
+def _universality(config: Mapping[str, Any]) -> FigureEntry:
+    # What the paper says of this figure is true of the toy.
+    caption = (
+        "Jets of the first flavour in the samples that are judged. Left: the distance to the "
+        "nearest jet. Middle: how many are tagged, by pT. Right: tagged over predicted jets on the "
+        "last sample. Where samples differ on the left, an efficiency that does not know the "
+        "neighbours cannot be right in all of them."
+    )
+    if all(_is_generated(sample, config) for sample in config["roles"]["judged"]):
+        caption = (
             "Universality (the paper's Figure 2), for jets of the first flavour. Left: the samples "
             "differ in the distance to the nearest jet. Middle: so their efficiencies differ at "
             "the same pT, though the tagger is the same. Right: tagged over predicted jets on a "
             "sample unlike the training sample. A map fitted to the training sample is wrong "
             "there; an efficiency that knows the neighbours is right."
-        ),
+        )
+    return FigureEntry(
+        name="fig2",
+        title="universality",
+        caption=caption,
         numbers=f"{NUMBERS}.toy:universality",
         drawing=f"{PLOTS}.toy:draw_universality",
         inputs=("samples", "predictions"),

@@ -39,13 +39,13 @@ def sample_table(
         eta: Absolute pseudorapidity inside which taggers score jets.
 
     Returns:
-        A row for all flavours, called ``all``, and one per flavour. ``events``, of a flavour those
-        with such a jet; ``events_without_jets``, in the first row; ``sum_of_weights`` and
-        ``effective_events`` of them, :math:`(\\sum w)^2 / \\sum w^2`, and ``negative_weights``,
-        the share of weights below 0; ``jets``; ``unscored_inside`` and ``unscored_outside`` of
-        ``eta``, missing where nobody counted; ``tagged_fraction``, where every jet counts once, and
-        ``weighted_fraction``, where it counts with the weight of its event; of several working
-        points these two for each, with its name behind. Without tags, there are no fractions.
+        A row for all flavours, called ``all``, and one per flavour: ``n_events``, of a flavour
+        those with such a jet; ``events_without_jets``, in the first row; ``sum_of_weights`` and
+        ``effective_events`` of them, and ``negative_weights``, the share of weights below 0;
+        ``jets``; ``unscored_inside`` and ``unscored_outside`` of ``eta``, missing where nobody
+        counted; ``tagged_fraction``, where every jet counts once, and ``weighted_fraction``, where
+        it counts with the weight of its event. Of several working points these two are there for
+        each, with its name behind; without tags they are not.
 
     Raises:
         DataError: The table of events lacks a column.
@@ -63,7 +63,7 @@ def sample_table(
         empty = int((n_jets == 0).sum()) if name == ALL else None
         row = {
             "flavour": name,
-            "events": len(of_flavour),
+            "n_events": len(of_flavour),
             "events_without_jets": empty,
             "sum_of_weights": float(of_flavour.sum()),
             "effective_events": effective_events(of_flavour),

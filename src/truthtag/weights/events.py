@@ -15,7 +15,7 @@ from truthtag.weights.tag_counts import TagCounts
 
 __all__ = ["effective_events", "hybrid", "weights_table"]
 
-ORIGIN = ("entry", "run", "luminosity_block", "event_number")
+ORIGIN = ("file", "entry", "run", "luminosity_block", "event_number")
 """Columns of the table of events that say where an event came from."""
 
 

@@ -105,8 +105,9 @@ def draw_universality(frame: pd.DataFrame, context: DrawingContext) -> Figure:
         middle.set(xlabel=PT, ylabel=f"tagged fraction of {flavour} jets", ylim=(0, 1))
         for axes in (left, middle):
             axes.legend(loc="upper right")
-        stamp(left, "samples differ in what maps leave out")
-        stamp(middle, "so one map cannot serve both")
+        several = len(by_sample) > 1
+        stamp(left, "samples differ in what maps leave out" if several else context.origin)
+        stamp(middle, "so one map cannot serve both" if several else context.origin)
         stamp(right, f"{context.sample(last)}, fits from {context.trained_on}")
     return figure
 
