@@ -785,6 +785,21 @@ FAULTS: list[tuple[str, Callable[[Raw], Any], str]] = [
         r"distributions\.m_jj\.observable: 'mjj' is not allowed; allowed are delta_r, m_jj, .*pt_1",
     ),
     (
+        "a selection by nothing known",
+        lambda c: c["distributions"]["m_jj"].update(selection={"mjj": [1, 2]}),
+        r"distributions\.m_jj\.selection\.mjj.*'mjj' is not allowed; allowed are delta_r, m_jj",
+    ),
+    (
+        "a selection the wrong way round",
+        lambda c: c["distributions"]["m_jj"].update(selection={"n_jets": [5, 4]}),
+        r"m_jj\.selection\.n_jets: \[5\.0, 4\.0\] is not allowed; the first number must not be",
+    ),
+    (
+        "a selection without ends",
+        lambda c: c["distributions"]["m_jj"].update(selection={"n_jets": [None, None]}),
+        r"m_jj\.selection\.n_jets: \[null, null\] is not allowed; state one end at least",
+    ),
+    (
         "one tag twice",
         lambda c: c["distributions"]["m_jj"].update(tagged=[2, 1]),
         r"distributions\.m_jj\.tagged: \[2, 1\] is not allowed; give each number once, in rising",
@@ -1381,3 +1396,16 @@ def test_a_config_lies_on_its_base(tmp_path: Path) -> None:
 def test_axes_can_be_lists_or_equal_bins() -> None:
     assert edges_of([0, 1, 5]) == [0, 1, 5]
     assert edges_of({"bins": 3, "low": -1, "high": 0.5}) == [-1, -0.5, 0, 0.5]
+
+
+def test_a_distribution_has_a_selection_and_a_working_point(config: Config) -> None:
+    raw = config.model_dump(mode="json")
+    raw["distributions"]["m_jj"] |= {
+        "selection": {"n_jets": [4, None], "n_tracks_1": [None, 10], "ht": [5, 5]},
+        "working_point": "loose",
+        "below": "tight",
+    }
+    options = check_config(raw).model_dump(mode="json")["distributions"]["m_jj"]
+    assert options["selection"] == {"n_jets": [4, None], "n_tracks_1": [None, 10], "ht": [5, 5]}
+    assert (options["working_point"], options["below"]) == ("loose", "tight")
+    assert options["observable"] == "m_jj"

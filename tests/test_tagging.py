@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
@@ -549,3 +550,47 @@ def test_the_bin_between_does_not_close_with_the_efficiency_of_a_point(
     p_value = closes(between, {"loose": loose, "difference": loose - tight}, both=False)
     assert p_value["difference"] > P_VALUE
     assert p_value["loose"] < P_VALUE
+
+
+def events_table(jets: Jets) -> pd.DataFrame:
+    """Return a table of events in an order of its own, with one that has no jets."""
+    columns = {"event": [9, 1, 5, 0], "entry": [0, 1, 2, 3], "run": 1, "n_jets": [0, 1, 0, 2]}
+    weight = [3.0, jets.weight[1], -1.0, jets.weight[0]]
+    return pd.DataFrame({**columns, "weight": weight})
+
+
+def test_events_without_jets_are_in_the_table() -> None:
+    jets = make_jets([2, 1])
+    counts = tag_counts(jets, np.array([0.5, 0.2, 0.9]), 1)
+    plain, _ = weights_table(jets, counts)
+    events = events_table(jets)
+    table, effective = weights_table(jets, counts, events)
+    assert list(table)[:4] == ["event", "entry", "run", "weight"]
+    for name in ("event", "entry", "weight"):
+        assert table[name].tolist() == events[name].tolist()
+    assert table["p_tag_0"].tolist() == [1.0, plain["p_tag_0"][1], 1.0, plain["p_tag_0"][0]]
+    assert table["p_tag_ge_1"].tolist() == [0, plain["p_tag_ge_1"][1], 0, plain["p_tag_ge_1"][0]]
+    # Totals are over all events.
+    assert effective["p_tag_0"] == effective_events(table["weight"] * table["p_tag_0"])
+    two, _ = weights_table(jets, {"loose": counts, "tight": counts}, events)
+    assert two["p_tag_1_tight"].tolist() == table["p_tag_1"].tolist()
+    # A sample whose events all lack jets is a sample, too.
+    nothing = jets.take(np.zeros(0, dtype=int))
+    alone, _ = weights_table(nothing, tag_counts(nothing, np.zeros(0), 1), events.iloc[[0, 2]])
+    assert alone["p_tag_0"].tolist() == [1, 1]
+    assert alone["p_tag_ge_1"].tolist() == [0, 0]
+
+
+def test_tables_of_other_events_are_refused() -> None:
+    jets = make_jets([2, 1])
+    counts = tag_counts(jets, np.full(3, 0.5), 1)
+    events = events_table(jets)
+    for table, message in (
+        (events.drop(columns="n_jets"), "column 'n_jets' is missing; it has event, entry"),
+        (events.iloc[:3], "lacks event 0, which has jets"),
+        (events.assign(event=[9, 1, 1, 0]), "an event stands in it twice"),
+        (events.assign(n_jets=[0, 3, 0, 2]), "event 1 has 3 jets there, the sample has 1"),
+        (events.assign(n_jets=[4, 1, 0, 2]), "event 9 has 4 jets there, the sample has 0"),
+    ):
+        with pytest.raises(DataError, match=message):
+            weights_table(jets, counts, table)

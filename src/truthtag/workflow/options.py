@@ -52,7 +52,10 @@ MAX_FOLDS = 100
 """Most folds of a training sample."""
 RESERVED = ("true", "direct", "generated", "all")
 """Names that tables give to what is no estimator."""
-COLUMNS = ("sample", "events", "event", "flavour", "efficiency", "distribution", "panel", "figure")
+COLUMNS = (
+    *("sample", "events", "event", "flavour", "efficiency", "distribution", "panel", "figure"),
+    "working_point",
+)
 """Columns of tables, some of which have a column per estimator beside them."""
 NO_TEXT = ("na", "nan", "null", "none", "nil", "inf", "infinity", "false")
 """Names that programs read from a CSV table as a missing value, a number or a truth value."""
@@ -278,20 +281,54 @@ def _check_observable(name: str) -> str:
     return name
 
 
+def _ends(ends: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Refuse a range without ends, or with ends the wrong way round."""
+    low, high = ends
+    if low is None and high is None:
+        msg = "[null, null] is not allowed; state one end at least, or leave the range out"
+        raise ValueError(msg)
+    if low is not None and high is not None and low > high:
+        msg = f"[{low}, {high}] is not allowed; the first number must not be above the second"
+        raise ValueError(msg)
+    return ends
+
+
+Observable = Annotated[str, AfterValidator(_check_observable)]
+Range = Annotated[
+    tuple[Real | None, ...],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(as_tuple),
+    AfterValidator(_ends),
+]
+"""Two numbers, the lower end first; null where there is no end. Both ends belong to it."""
+
+
 class Distribution(Options):
     """A histogram that weighting must reproduce, of the events whose leading jets are tagged."""
 
     sample: str | None = None
     """Sample that fills it; the first of `roles.judged` by default."""
 
-    observable: Annotated[str, AfterValidator(_check_observable)]
+    observable: Observable
     """What is filled: `delta_r`, `m_jj`, `delta_eta` and `delta_phi` of the two leading jets;
-    `n_jets` and `ht` of the event; `pt_1`, `eta_1`, `phi_1`, `mass_1` of the leading jet, `pt_2` of
-    the second and so on; or `module:function`, called with the jets and the positions of the
-    leading ones."""
+    `n_jets` and `ht` of the event; `pt_1`, `eta_1`, `phi_1`, `mass_1`, `score_1` of the leading
+    jet, `pt_2` of the second and so on, and the same of any further column of the sample,
+    `n_tracks_1` say; or `module:function`, called with the jets and the positions of the leading
+    ones."""
 
     tagged: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_rising_numbers)]
     """Which of the leading jets must be tagged, 1 being the hardest."""
+
+    working_point: str | None = None
+    """Working point that tagged jets pass, where there are several; the loosest by default."""
+
+    below: str | None = None
+    """A tighter working point, which tagged jets must fail: they are those of the bin between the
+    two. None by default."""
+
+    selection: dict[Observable, Range] = Field(default_factory=dict)
+    """Ranges of observables, both ends included, null for an open end: `{n_jets: [4, null]}`. Only
+    events in all of them are filled; an event that lacks the jet of an observable is in none."""
 
     axis: Axis
     """Bin edges; masses and momenta in GeV."""
