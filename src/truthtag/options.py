@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Interval", "OpenInterval", "Options", "Real", "Whole", "as_tuple"]
+__all__ = ["Interval", "OpenInterval", "Options", "Range", "Real", "Whole", "as_tuple"]
 
 
 def _whole(value: Any) -> Any:
@@ -41,6 +41,19 @@ def _rising(ends: tuple[float | None, float | None]) -> tuple[float | None, floa
     return ends
 
 
+def _ends(ends: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Refuse a range without ends, or with ends the wrong way round."""
+    low, high = ends
+    shown = ", ".join("null" if end is None else str(end) for end in ends)
+    if low is None and high is None:
+        msg = f"[{shown}] is not allowed; state one end at least, or leave the range out"
+        raise ValueError(msg)
+    if low is not None and high is not None and low > high:
+        msg = f"[{shown}] is not allowed; the first number must not be above the second"
+        raise ValueError(msg)
+    return ends
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 """An integer; a float without a fraction is one, text is not."""
 
@@ -62,6 +75,14 @@ OpenInterval = Annotated[
     AfterValidator(_rising),
 ]
 """The same, where null leaves an end open."""
+
+Range = Annotated[
+    tuple[Real | None, ...],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(as_tuple),
+    AfterValidator(_ends),
+]
+"""Two numbers, the lower end first; null where there is no end. Both ends belong to it."""
 
 
 class Options(BaseModel):

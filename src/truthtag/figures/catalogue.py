@@ -42,6 +42,9 @@ INPUTS = (
 INPUTS_OF_ONE = ("histograms", "members")
 """Inputs that are asked for with the name of what they belong to: ``histograms:delta_r``."""
 
+ROLES = ("train", "validation", "judged")
+"""What samples can be for."""
+
 
 @dataclass(frozen=True)
 class FigureEntry:
@@ -229,9 +232,9 @@ def _truth_is_known(entry: FigureEntry, config: Mapping[str, Any]) -> bool:
         curve = config.get("learning_curve") or {}
         samples.append(curve.get("sample") or roles["judged"][0])
     if "validation" in entry.inputs:
-        samples.append(roles["validation"])
+        samples += _samples_of_role("validation", config)
     if entry.inputs_of("members"):
-        samples.append(roles["train"])
+        samples += _samples_of_role("train", config)
     return all(has_truth(sample, config) for sample in samples)
 
 
@@ -258,18 +261,24 @@ def _named(entry: FigureEntry, config: Mapping[str, Any], path: str = "figures")
     for role in entry.samples:
         if role == "first_judged":
             names += roles["judged"][:1]
-        elif role in roles:
-            names += [roles[role]] if isinstance(roles[role], str) else list(roles[role])
+        elif role in ROLES:
+            names += _samples_of_role(role, config)
         elif role in config["samples"]:
             names.append(role)
         else:
-            allowed = ["first_judged", *roles, *config["samples"]]
+            allowed = ["first_judged", *ROLES, *config["samples"]]
             msg = (
                 f"{path}: the figure {entry.name!r} needs the sample {role!r}, which is neither a "
                 f"role nor a sample. Allowed: {', '.join(allowed)}{did_you_mean(role, allowed)}"
             )
             raise ConfigError(msg)
     return tuple(dict.fromkeys(names))
+
+
+def _samples_of_role(role: str, config: Mapping[str, Any]) -> list[str]:
+    """Return the names of the samples of a role, of which there can be one or several."""
+    stated = config["roles"][role]
+    return [stated] if isinstance(stated, str) else list(stated)
 
 
 def _check_inputs(entry: FigureEntry, config: Mapping[str, Any], path: str) -> None:

@@ -14,7 +14,7 @@ from truthtag.data.labels import Labels
 from truthtag.data.readers.options import Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
-from truthtag.options import Interval, OpenInterval, Options, Real, Whole, as_tuple
+from truthtag.options import Interval, Options, Range, Real, Whole, as_tuple
 from truthtag.registry import Chosen
 from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
@@ -281,26 +281,7 @@ def _check_observable(name: str) -> str:
     return name
 
 
-def _ends(ends: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    """Refuse a range without ends, or with ends the wrong way round."""
-    low, high = ends
-    if low is None and high is None:
-        msg = "[null, null] is not allowed; state one end at least, or leave the range out"
-        raise ValueError(msg)
-    if low is not None and high is not None and low > high:
-        msg = f"[{low}, {high}] is not allowed; the first number must not be above the second"
-        raise ValueError(msg)
-    return ends
-
-
 Observable = Annotated[str, AfterValidator(_check_observable)]
-Range = Annotated[
-    tuple[Real | None, ...],
-    Field(min_length=2, max_length=2),
-    BeforeValidator(as_tuple),
-    AfterValidator(_ends),
-]
-"""Two numbers, the lower end first; null where there is no end. Both ends belong to it."""
 
 
 class Distribution(Options):
@@ -335,16 +316,6 @@ class Distribution(Options):
 
     split: Literal["none", "flavour"] = "none"
     """`flavour` makes a histogram for each pair of flavours of the two leading jets."""
-
-    working_point: str | None = None
-    """Working point that tagged jets pass; the loosest by default."""
-
-    below: str | None = None
-    """A tighter working point, which tagged jets fail: then tags are those of one bin."""
-
-    selection: dict[str, OpenInterval] = Field(default_factory=dict)
-    """Ranges of observables that events must be in, `{n_jets: [4, null]}` say; both ends belong to
-    it, and null leaves an end open."""
 
     title: Text = ""
     """Title of its figure; its name by default."""
@@ -601,7 +572,8 @@ class Config(Options):
         reader = self.samples[sample].reader
         if reader is None:
             return True
-        return "efficiency_true" in self.readers[reader].columns
+        columns = self.readers[reader].columns
+        return any(name.startswith("efficiency_true") for name in columns)
 
     def estimator_at(self, name: str, point: int) -> EstimatorOptions:
         """Return the options of an estimator at a point of the learning curve.

@@ -11,32 +11,10 @@ from truthtag.data.folds import Rule
 from truthtag.data.readers.formats import FORMATS, ROLES, Format
 from truthtag.data.readers.formula import parse_formula
 from truthtag.errors import ConfigError
-from truthtag.options import OpenInterval, Options, Real, Whole, as_tuple
+from truthtag.options import OpenInterval, Options, Range, Whole, as_tuple
 from truthtag.registry import did_you_mean
 
-__all__ = ["Input", "Range", "ReaderOptions", "Take"]
-
-
-def _ends(ends: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    """Refuse a range without ends, or with ends the wrong way round."""
-    low, high = ends
-    shown = ", ".join("null" if end is None else str(end) for end in ends)
-    if low is None and high is None:
-        msg = f"[{shown}] is not allowed; state one end at least, or leave the range out"
-        raise ValueError(msg)
-    if low is not None and high is not None and low > high:
-        msg = f"[{shown}] is not allowed; the first number must not be above the second"
-        raise ValueError(msg)
-    return ends
-
-
-Range = Annotated[
-    tuple[Real | None, ...],
-    Field(min_length=2, max_length=2),
-    BeforeValidator(as_tuple),
-    AfterValidator(_ends),
-]
-"""Two numbers, the lower end first; null where there is no end. Both ends belong to it."""
+__all__ = ["Input", "ReaderOptions", "Take"]
 
 
 def _check_formula(text: str) -> str:
