@@ -30,7 +30,7 @@ def tree_rows(toy: Toy) -> list[Row]:
     """Fit boosted trees to as many events as the default config has, if LightGBM is installed."""
     if find_spec("lightgbm") is None:
         return []
-    events = {name: toy.config.samples[name].events for name in SAMPLES}
+    events = {name: toy.config.samples[name].events or 0 for name in SAMPLES}
     train, validation, test = (toy.sample(events[name], name) for name in SAMPLES)
     rows = []
     for crowding, name in ((False, "neighbours"), (True, "neighbours and crowding")):

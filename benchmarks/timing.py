@@ -53,7 +53,8 @@ class Toy:
         """Read the default config."""
         config = check_config(yaml.safe_load((ROOT / "config/config.yaml").read_text()))
         generator = make_generator(config.generators["multijet"], config.flavours)
-        return cls(config, generator, make_truth(config.truth, config.flavours))
+        truth = make_truth(config.truth or {}, config.flavours)
+        return cls(config, generator, truth)
 
     @property
     def networks(self) -> dict[str, NetworkOptions]:

@@ -34,8 +34,15 @@ __all__ = ["CrossFitted", "Folds", "HeldOut", "cut", "numbered"]
 class Members(Protocol):
     """What belongs to one fold: an efficiency, and each of its members."""
 
-    members: Sequence[Efficiency]
-    nominal: Efficiency | None
+    @property
+    def members(self) -> Sequence[Efficiency]:
+        """What is averaged, or resampled around the nominal."""
+        ...
+
+    @property
+    def nominal(self) -> Efficiency | None:
+        """The fit to all events, where members are resamples."""
+        ...
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet."""
@@ -183,7 +190,8 @@ class CrossFitted:
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the mean over all folds, shape (n_jets,) or (n_jets, n_points)."""
-        return np.mean([part.efficiency(jets) for part in self.parts], axis=0)
+        of_folds = [part.efficiency(jets) for part in self.parts]
+        return np.asarray(np.mean(of_folds, axis=0))
 
     def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
         """Return the mean over all folds, and its replicas.
