@@ -35,8 +35,9 @@ run: $(READY) ## Make all figures and tables
 report: run ## Make all, and the HTML report
 	$(SNAKEMAKE) --report "$$($(BIN)/python -c '$(RESULTS_OF)' "$(CONFIG)")/report.html"
 
+# Tests go to the cores one by one, in the order of conftest.py: slow ones first.
 test: $(READY) ## Run all tests, on all cores
-	$(BIN)/python -m pytest --numprocesses auto --dist worksteal
+	$(BIN)/python -m pytest --numprocesses auto --dist load --maxschedchunk 1
 
 test-fast: $(READY) ## Run the tests that take no whole workflow, in a minute and a half
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not $(SLOW)"

@@ -1,11 +1,6 @@
-from pathlib import Path
-
 from snakemake.utils import min_version
 
 min_version("9.0")
-
-
-configfile: str(Path(workflow.basedir) / "config" / "config.yaml")
 
 
 report: "workflow/report/workflow.rst"

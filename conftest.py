@@ -28,6 +28,39 @@ settings.register_profile("truthtag", deadline=None, derandomize=True, max_examp
 settings.load_profile("truthtag")
 
 
+# Runs of the workflow that many tests look at: what the first of these tests makes, all share.
+SHARED = {"finished", "extended"}
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Bring slow tests to the front, the longest first: fast ones fill the gaps at the end.
+
+    Of those that share a run the longest makes it; the rest come after all that share nothing, so
+    that the run has ended when they begin, and no process waits for it.
+    """
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    fast = [item for item in items if not item.get_closest_marker("slow")]
+    soon: list[pytest.Item] = []
+    later: list[pytest.Item] = []
+    made: set[str] = set()
+    for item in sorted(slow, key=_seconds, reverse=True):
+        needs = SHARED.intersection(getattr(item, "fixturenames", ()))
+        (later if needs & made else soon).append(item)
+        made |= needs
+    items[:] = [*soon, *later, *fast]
+
+
+def _seconds(item: pytest.Item) -> float:
+    """Processor time that a slow test is said to take, with the shared run that it makes.
+
+    Only the order of the tests depends on it.
+    """
+    marker = item.get_closest_marker("slow")
+    assert marker is not None
+    return float(marker.kwargs.get("seconds", 10))
+
+
 @pytest.fixture(autouse=True)
 def _torch_seed() -> Iterator[None]:
     torch.set_num_threads(1)

@@ -20,8 +20,14 @@ INTRODUCTION = """# Configs
 | `config.yaml` | the default: the paper's figures on a laptop |
 | `quick.yaml` | a first look in two minutes, fewer events and networks, figures marked as such |
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
+| `samples.yaml` | what serves for samples of your own; others lie on it, `base: samples` |
+| `nanoaod.yaml` | CMS NanoAOD: [the tutorial](../docs/your-samples.md) |
+| `physlite.yaml` | ATLAS DAOD_PHYSLITE, a hundred events |
+| `parquet.yaml` | jets in Parquet, a row per jet |
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
 | `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
+| `studies/further_variable.yaml` | a toy whose efficiency depends on a fifth variable |
+| `studies/two_points.yaml` | two working points, and the bin between them |
 | `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks |
 | `studies/repeated.yaml` | independent training samples, to see whether the errors are right |
 | `studies/tenth.yaml` | a tenth of the training events: larger errors, the same closure |
@@ -30,8 +36,8 @@ INTRODUCTION = """# Configs
 | `studies/schedule.yaml` | a dozen ways to train the same network, by loss and time |
 
 `make run CONFIG=config/paper.yaml` or `snakemake --configfile config/paper.yaml` uses another one.
-A config states only what differs from `config.yaml`, which is always read first; several can be
-given, later ones win. Each needs a `results` folder of its own.
+A config states only what differs from its base: `config.yaml`, or with `base: samples` the file
+`samples.yaml`. Several can be given, later ones win. Each needs a `results` folder of its own.
 
 What an earlier file has and a later one does not want, it sets to `null`: `estimators: {gnn: null}`
 trains no `gnn`, an optional key takes its default again. Keys of a kind that an entry no longer has
@@ -42,7 +48,7 @@ written as floats, `1.0e+5`. YAML takes `1e5` and `1e-3`, without a point or a s
 error then says what to write. NaN and infinity are refused; only the last edge of a map's axis may
 be `.inf`.
 
-Names of samples, estimators, flavours, generators and distributions become names of files and
+Names of samples, estimators, flavours, generators, readers and distributions become names of files and
 columns: they begin with a letter, and hold letters, digits and `_`.
 
 This page is made from the models in `src/truthtag/workflow/options.py` by `make docs`.
@@ -97,17 +103,19 @@ def one(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[Row]
     if is_axis(inner) or is_gaussian(inner):
         return
     yield from keys(inner, root, f"{path}.")
-    yield from branches(inner, root, path)
+    yield from branches(inner, root, path, f"{path}.kind")
     entries = inner.get("additionalProperties")
     if isinstance(entries, dict):
         entry = resolve(entries, root)
         yield from keys(entry, root, f"{path}.<name>.")
-        yield from branches(entry, root, path)
+        yield from branches(entry, root, path, f"{path}.<name>.kind")
     if inner.get("type") == "array" and isinstance(inner.get("items"), dict):
         yield from keys(resolve(inner["items"], root), root, f"{path}.<n>.")
 
 
-def branches(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator[Row]:
+def branches(
+    inner: dict[str, Any], root: dict[str, Any], path: str, path_of_kind: str
+) -> Iterator[Row]:
     """Describe the keys of each kind; that of the kind itself once."""
     for number, branch in enumerate(inner.get("allOf", [])):
         kind = branch["if"]["properties"]["kind"]["const"]
@@ -117,7 +125,7 @@ def branches(inner: dict[str, Any], root: dict[str, Any], path: str) -> Iterator
             text = "What it is; the keys below depend on it. A name, or `module:Class`."
             names = [one["if"]["properties"]["kind"]["const"] for one in inner["allOf"]]
             text += f" One of {', '.join(f'`{name}`' for name in names)}."
-            yield f"{path}.<name>.kind" if path != "truth" else "truth.kind", "string", "", text
+            yield path_of_kind, "string", "", text
         yield f"{path}.<{kind}>", "section", "", options.get("description", "")
         yield from keys({"properties": described}, root, f"{path}.<{kind}>.")
 

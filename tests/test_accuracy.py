@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from conftest import make_jets
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
 from truthtag.errors import DataError
 from truthtag.statistics.accuracy import (
     compare_likelihoods,
@@ -63,8 +64,37 @@ def test_summary_by_hand(three: Jets) -> None:
     assert table.loc["light", "regret"] == pytest.approx(0, abs=1e-15)
     assert table.loc["b", "log_loss"] == pytest.approx((-np.log(0.25) - np.log(1e-6)) / 2)
     assert np.isnan(table.loc["c", "regret"])
-    with pytest.raises(DataError, match="needs the columns 'efficiency_true' and 'is_tagged'"):
-        summarise(make_jets([2], efficiency_true=None), {}, FLAVOURS, np.ones(2, dtype=bool))
+
+
+def test_summary_without_a_truth_has_the_columns_that_can_be_had(three: Jets) -> None:
+    predicted, every = np.array([0.25, 1.0, 0.02]), np.ones(3, dtype=bool)
+    unknown = three.with_columns(efficiency_true=None)
+    table = summarise(unknown, {"q": predicted}, FLAVOURS, every, every)
+    columns = ["efficiency", "flavour", "jets", "predicted", "tagged_fraction", "log_loss"]
+    assert list(table) == [*columns, "in_domain"]
+    row = table.set_index("flavour").loc["b"]
+    assert row["predicted"] == pytest.approx(0.625)
+    assert row["tagged_fraction"] == 0.5
+    with_truth = summarise(three, {"q": predicted}, FLAVOURS, every, every)
+    assert table["log_loss"].equals(with_truth["log_loss"])
+    # Neither tags nor truth: what is left says what was predicted.
+    bare = unknown.with_columns(is_tagged=None)
+    assert list(summarise(bare, {"q": predicted}, FLAVOURS, every)) == columns[:4]
+    untagged = three.with_columns(is_tagged=None)
+    found = summarise(untagged, {"q": predicted}, FLAVOURS, every)
+    assert list(found)[3:] == ["regret", "residual_mean", "residual_rms"]
+
+
+def test_summary_is_of_one_working_point() -> None:
+    jets = make_jets(
+        [2],
+        is_tagged=None,
+        efficiency_true=None,
+        tag_bin=np.array([0, 2]),
+        labels=Labels(points=("loose", "tight")),
+    )
+    with pytest.raises(DataError, match=r"the sample has tags of several; .* with at_point"):
+        summarise(jets, {"q": np.full(2, 0.5)}, FLAVOURS, np.ones(2, dtype=bool))
 
 
 def test_summary_counts_only_chosen_jets_and_the_share_of_them_in_the_domain(three: Jets) -> None:

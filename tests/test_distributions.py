@@ -7,6 +7,7 @@ import pytest
 
 from conftest import make_jets
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
 from truthtag.statistics.distributions import (
@@ -58,6 +59,57 @@ def test_observables_by_hand() -> None:
     sums = [float(jets.pt[:2].sum()), float(jets.pt[3:].sum())]
     assert OBSERVABLES["ht"](jets, leading) == pytest.approx(sums)
     assert events.tolist() == [0, 2]
+
+
+def test_any_column_of_jets_can_be_drawn() -> None:
+    tracks = np.arange(6, dtype=np.int32)
+    jets = make_jets([2, 1, 3], further={"n_tracks": tracks})
+    _, leading = jets.leading_jets(2)
+    assert find_observable("n_tracks_2", "x")(jets, leading).tolist() == [1, 4]
+    assert find_observable("score_1", "x")(jets, leading).tolist() == jets.score[[0, 3]].tolist()
+    assert jets_needed("n_tracks_12") == 12
+    with pytest.raises(DataError, match=r"no column 'n_trakcs'; there are event, .*, n_tracks"):
+        entries_of(distribution(observable="n_trakcs_1"), jets, {})
+    for name in ("n_tracks", "n_tracks_0", "n_tracks_100", "_1", "1_1", "n-tracks_1"):
+        with pytest.raises(ConfigError, match=f"'{name}' is not allowed; .*of any further column"):
+            jets_needed(name)
+
+
+def test_jets_without_a_score_are_in_no_bin_of_it(sample: Jets) -> None:
+    jets = sample.first(100)
+    score = jets.score.copy()
+    score[jets.offsets[:-1:2]] = np.nan
+    entries, leading, _ = entries_of(
+        distribution(observable="score_1"), jets.with_columns(score=score), {}
+    )
+    assert leading[:, 0].tolist() == jets.offsets[1:-1:2].tolist()
+    assert np.isfinite(entries.values).all()
+
+
+@pytest.mark.parametrize(
+    ("selection", "kept"),
+    [
+        ({}, [True, False, True, True]),
+        ({"n_jets": [3, None]}, [False, False, True, True]),
+        ({"n_jets": [None, 3]}, [True, False, True, False]),
+        ({"n_jets": [3, 3]}, [False, False, True, False]),
+        ({"n_jets": [2, None], "n_tracks_3": [4, 5]}, [False, False, True, False]),
+        ({"eta_1": [None, 2.4]}, [True, False, True, False]),
+    ],
+)
+def test_a_selection_keeps_events_in_its_ranges(
+    selection: dict[str, list[float | None]], kept: list[bool]
+) -> None:
+    eta = np.zeros(10, dtype=np.float32)
+    # Of single precision, 2.4 is above the 2.4 of the config, and on its edge all the same.
+    eta[[3, 6]] = 2.4, 2.5
+    further = {"n_tracks": np.arange(10, dtype=np.int32)}
+    jets = make_jets([2, 1, 3, 4], eta=eta, further=further)
+    entries, leading, tagged = entries_of(distribution(selection=selection), jets, {})
+    events = jets.event_of_jet[leading[:, 0]]
+    assert events.tolist() == np.flatnonzero(kept).tolist()
+    assert entries.weight.tolist() == jets.weight[events].tolist()
+    assert len(tagged) == len(entries.values) == sum(kept)
 
 
 @pytest.mark.parametrize("both", [False, True])
@@ -129,5 +181,13 @@ def test_what_cannot_be_filled_is_refused(sample: Jets) -> None:
         entries_of(distribution(observable="mass"), sample, {})
     with pytest.raises(DataError, match="in_domain: holds int64 values"):
         list(fill(distribution(), sample, {}, np.flatnonzero(inside), FLAVOURS))
-    with pytest.raises(DataError, match="no column 'is_tagged'"):
+    with pytest.raises(DataError, match=r"no column 'is_tagged'$"):
         entries_of(distribution(), make_jets([2], is_tagged=None), {})
+    tags = {"is_tagged": None, "tag_bin": np.array([1, 2]), "efficiency_true": None}
+    two = make_jets([2], **tags, labels=Labels(points=("loose", "tight")))
+    with pytest.raises(DataError, match="of several working points: take one of them first"):
+        entries_of(distribution(), two, {})
+    with pytest.raises(DataError, match="no working point 'medium'; there are loose, tight"):
+        fill_distribution(
+            distribution(working_point="medium"), two, {}, np.ones(2, dtype=bool), FLAVOURS
+        )

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from workplace import Workplace
+from workplace import TIMEOUT, Workplace, jobs_of, made_once
 
 FLAVOUR_AVERAGE = '''
 """The simplest estimator: the tagged fraction of each flavour."""
@@ -156,10 +156,11 @@ COLUMN_OF_FIGURE = {
 pytestmark = pytest.mark.slow
 
 
-@pytest.fixture(scope="module")
-def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, str]:
-    """A finished run with everything that is added from outside, and its config."""
-    place = Workplace(tmp_path_factory.mktemp("extended"))
+CONFIG = "config/tiny.yaml config/extended.yaml"
+
+
+def run_extended(place: Workplace) -> None:
+    """Add everything from outside, and run."""
     place.outside.mkdir()
     (place.outside / "flavour_average.py").write_text(FLAVOUR_AVERAGE)
     (place.outside / "my_figure.py").write_text(MY_FIGURE)
@@ -167,7 +168,7 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, str]:
     estimators |= dict.fromkeys(NOT_NEEDED)
     if HAS_TREES:
         estimators["trees"] = TREES
-    config = place.overlay(
+    place.overlay(
         "extended.yaml",
         results="results/extended",
         samples=SMALL,
@@ -175,13 +176,24 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> tuple[Workplace, str]:
         distributions={"leading_pt": LEADING_PT},
         figures={"efficiencies": None, "extra": ["my_figure:ENTRY"]},
     )
-    outcome = place.run(config=config)
+    outcome = place.run(config=CONFIG)
     assert outcome.returncode == 0, outcome.stdout
-    return place, config
 
 
-def results_of(extended: tuple[Workplace, str]) -> Path:
-    return extended[0].folder / "results/extended"
+@pytest.fixture(scope="session")
+def extended(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Workplace:
+    """A finished run with everything that is added from outside; all test processes share it."""
+    return made_once("extended", run_extended, tmp_path_factory, worker_id)
+
+
+@pytest.fixture
+def copy(extended: Workplace, tmp_path: Path) -> Workplace:
+    """A copy of that run that a test may spoil."""
+    return extended.copied_to(tmp_path / "copy")
+
+
+def results_of(place: Workplace) -> Path:
+    return place.folder / "results/extended"
 
 
 def added_estimators() -> list[Any]:
@@ -190,10 +202,9 @@ def added_estimators() -> list[Any]:
     return ["average", pytest.param("trees", marks=needs)]
 
 
+@pytest.mark.slow(seconds=80)
 @pytest.mark.parametrize("name", added_estimators())
-def test_an_added_estimator_is_in_every_table_and_figure(
-    extended: tuple[Workplace, str], name: str
-) -> None:
+def test_an_added_estimator_is_in_every_table_and_figure(extended: Workplace, name: str) -> None:
     results = results_of(extended)
     for table in EFFICIENCY_TABLES:
         frame = pd.read_csv(results / f"tables/{table}.csv")
@@ -209,7 +220,7 @@ def test_an_added_estimator_is_in_every_table_and_figure(
 
 @pytest.mark.parametrize("name", added_estimators())
 def test_an_added_estimator_predicts_and_weights_every_sample(
-    extended: tuple[Workplace, str], name: str
+    extended: Workplace, name: str
 ) -> None:
     results = results_of(extended)
     for sample in SMALL:
@@ -221,12 +232,12 @@ def test_an_added_estimator_predicts_and_weights_every_sample(
         assert len(weights) == SMALL[sample]["events"]
 
 
-def test_the_average_has_one_efficiency_for_each_flavour(extended: tuple[Workplace, str]) -> None:
+def test_the_average_has_one_efficiency_for_each_flavour(extended: Workplace) -> None:
     prediction = pd.read_parquet(results_of(extended) / "predictions/test/average.parquet")
     assert prediction["efficiency"].nunique() == 3
 
 
-def test_a_distribution_of_five_lines_is_tested_and_drawn(extended: tuple[Workplace, str]) -> None:
+def test_a_distribution_of_five_lines_is_tested_and_drawn(extended: Workplace) -> None:
     results = results_of(extended)
     histograms = pd.read_parquet(results / "histograms/leading_pt.parquet")
     assert {"direct", "true", "map", "average"} <= set(histograms["filled_by"])
@@ -239,14 +250,13 @@ def test_a_distribution_of_five_lines_is_tested_and_drawn(extended: tuple[Workpl
         assert (results / f"figures/closure_leading_pt.{kind}").stat().st_size > 500, kind
 
 
-def test_a_figure_from_outside_is_drawn_and_reported(extended: tuple[Workplace, str]) -> None:
-    place, config = extended
-    results = results_of(extended)
+def test_a_figure_from_outside_is_drawn_and_reported(copy: Workplace) -> None:
+    results = results_of(copy)
     numbers = pd.read_csv(results / "figures/multiplicity.csv")
     assert numbers["events"].sum() == SMALL["test"]["events"]
     for kind in ("png", "pdf"):
         assert (results / f"figures/multiplicity.{kind}").stat().st_size > 500, kind
-    outcome = place.run("--report", "results/extended/report.html", config=config)
+    outcome = copy.run("--report", "results/extended/report.html", config=CONFIG)
     assert outcome.returncode == 0, outcome.stdout
     page = (results / "report.html").read_text()
     assert "number of jets" in page
@@ -261,46 +271,34 @@ def changed(file: Path) -> Callable[[], None]:
     return lambda: file.write_text(text) and None
 
 
-def test_an_edit_outside_runs_that_estimator_only(extended: tuple[Workplace, str]) -> None:
-    place, config = extended
-    assert place.plan(config=config) == {}
-    undo = changed(place.outside / "flavour_average.py")
-    try:
-        plan = place.plan(config=config)
-        only = re.sub(r"\x1b\[[\d;]*m", "", place.run("--dry-run", config=config).stdout)
-    finally:
-        undo()
+def test_an_edit_outside_runs_that_estimator_only(copy: Workplace) -> None:
+    assert copy.plan(config=CONFIG) == {}
+    undo = changed(copy.outside / "flavour_average.py")
+    output = copy.dry_run(config=CONFIG)
+    plan = jobs_of(output)
+    only = re.sub(r"\x1b\[[\d;]*m", "", output)
+    undo()
     assert plan["fit_map"] == plan["replicate_map"] == 1
     assert plan["predict"] == len(SMALL)
     assert not {"generate_sample", "train_network"} & set(plan)
     fits = re.findall(r"(?:Fitting|Predicting) .*", only)
     assert fits
     assert all("average" in line for line in fits), fits
-    assert place.plan(config=config) == {}
+    assert copy.plan(config=CONFIG) == {}
 
 
-def test_an_edit_of_a_figure_outside_draws_that_figure_only(
-    extended: tuple[Workplace, str],
-) -> None:
-    place, config = extended
-    undo = changed(place.outside / "my_figure.py")
-    try:
-        plan = place.plan(config=config)
-    finally:
-        undo()
-    assert plan == {"figure_numbers": 1, "draw_figure": 1}
+def test_an_edit_of_a_figure_outside_draws_that_figure_only(copy: Workplace) -> None:
+    changed(copy.outside / "my_figure.py")
+    assert copy.plan(config=CONFIG) == {"figure_numbers": 1, "draw_figure": 1}
 
 
-def test_the_workflow_plans_from_any_folder(
-    extended: tuple[Workplace, str], tmp_path: Path
-) -> None:
+def test_the_workflow_plans_from_any_folder(extended: Workplace, tmp_path: Path) -> None:
     """Started elsewhere, results go to that folder, and configs are named by their whole path."""
-    place, config = extended
-    configs = " ".join(str(place.folder / file) for file in config.split())
-    places = ["--snakefile", str(place.folder / "Snakefile"), "--directory", str(tmp_path)]
-    command = place.command("--dry-run", *places, config=configs)
-    options = {**place.options, "cwd": tmp_path}
-    outcome = subprocess.run(command, check=False, timeout=600, **options)
+    configs = " ".join(str(extended.folder / file) for file in CONFIG.split())
+    places = ["--snakefile", str(extended.folder / "Snakefile"), "--directory", str(tmp_path)]
+    command = extended.command("--dry-run", *places, config=configs)
+    options = {**extended.options, "cwd": tmp_path}
+    outcome = subprocess.run(command, check=False, timeout=TIMEOUT, **options)
     assert outcome.returncode == 0, outcome.stdout
     assert re.search(r"generate_sample +4\b", outcome.stdout)
     assert re.search(r"draw_figure +\d+", outcome.stdout)

@@ -310,6 +310,32 @@ def test_every_declared_distribution_is_in_a_figure() -> None:
     assert "pair of flavours" in added.caption
 
 
+def test_figures_about_the_truth_need_one() -> None:
+    about = [name for name, entry in FIGURES.items() if entry.needs_truth]
+    studies = ["learning_curve", "training_cost", "repeated"]
+    assert about == ["fig3", "fig6", "coverage", "fig3_alone", *studies]
+    read = {name: {"reader": "mine", "generator": None} for name in CONFIG["samples"]}
+    # What an earlier config left of the toy changes nothing.
+    config = {**CONFIG, "samples": read, "readers": {"mine": {"columns": {"pt": "Jet_pt"}}}}
+    own = [f"closure_{name}" for name in CONFIG["distributions"]]
+    assert list(figures_of(config)) == ["fig1", "fig2", *own, "calibration", "training"]
+    assert standard(config) == list(figures_of(config))
+    for name, entry in figures_of(config).items():
+        assert "true" not in entry.caption.replace("true efficiency of the toy", ""), name
+        assert "truth" not in entry.caption, name
+    assert list(figures_of({**config, "truth": None, "generators": {}})) == list(figures_of(config))
+    # A sample that is read can have a truth of its own; the form of the toy's says nothing of it.
+    columns = {"efficiency_true_loose": "eff"}
+    known = figures_of({**config, "readers": {"mine": {"columns": columns}}})
+    assert {"coverage", "learning_curve"} <= set(known)
+    assert not {"fig3", "fig3_alone", "fig6"} & set(known)
+    assert "truth" in known["closure_delta_r"].caption
+    # Only the samples that a figure shows count.
+    mixed = {**CONFIG, "samples": {**CONFIG["samples"], "boson": read["boson"]}}
+    assert {"fig3", "fig6", "coverage"} <= set(figures_of({**mixed, "readers": {}}))
+    assert "closure_boson_m_jj" in figures_of(mixed)
+
+
 OUTSIDE = """
 from matplotlib.figure import Figure
 from truthtag.figures.catalogue import FigureEntry
@@ -433,6 +459,9 @@ def test_labels_come_from_the_config() -> None:
         ("pt_1", r"$p_\mathrm{T}$ of jet 1 [GeV]"),
         ("eta_2", r"$\eta$ of jet 2"),
         ("missing_energy", "missing energy"),
+        ("n_jets", "n jets"),
+        ("n_tracks_2", "n tracks of jet 2"),
+        ("score_1", "score of jet 1"),
         ("their.module:ht", "ht"),
     ],
 )
@@ -441,6 +470,15 @@ def test_observables_have_labels(observable: str, label: str) -> None:
     config = {**CONFIG, "distributions": {"own": options}}
     context = DrawingContext.from_options(drawing_options(config))
     assert context.distribution("own") == DistributionLabel("own", label, "jet 2 tagged")
+
+
+def test_labels_say_the_working_point() -> None:
+    options = {**CONFIG["distributions"]["m_jj"], "working_point": "tight"}
+    between = {**CONFIG["distributions"]["delta_r"], "below": "tight"}
+    config = {**CONFIG, "distributions": {"one": options, "two": between}}
+    context = DrawingContext.from_options(drawing_options(config))
+    assert context.distribution("one").tagged == "both tagged at tight"
+    assert context.distribution("two").text("all") == "leading tagged, not at tight"
 
 
 def test_samples_of_an_experiment_are_not_called_a_toy() -> None:

@@ -16,8 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_jets
+from truthtag.data.columns import REQUIRED
 from truthtag.data.files import read_metadata
 from truthtag.data.jets import SCHEMA, UNITS, Jets, concatenate, read_jets, write_jets
+from truthtag.data.labels import Labels
 from truthtag.data.validation import pt_order
 from truthtag.errors import DataError
 from truthtag.weights.tag_counts import is_leading, tag_counts
@@ -234,6 +236,22 @@ def test_the_same_event_in_two_files_is_refused(few: Jets, tmp_path: Path) -> No
         write_jets([few], tmp_path / f"{name}.parquet")
     with pytest.raises(DataError, match="event 0 stands in two of the samples"):
         read_jets(tmp_path)
+
+
+def test_true_efficiencies_at_several_points_are_columns_of_a_file(tmp_path: Path) -> None:
+    labels = Labels(points=("loose", "tight"))
+    true = np.array([[0.5, 0.25], [0.4, 0.16], [0.3, 0.09]])
+    tags = {"is_tagged": None, "tag_bin": np.array([2, 1, 0])}
+    jets = make_jets([2, 1], **tags, efficiency_true=true, labels=labels)
+    path = tmp_path / "jets.parquet"
+    write_jets([jets], path)
+    stored = pd.read_parquet(path)
+    assert stored["efficiency_true_tight"].tolist() == [0.25, 0.16, 0.09]
+    assert "efficiency_true" not in stored
+    assert np.array_equal(read_jets(path).efficiency_true, true)
+    columns = {name: stored[name].to_numpy() for name in REQUIRED}
+    with pytest.raises(DataError, match=r"'efficiency_true' has shape \(3, 2\); a row per jet"):
+        Jets.from_columns({**columns, "efficiency_true": true})
 
 
 def test_columns_of_wrong_shape_are_refused() -> None:

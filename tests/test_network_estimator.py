@@ -18,6 +18,7 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.network import job
 from truthtag.estimators.network.baseline import compare_with_constant, constant_logits
 from truthtag.estimators.network.batches import TrainingEvents
+from truthtag.estimators.network.content import write_content
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.network.layers import Standardise
 from truthtag.estimators.network.model import EfficiencyNetwork
@@ -247,3 +248,41 @@ def test_micro_batches_of_less_than_an_event_are_not_made(few: Jets) -> None:
     small = few.take(slice(0, 30))
     tiny = options(epochs=1, batch_events=500, micro_batch_events=1)
     assert NetworkEstimator.fit(small, small, tiny, SEEDS[0]).network is not None
+
+
+def test_a_job_says_how_many_events_weights_leave(
+    few: Jets, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    train, validation = halves(few)
+    weight = np.where(np.arange(200) < 20, -1.0, 1.0)
+    signed = train.with_columns(weight=weight)
+    positive = validation.with_columns(weight=np.ones(100))
+    for mode, level, effective in (("use", "WARNING", 128.0), ("absolute", "INFO", 200.0)):
+        caplog.clear()
+        member = NetworkEstimator.fit(signed, positive, options(weights=mode), SEEDS[0])
+        (record,) = [one for one in caplog.records if "training.weights" in one.getMessage()]
+        assert record.levelname == level
+        assert "200 events with jets, 20 events of negative weight, have the statistics of " in (
+            record.getMessage()
+        )
+        assert f"{effective} events of one weight" in record.getMessage()
+        assert ("need not have a minimum" in record.getMessage()) == (mode == "use")
+        assert member.settings["training"]["weights"] == mode
+    caplog.clear()
+    NetworkEstimator.fit(signed, positive, options(), SEEDS[0])
+    assert "training.weights" not in caplog.text
+
+
+def test_files_from_before_there_were_weights_are_read(few: Jets, tmp_path: Path) -> None:
+    train, validation = halves(few)
+    member = NetworkEstimator.fit(train, validation, options(epochs=1), SEEDS[0])
+    path = tmp_path / "seed_0.pt"
+    member.save(path, {})
+    content = torch.load(path, weights_only=True)
+    del content["digest"]
+    del content["training"]["weights"]
+    write_content(content, path)
+    loaded = NetworkEstimator.load(path)
+    assert loaded.settings == member.settings
+    assert np.array_equal(loaded.efficiency(few), member.efficiency(few))

@@ -496,3 +496,15 @@ def test_scales_by_name_and_flavour() -> None:
         scales_by_name(pd.concat([frame, frame.iloc[:1]]))
     with pytest.raises(DataError, match="the scale of flavour 5 is nan"):
         scales_by_name(frame.assign(scale=np.nan))
+
+
+def test_scales_of_several_working_points() -> None:
+    rows = {"efficiency": "gnn", "number": [5, 4, 5, 4], "scale": [1.5, 1.2, 1.3, 1.4]}
+    table = pd.DataFrame({"working_point": ["loose", "loose", "tight", "tight"], **rows})
+    assert scales_by_name(table) == scales_by_name(table, "loose") == {"gnn": {5: 1.5, 4: 1.2}}
+    assert scales_by_name(table, "tight") == {"gnn": {5: 1.3, 4: 1.4}}
+    assert scales_by_name(table, None, "tight") == {"gnn": {5: 1.5, 4: 1.4}}
+    with pytest.raises(DataError, match="none at the working point 'medium', only at loose, ti"):
+        scales_by_name(table, "medium")
+    # With one point, all scales are its own.
+    assert scales_by_name(table[:2].drop(columns="working_point"), "any")["gnn"][5] == 1.5

@@ -14,6 +14,7 @@ from test_figures import check_figure, draw
 from conftest import make_jets
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
 from truthtag.errors import DataError
 from truthtag.estimators.network.loss import batch_loss
 from truthtag.figures.plots.style import look_of
@@ -38,6 +39,14 @@ class Constant:
 
     def efficiency(self, jets: Jets) -> FloatArray:
         return np.full(jets.n_jets, self.value)
+
+
+class AtBoth(Constant):
+    """One efficiency for every jet at the looser of two points, half of it at the tighter."""
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        loose = super().efficiency(jets)
+        return np.column_stack([loose, loose / 2])
 
 
 @pytest.fixture
@@ -110,6 +119,30 @@ def test_the_loss_of_the_truth_is_that_of_a_network_that_knows_it() -> None:
     order = np.concatenate([bucket.jets.ravel() for bucket in buckets])
     loss = batch_loss(logits[order], tags[order], [bucket.jets.shape for bucket in buckets], 1.0)
     assert true_loss(jets) == pytest.approx(float(loss), rel=1e-12)
+
+
+def test_the_loss_of_the_truth_at_several_points_is_that_of_tag_bins() -> None:
+    true = np.array([[0.5, 0.2], [0.8, 0.4], [1.0, 1.0]])
+    jets = make_jets(
+        [2, 1],
+        is_tagged=None,
+        tag_bin=np.array([1, 0, 2]),
+        efficiency_true=true,
+        labels=Labels(points=("loose", "tight")),
+    )
+    assert true_loss(jets) == pytest.approx((-np.log(0.3) - np.log(0.2)) / 2 / 2)
+    # A point of a learning curve is measured at the loosest.
+    table = Point("half", 1, 3).measure([Constant(0.5)], jets.at_point("tight"), FLAVOURS)
+    loosest = Point("half", 1, 3).measure([AtBoth(0.5)], jets, FLAVOURS)
+    one = Point("half", 1, 3).measure([Constant(0.5)], jets.at_point("loose"), FLAVOURS)
+    pd.testing.assert_frame_equal(loosest, one)
+    assert table["regret"][0] != one["regret"][0]
+
+
+def test_a_learning_curve_needs_a_truth() -> None:
+    jets = make_jets([2], efficiency_true=None)
+    with pytest.raises(DataError, match="needs the columns 'efficiency_true' and 'is_tagged'"):
+        Point("half", 1, 2).measure([Constant(0.5)], jets, FLAVOURS)
 
 
 def test_the_loss_of_an_unknown_truth_is_refused() -> None:

@@ -1,18 +1,31 @@
-"""Probabilities of numbers of tags."""
+"""Probabilities of numbers of tags; the tagger of the toy and its working points."""
 
 from __future__ import annotations
 
 import itertools
+import math
+from collections.abc import Mapping
+from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from conftest import make_jets
-from truthtag.data.jets import Jets
-from truthtag.errors import DataError
+from truthtag.arrays import FloatArray
+from truthtag.axis import EqualBins
+from truthtag.data.jets import Jets, concatenate, read_jets, write_jets
+from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.binned import BinnedMap, BinnedOptions
+from truthtag.statistics.closure import ClosureHistogram
+from truthtag.statistics.distributions import dijet
+from truthtag.toy.generation import generate
+from truthtag.toy.generator import Generator
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.tagging import discriminant, tag
 from truthtag.weights.assignment import assign_tags, draw_tags
 from truthtag.weights.events import effective_events, hybrid, weights_table
 from truthtag.weights.tag_counts import at_least, is_leading, tag_counts, tag_probabilities
@@ -304,3 +317,280 @@ def test_weights_of_other_events_are_refused() -> None:
     assert effective.keys() == {"p_tag_0", "p_tag_1", "p_tag_ge_1"}
     with pytest.raises(DataError, match="probabilities are of 2 events, the jets of 1"):
         weights_table(make_jets([3]), counts)
+
+
+# ---- working points of the toy's tagger
+
+POINTS = {"loose": 0.5, "medium": 1.0, "tight": 2.0}
+THRESHOLDS = np.array(list(POINTS.values()))
+
+# A statistical test fails by chance once in 10,000 seeds; the seed is fixed.
+P_VALUE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def tagged(sample: Jets, truth: NeighbourProduct) -> Jets:
+    """The sample, tagged at three working points."""
+    return tag(sample, truth, np.random.default_rng(3), POINTS)
+
+
+@given(
+    st.floats(0, 1, exclude_max=True, allow_subnormal=False),
+    st.floats(0, 1, allow_subnormal=False),
+    st.floats(0.01, 100),
+)
+def test_the_discriminant_is_above_a_threshold_as_often_as_a_power_of_the_efficiency(
+    uniform: float, eff: float, threshold: float
+) -> None:
+    """P(D > t) = P(u < eff**t): the two events are one, but where rounding decides."""
+    power = eff**threshold
+    assume(eff in (0, 1) or power > 1e-300)
+    assume(not math.isclose(uniform, power, rel_tol=1e-9))
+    (value,) = discriminant(np.array([uniform]), np.array([eff]))
+    assert value >= 0
+    assert (value > threshold) == (uniform < power)
+
+
+def test_the_ends_of_the_discriminant() -> None:
+    uniform = np.array([0.0, 0.5, 0.0, 0.5, 0.0])
+    eff = np.array([0.0, 0.0, 1.0, 1.0, 0.5])
+    # A jet of efficiency 0 is never tagged, one of efficiency 1 always, whatever is drawn.
+    assert discriminant(uniform, eff).tolist() == [0, 0, math.inf, math.inf, math.inf]
+
+
+def test_jets_pass_each_point_as_often_as_its_efficiency_says(tagged: Jets) -> None:
+    assert tagged.labels.points == ("loose", "medium", "tight")
+    assert tagged.is_tagged is None
+    passes = tagged.passes()
+    eff = tagged.efficiency_true
+    assert eff.shape == passes.shape == (tagged.n_jets, 3)
+    for flavour in (5, 4, 0):
+        inside = tagged.flavour == flavour
+        for point in range(3):
+            expected = eff[inside, point]
+            scatter = np.sqrt((expected * (1 - expected)).sum())
+            # Four standard deviations: once in 16,000.
+            assert abs(passes[inside, point].sum() - expected.sum()) < 4 * scatter
+
+
+def test_true_efficiencies_are_powers_of_the_truth(tagged: Jets, truth: NeighbourProduct) -> None:
+    eff = truth.efficiency(tagged)
+    for point, threshold in enumerate(POINTS.values()):
+        np.testing.assert_allclose(tagged.efficiency_true[:, point], eff**threshold, rtol=1e-12)
+
+
+def test_tags_of_a_tighter_point_are_tags_of_a_looser_one(tagged: Jets) -> None:
+    passes = tagged.passes()
+    assert np.all(passes[:, 0] >= passes[:, 1])
+    assert np.all(passes[:, 1] >= passes[:, 2])
+    assert set(np.unique(tagged.tag_bin)) == {0, 1, 2, 3}
+    # How many points a jet passes is one of four bins, whose probabilities are differences.
+    edges = np.column_stack([np.ones(len(tagged)), tagged.efficiency_true, np.zeros(len(tagged))])
+    share = -np.diff(edges, axis=1)
+    for number in range(4):
+        expected = share[:, number]
+        scatter = np.sqrt((expected * (1 - expected)).sum())
+        assert abs((tagged.tag_bin == number).sum() - expected.sum()) < 4 * scatter
+
+
+def test_whoever_knows_scores_and_thresholds_finds_the_same_tags(
+    tagged: Jets, tmp_path: Path
+) -> None:
+    write_jets([tagged], tmp_path / "jets.parquet")
+    again = read_jets(tmp_path / "jets.parquet")
+    for jets in (tagged, again):
+        assert np.array_equal((jets.score[:, None] > THRESHOLDS).sum(axis=1), jets.tag_bin)
+    assert np.array_equal(again.tag_bin, tagged.tag_bin)
+    assert np.array_equal(again.efficiency_true, tagged.efficiency_true)
+    assert again.labels == tagged.labels
+
+
+def test_a_threshold_of_1_gives_the_tags_of_no_working_points(
+    sample: Jets, tagged: Jets, truth: NeighbourProduct
+) -> None:
+    plain = tag(sample, truth, np.random.default_rng(3))
+    assert np.array_equal(tagged.passes()[:, 1], plain.is_tagged)
+    assert np.array_equal(tagged.efficiency_true[:, 1], plain.efficiency_true)
+
+
+def test_one_working_point_is_tagged_or_not(sample: Jets, truth: NeighbourProduct) -> None:
+    one = tag(sample, truth, np.random.default_rng(3), {"tight": 2.0})
+    many = tag(sample, truth, np.random.default_rng(3), POINTS)
+    assert one.labels.points == ("tight",)
+    assert one.tag_bin is None
+    assert np.array_equal(one.is_tagged, one.score > 2.0)
+    assert np.array_equal(one.is_tagged, many.passes()[:, 2])
+    assert np.array_equal(one.efficiency_true, many.efficiency_true[:, 2])
+
+
+@pytest.mark.parametrize("points", [None, {}])
+def test_jets_can_be_tagged_anew_with_other_points_or_none(
+    sample: Jets, tagged: Jets, truth: NeighbourProduct, points: Mapping[str, float] | None
+) -> None:
+    plain = tag(sample, truth, np.random.default_rng(9))
+    again = tag(tagged, truth, np.random.default_rng(9), points)
+    assert again.tag_bin is None
+    assert again.labels.points == ()
+    for name in ("score", "is_tagged", "efficiency_true"):
+        assert np.array_equal(getattr(again, name), getattr(plain, name)), name
+    assert np.array_equal(plain.score, np.random.default_rng(9).random(sample.n_jets))
+    assert np.array_equal(plain.is_tagged, plain.score < plain.efficiency_true)
+
+
+def test_jets_of_efficiency_0_and_1_are_tagged_never_and_always(few: Jets) -> None:
+    class Certain(NeighbourProduct):
+        def efficiency(self, jets: Jets) -> FloatArray:
+            return (jets.flavour == 5).astype(float)
+
+    jets = tag(few, Certain({}, {}), np.random.default_rng(1), POINTS)
+    assert np.array_equal(jets.tag_bin, np.where(few.flavour == 5, 3, 0))
+    assert np.array_equal(jets.efficiency_true[:, 0], jets.efficiency_true[:, 2])
+
+
+@pytest.mark.parametrize(
+    ("points", "text"),
+    [
+        ({"loose": 0.0}, r"working_points.loose: 0.0 is not allowed; .* above 0 and finite"),
+        ({"loose": 1.0, "tight": -1.0}, r"working_points.tight: -1.0 is not allowed"),
+        ({"loose": math.nan}, r"working_points.loose: nan is not allowed"),
+        ({"loose": 1.0, "tight": math.inf}, r"working_points.tight: inf is not allowed"),
+        (
+            {"tight": 2.0, "loose": 1.0},
+            r"working_points.loose: 1.0 is not above the threshold of 'tight', 2.0; name the poin",
+        ),
+        ({"a": 1.0, "b": 1.0}, r"working_points.b: 1.0 is not above the threshold of 'a', 1.0"),
+    ],
+)
+def test_thresholds_that_no_discriminant_has_are_refused(
+    few: Jets, truth: NeighbourProduct, points: dict[str, float], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        tag(few, truth, np.random.default_rng(1), points)
+
+
+# ---- a study of two points, in the library alone
+
+
+@pytest.fixture(scope="module")
+def two_points(multijet: Generator, truth: NeighbourProduct) -> tuple[Jets, Jets]:
+    """20,000 events to learn from and 20,000 to judge, at the points of the study."""
+    points = {"loose": 1.0, "tight": 2.0}
+    train, test = (
+        concatenate(list(generate(multijet, truth, range(20_000), (5, name), points)))
+        for name in ("train", "test")
+    )
+    return train, test
+
+
+MAP = BinnedOptions(
+    kind="binned",
+    pt=EqualBins(bins=6, low=20.0, high=600.0),
+    eta=EqualBins(bins=4, low=-2.0, high=2.0),
+)
+SELECTIONS = [("loose", None), ("tight", None), ("loose", "tight")]
+
+
+def closes(jets: Jets, efficiencies: Mapping[str, FloatArray], both: bool) -> dict[str, float]:
+    """Return the p-value of each efficiency in Delta R of the two leading jets."""
+    entries = dijet(jets, efficiencies, both=both).delta_r
+    histogram = ClosureHistogram.fill(entries, np.linspace(0, 3, 16))
+    return {name: histogram.test(name, 10).p_value for name in efficiencies}
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize(("point", "below"), SELECTIONS)
+def test_every_point_and_the_bin_between_close_with_the_truth(
+    two_points: tuple[Jets, Jets], point: str, below: str | None, both: bool
+) -> None:
+    judged = two_points[1].at_point(point, below)
+    assert closes(judged, {"true": judged.efficiency_true}, both)["true"] > P_VALUE
+
+
+@pytest.mark.parametrize("both", [False, True])
+@pytest.mark.parametrize("point", ["loose", "tight"])
+def test_no_point_closes_with_a_map_that_knows_no_neighbour(
+    two_points: tuple[Jets, Jets], point: str, both: bool
+) -> None:
+    train, test = (jets.at_point(point) for jets in two_points)
+    blind = BinnedMap.fit(train, train, MAP, (1, "map")).efficiency(test)
+    assert closes(test, {"blind": blind}, both)["blind"] < P_VALUE
+
+
+def blind_over_true(
+    two_points: tuple[Jets, Jets], flavour: int, point: str, below: str | None
+) -> float:
+    """Return by how much a map overestimates leading jets with the second nearer than 0.4."""
+    train, test = (jets.at_point(point, below) for jets in two_points)
+    blind = BinnedMap.fit(train, train, MAP, (1, "map")).efficiency(test)
+    pairs = dijet(test, {"blind": blind, "true": test.efficiency_true}, both=False)
+    near = (pairs.delta_r.values < 0.4) & (test.flavour[pairs.jets[:, 0]] == flavour)
+    yields = {name: p[near].sum() for name, p in pairs.delta_r.probability.items()}
+    return yields["blind"] / yields["true"]
+
+
+def test_in_the_bin_between_neighbours_hardly_matter_for_b_jets(
+    two_points: tuple[Jets, Jets],
+) -> None:
+    """A neighbour takes jets out of the bin and brings as many in where eff - eff**2 is flat."""
+    # A map of 24 bins and thousands of tagged jets: its ratio is known to 2 or 3%.
+    assert blind_over_true(two_points, 5, "loose", None) > 1.15
+    assert blind_over_true(two_points, 5, "tight", None) > 1.3
+    # Leading b jets have an efficiency near 1/2, c jets are far below.
+    assert blind_over_true(two_points, 5, "loose", "tight") == pytest.approx(1, abs=0.1)
+    assert blind_over_true(two_points, 4, "loose", "tight") > 1.15
+
+
+def test_the_bin_between_does_not_close_with_the_efficiency_of_a_point(
+    two_points: tuple[Jets, Jets],
+) -> None:
+    between = two_points[1].at_point("loose", below="tight")
+    loose = two_points[1].at_point("loose").efficiency_true
+    tight = two_points[1].at_point("tight").efficiency_true
+    np.testing.assert_allclose(between.efficiency_true, loose - tight, atol=1e-15)
+    p_value = closes(between, {"loose": loose, "difference": loose - tight}, both=False)
+    assert p_value["difference"] > P_VALUE
+    assert p_value["loose"] < P_VALUE
+
+
+def events_table(jets: Jets) -> pd.DataFrame:
+    """Return a table of events in an order of its own, with one that has no jets."""
+    columns = {"event": [9, 1, 5, 0], "entry": [0, 1, 2, 3], "run": 1, "n_jets": [0, 1, 0, 2]}
+    weight = [3.0, jets.weight[1], -1.0, jets.weight[0]]
+    return pd.DataFrame({**columns, "weight": weight})
+
+
+def test_events_without_jets_are_in_the_table() -> None:
+    jets = make_jets([2, 1])
+    counts = tag_counts(jets, np.array([0.5, 0.2, 0.9]), 1)
+    plain, _ = weights_table(jets, counts)
+    events = events_table(jets)
+    table, effective = weights_table(jets, counts, events)
+    assert list(table)[:4] == ["event", "entry", "run", "weight"]
+    for name in ("event", "entry", "weight"):
+        assert table[name].tolist() == events[name].tolist()
+    assert table["p_tag_0"].tolist() == [1.0, plain["p_tag_0"][1], 1.0, plain["p_tag_0"][0]]
+    assert table["p_tag_ge_1"].tolist() == [0, plain["p_tag_ge_1"][1], 0, plain["p_tag_ge_1"][0]]
+    # Totals are over all events.
+    assert effective["p_tag_0"] == effective_events(table["weight"] * table["p_tag_0"])
+    two, _ = weights_table(jets, {"loose": counts, "tight": counts}, events)
+    assert two["p_tag_1_tight"].tolist() == table["p_tag_1"].tolist()
+    # A sample whose events all lack jets is a sample, too.
+    nothing = jets.take(np.zeros(0, dtype=int))
+    alone, _ = weights_table(nothing, tag_counts(nothing, np.zeros(0), 1), events.iloc[[0, 2]])
+    assert alone["p_tag_0"].tolist() == [1, 1]
+    assert alone["p_tag_ge_1"].tolist() == [0, 0]
+
+
+def test_tables_of_other_events_are_refused() -> None:
+    jets = make_jets([2, 1])
+    counts = tag_counts(jets, np.full(3, 0.5), 1)
+    events = events_table(jets)
+    for table, message in (
+        (events.drop(columns="n_jets"), "column 'n_jets' is missing; it has event, entry"),
+        (events.iloc[:3], "lacks event 0, which has jets"),
+        (events.assign(event=[9, 1, 1, 0]), "an event stands in it twice"),
+        (events.assign(n_jets=[0, 3, 0, 2]), "event 1 has 3 jets there, the sample has 1"),
+        (events.assign(n_jets=[4, 1, 0, 2]), "event 9 has 4 jets there, the sample has 0"),
+    ):
+        with pytest.raises(DataError, match=message):
+            weights_table(jets, counts, table)

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
+import runpy
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,16 +17,25 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.integrate import quad
 
+from conftest import ROOT
+from truthtag.arrays import FloatArray
+from truthtag.axis import EqualBins
 from truthtag.data.axes import edges_of
-from truthtag.data.jets import SCHEMA, Jets, concatenate
+from truthtag.data.files import read_metadata
+from truthtag.data.jets import SCHEMA, Jets, concatenate, read_jets, write_jets
 from truthtag.data.kinematics import delta_r, invariant_mass
+from truthtag.data.labels import Labels
 from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.binned import BinnedMap, BinnedOptions
+from truthtag.seeds import seed_words
+from truthtag.statistics.closure import ClosureHistogram, Entries
 from truthtag.toy.boson import Boson
 from truthtag.toy.distributions import TruncatedNormal, gaussian_share
 from truthtag.toy.generation import BLOCK_EVENTS, generate, make_generator
 from truthtag.toy.generator import Generator
 from truthtag.toy.multijet import Multijet
 from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.toy.with_variable import Oscillation, Step, WithVariable
 
 # A statistical test fails by chance once in 10,000 seeds; the seed is fixed.
 P_VALUE = 1e-4
@@ -315,3 +328,324 @@ def test_equal_bins(default_config: dict[str, Any]) -> None:
     assert len(edges) == 20
     assert (edges[0], edges[-1]) == (20, 600)
     assert np.allclose(np.diff(edges), 580 / 19)
+
+
+# ---- labels and working points
+
+LABELS = Labels(flavours=(0, 4, 5))
+POINTS = {"loose": 1.0, "tight": 2.0}
+
+
+def generated(generator: Generator, truth: Any, count: int, seed: int = 1, **options: Any) -> Jets:
+    return concatenate(list(generate(generator, truth, range(count), (seed, "train"), **options)))
+
+
+def test_the_streams_of_a_sample_are_what_they_were(
+    multijet: Multijet, truth: NeighbourProduct
+) -> None:
+    """The first stream of a block makes the events, the second the scores."""
+    jets = next(generate(multijet, truth, range(BLOCK_EVENTS), (1, "train")))
+    words = [*seed_words((1, "train")), 0]
+    plain = multijet.events(BLOCK_EVENTS, np.random.default_rng([*words, 0]))
+    assert jets.digest() == plain.digest()
+    score = np.random.default_rng([*words, 1]).random(jets.n_jets)
+    assert np.array_equal(jets.score, score)
+    assert np.array_equal(jets.is_tagged, score < truth.efficiency(plain))
+
+
+def test_labels_and_points_change_no_event(multijet: Multijet, truth: NeighbourProduct) -> None:
+    plain = generated(multijet, truth, 10_500)
+    labelled = generated(multijet, truth, 10_500, labels=LABELS)
+    assert_equal_jets(labelled, plain)
+    assert plain.labels == Labels()
+    assert labelled.labels == LABELS
+    pointed = generated(multijet, truth, 10_500, working_points=POINTS, labels=LABELS)
+    assert pointed.digest() == plain.digest()
+    assert pointed.labels == Labels(flavours=(0, 4, 5), points=("loose", "tight"))
+    assert np.array_equal(pointed.passes()[:, 0], plain.is_tagged)
+
+
+def test_shards_with_points_and_further_variables_do_not_change_the_sample() -> None:
+    generator = make_generator(WITH_TRACKS, FLAVOURS)
+    truth = WithVariable(flat_truth(), "n_tracks", Step(7.0, 0.4, 1.0))
+    options = {"working_points": POINTS, "labels": LABELS}
+    whole = generated(generator, truth, 10_500, **options)
+    parts = [
+        part
+        for a, b in itertools.pairwise([0, 7, 9_999, 10_001, 10_500])
+        for part in generate(generator, truth, range(a, b), (1, "train"), **options)
+    ]
+    joined = concatenate(parts)
+    assert joined.digest() == whole.digest()
+    assert np.array_equal(joined.tag_bin, whole.tag_bin)
+    assert np.array_equal(joined.further["n_tracks"], whole.further["n_tracks"])
+
+
+def test_files_know_the_flavours_that_no_jet_has(
+    multijet: Multijet, truth: NeighbourProduct, tmp_path: Path
+) -> None:
+    labels = Labels(flavours=(0, 4, 5, 15))
+    blocks = generate(multijet, truth, range(50), (1, "few"), POINTS, labels)
+    write_jets(blocks, tmp_path / "jets.parquet")
+    again = read_jets(tmp_path / "jets.parquet")
+    assert again.labels == Labels(flavours=(0, 4, 5, 15), points=("loose", "tight"))
+    assert 15 not in again.flavour
+
+
+def test_a_threshold_that_is_not_allowed_makes_no_sample(
+    multijet: Multijet, truth: NeighbourProduct
+) -> None:
+    with pytest.raises(ConfigError, match=r"working_points.loose: 0 is not allowed"):
+        next(generate(multijet, truth, range(10), (1, "a"), {"loose": 0}))
+
+
+@pytest.mark.parametrize("points", [None, {}, POINTS])
+def test_the_script_passes_points_and_labels_on(
+    points: dict[str, float] | None,
+    multijet: Multijet,
+    truth: NeighbourProduct,
+    default_config: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    out = tmp_path / "0000.parquet"
+    params = SimpleNamespace(
+        generator=default_config["generators"]["multijet"],
+        truth=default_config["truth"],
+        flavours=default_config["flavours"],
+        working_points=points,
+        seed=1,
+        events=(0, 40),
+    )
+    job = SimpleNamespace(
+        log=[str(tmp_path / "job.log")],
+        params=params,
+        wildcards=SimpleNamespace(sample="train"),
+        output=[str(out)],
+    )
+    script = ROOT / "workflow/scripts/generate_sample.py"
+    runpy.run_path(str(script), {"snakemake": job}, run_name="__main__")
+    jets = read_jets(out)
+    direct = generated(multijet, truth, 40, working_points=points)
+    assert jets.digest() == direct.digest()
+    assert np.array_equal(jets.passes(), direct.passes())
+    assert jets.labels == Labels(flavours=(0, 4, 5), points=tuple(points or ()))
+    settings = read_metadata(out)["settings"]
+    assert settings.get("working_points") == (points or None)
+    assert json.dumps(settings)
+
+
+# ---- further variables
+
+TRACKS = {"distribution": "poisson", "means": {"b": 9.0, "c": 7.0, "light": 5.0}}
+CHARGE = {"distribution": "normal", "mean": 0.1, "width": 0.5, "low": -1.0, "high": 1.0}
+DEPTH = {"distribution": "uniform", "low": -2.0, "high": 3.0}
+WITH_TRACKS = {**MULTIJET, "further": {"n_tracks": TRACKS}}
+
+
+def flat_truth() -> NeighbourProduct:
+    """A truth that is one efficiency for each flavour, nearly, whatever the neighbours."""
+    from truthtag.toy.shapes import GaussianBase, NearbyDip
+
+    base = {flavour: GaussianBase(0.6, 0.0, 1e6, 1e6) for flavour in (5, 4, 0)}
+    return NeighbourProduct(base, {flavour: NearbyDip(0.0, 1.0) for flavour in (5, 4, 0)})
+
+
+@pytest.fixture(scope="module")
+def with_further(truth: NeighbourProduct) -> Jets:
+    """20,000 events with three further variables."""
+    further = {"n_tracks": TRACKS, "charge": CHARGE, "depth": DEPTH}
+    generator = make_generator({**MULTIJET, "further": further}, FLAVOURS)
+    return generated(generator, truth, 20_000, seed=7)
+
+
+@pytest.mark.parametrize("options", [MULTIJET, BOSON], ids=["multijet", "boson"])
+def test_further_variables_change_nothing_else(
+    options: dict[str, Any], truth: NeighbourProduct
+) -> None:
+    plain = generated(make_generator(options, FLAVOURS), truth, 10_300)
+    more = make_generator({**options, "further": {"n_tracks": TRACKS}}, FLAVOURS)
+    jets = generated(more, truth, 10_300)
+    assert_equal_jets(jets, plain)
+    assert list(jets.further) == ["n_tracks"]
+    assert dict(plain.further) == {}
+
+
+def test_each_further_variable_has_a_stream_of_its_own(
+    with_further: Jets, truth: NeighbourProduct
+) -> None:
+    """Neither the other variables nor their order, nor that of the flavours, changes one."""
+    turned = {name: TRACKS["means"][name] for name in ("light", "b", "c")}
+    further = {
+        "charge": CHARGE,
+        "other": TRACKS,
+        "n_tracks": {"distribution": "poisson", "means": turned},
+    }
+    generator = make_generator({**MULTIJET, "further": further}, FLAVOURS)
+    again = generated(generator, truth, 20_000, seed=7)
+    for name in ("charge", "n_tracks"):
+        assert np.array_equal(again.further[name], with_further.further[name]), name
+    assert not np.array_equal(again.further["other"], again.further["n_tracks"])
+
+
+def test_numbers_are_poisson_with_the_mean_of_their_flavour(with_further: Jets) -> None:
+    tracks = with_further.further["n_tracks"]
+    assert tracks.dtype == np.int32
+    for name, mean in TRACKS["means"].items():
+        inside = tracks[with_further.flavour == FLAVOURS[name]]
+        # The tail is one bin: each has more than five entries then.
+        last = int(stats.poisson.ppf(0.999, mean))
+        expected = stats.poisson.pmf(np.arange(last), mean)
+        expected = np.append(expected, 1 - expected.sum()) * len(inside)
+        observed = np.bincount(np.minimum(inside, last), minlength=last + 1)
+        assert expected.min() > 5 or mean == 9.0
+        assert stats.chisquare(observed, expected).pvalue > P_VALUE
+
+
+def test_further_variables_follow_their_distributions(with_further: Jets) -> None:
+    charge = with_further.further["charge"]
+    normal = stats.truncnorm(-2.2, 1.8, loc=0.1, scale=0.5)
+    assert charge.dtype == np.float32
+    assert stats.kstest(charge, normal.cdf).pvalue > P_VALUE
+    assert np.abs(charge).max() <= 1
+    depth = with_further.further["depth"]
+    assert stats.kstest(depth, stats.uniform(-2, 5).cdf).pvalue > P_VALUE
+    # Drawn by themselves: no correlation with each other, or with the jet.
+    for a, b in ((charge, depth), (charge, with_further.pt), (depth, with_further.eta)):
+        correlation = np.corrcoef(a, b)[0, 1]
+        assert abs(correlation) < 4 / math.sqrt(with_further.n_jets)
+
+
+def test_a_gaussian_can_have_a_mean_for_each_flavour(truth: NeighbourProduct) -> None:
+    wide = {"distribution": "normal", "means": {"b": 3.0, "c": 2.0, "light": 1.0}, "width": 0.5}
+    generator = make_generator({**MULTIJET, "further": {"x": wide}}, FLAVOURS)
+    jets = generated(generator, truth, 5000)
+    for name, mean in wide["means"].items():
+        inside = jets.further["x"][jets.flavour == FLAVOURS[name]]
+        assert abs(inside.mean() - mean) < 4 * 0.5 / math.sqrt(len(inside))
+
+
+def test_a_generator_without_further_variables_needs_none(
+    multijet: Multijet, truth: NeighbourProduct
+) -> None:
+    """Generators of other packages may be older than further variables."""
+
+    class Old:
+        options_type = Multijet.options_type
+
+        def events(self, count: int, rng: np.random.Generator) -> Jets:
+            return multijet.events(count, rng)
+
+    assert_equal_jets(generated(Old(), truth, 100), generated(multijet, truth, 100))
+
+
+def test_further_variables_stay_in_files(with_further: Jets, tmp_path: Path) -> None:
+    few = with_further.first(50)
+    write_jets([few], tmp_path / "jets.parquet")
+    again = read_jets(tmp_path / "jets.parquet")
+    assert list(again.further) == ["n_tracks", "charge", "depth"]
+    for name, values in few.further.items():
+        assert np.array_equal(again.further[name], values)
+        assert again.further[name].dtype == values.dtype
+
+
+@pytest.mark.parametrize(
+    ("further", "text"),
+    [
+        (
+            {"n": {"distribution": "possion", "mean": 3.0}},
+            r"generators.further.n.distribution: .*'uniform', 'poisson' or 'normal', not 'possion'",
+        ),
+        (
+            {"n": {"distribution": "poisson"}},
+            r"generators.further.n: mean is None and means is None; .* needs one of the two",
+        ),
+        (
+            {"n": {"distribution": "poisson", "mean": 3.0, "means": {"b": 1.0}}},
+            r"generators.further.n: mean is 3.0 and means is \{'b': 1.0\}; .*one of the two",
+        ),
+        (
+            {"n": {"distribution": "poisson", "mean": 3.0, "width": 1.0}},
+            r"generators.further.n: width is no key of a distribution 'poisson'. Allowed: mean, m",
+        ),
+        (
+            {"n": {"distribution": "poisson", "mean": 0.0}},
+            r"generators.further.n: a mean is 0.0; .*above 0 and at most 1e\+06",
+        ),
+        (
+            {"n": {"distribution": "normal", "mean": 0.0}},
+            r"generators.further.n: key 'width' is missing, which a distribution 'normal' needs",
+        ),
+        (
+            {"n": {"distribution": "normal", "mean": 0.0, "width": 1.0, "low": 50.0}},
+            r"generators.further.n: a Gaussian .*share of 0 between low 50.0 and high inf",
+        ),
+        (
+            {"n": {"distribution": "uniform", "low": 1.0}},
+            r"generators.further.n: key 'high' is missing, which a distribution 'uniform' needs",
+        ),
+        (
+            {"n": {"distribution": "uniform", "low": 1.0, "high": 1.0}},
+            r"generators.further.n: low is 1.0 and high is 1.0; low must be below high",
+        ),
+        ({"pt": DEPTH}, r"generators.further.pt: a further column cannot be called 'pt'"),
+        ({"2nd": DEPTH}, r"generators.further.2nd: .*cannot be called '2nd': it must begin with"),
+        (
+            {"n": {"distribution": "poisson", "means": {"b": 1.0, "c": 1.0}}},
+            r"generators.further.n.means: the flavour 'light' has no mean; give one for each of",
+        ),
+        (
+            {"n": {"distribution": "poisson", "means": {"b": 1.0, "ligth": 1.0}}},
+            r"generators.further.n.means.ligth: 'ligth' is not .* Did you mean 'light'",
+        ),
+    ],
+)
+def test_further_variables_that_make_no_sense_are_refused(
+    further: dict[str, Any], text: str
+) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make_generator({**MULTIJET, "further": further}, FLAVOURS)
+
+
+# ---- a study of a variable that a map does not see, in the library alone
+
+COARSE = BinnedOptions(
+    kind="binned",
+    pt=EqualBins(bins=6, low=20.0, high=600.0),
+    eta=EqualBins(bins=4, low=-2.0, high=2.0),
+)
+
+
+def leading_tracks(jets: Jets, efficiencies: dict[str, FloatArray]) -> ClosureHistogram:
+    """Fill the tracks of the leading jet, which must be tagged."""
+    events, leading = jets.leading_jets(1)
+    first = leading[:, 0]
+    entries = Entries(
+        values=jets.further["n_tracks"][first],
+        weight=jets.weight[events],
+        passed=jets.is_tagged[first],
+        probability={name: values[first] for name, values in efficiencies.items()},
+    )
+    return ClosureHistogram.fill(entries, np.arange(21) - 0.5)
+
+
+@pytest.mark.parametrize(
+    "form",
+    [Step(at=7.0, below=0.4, above=1.0), Oscillation(amplitude=0.6, period=4.0)],
+    ids=["step", "oscillation"],
+)
+def test_what_does_not_see_the_variable_is_right_on_average_and_does_not_close_in_it(
+    truth: NeighbourProduct, form: Step | Oscillation
+) -> None:
+    generator = make_generator(WITH_TRACKS, FLAVOURS)
+    full = WithVariable(truth, "n_tracks", form)
+    train = generated(generator, full, 20_000, seed=3)
+    test = generated(generator, full, 20_000, seed=4)
+    blind = BinnedMap.fit(train, train, COARSE, (1, "map")).efficiency(test)
+    histogram = leading_tracks(test, {"true": test.efficiency_true, "blind": blind})
+    assert histogram.test("true", 10).p_value > P_VALUE
+    assert histogram.test("blind", 10).p_value < 1e-12
+    # On average: test and training sample each have the scatter of their tags.
+    for flavour in (5, 4, 0):
+        inside = test.flavour == flavour
+        scatter = np.sqrt(2 * (blind * (1 - blind))[inside].sum())
+        assert abs(test.is_tagged[inside].sum() - blind[inside].sum()) < 4 * scatter

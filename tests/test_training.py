@@ -23,7 +23,8 @@ from truthtag.data.kinematics import delta_r
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.ensemble import Ensemble
 from truthtag.estimators.network.augmentation import transform
-from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.baseline import compare_with_constant, constant_logits
+from truthtag.estimators.network.batches import Batch, TrainingEvents, Weighting
 from truthtag.estimators.network.device import choose_device, uses_bfloat16
 from truthtag.estimators.network.loss import batch_loss, weighted_loss
 from truthtag.estimators.network.options import Architecture, TrainingOptions
@@ -523,6 +524,7 @@ def test_a_loss_that_explodes_is_reported(few: Jets) -> None:
         {"warm_up": 1.0},
         {"schedule": "cosine"},
         {"precision": "float8"},
+        {"weights": "absolut"},
         {"learning_rate": float("nan")},
         # All efficiencies would be 1, or all 0.
         {"mu": 1e6},
@@ -534,6 +536,159 @@ def test_bad_options_are_refused(bad: dict[str, Any]) -> None:
     (name,) = bad
     with pytest.raises(ValidationError, match=name):
         changed(OPTIONS, **bad)
+
+
+@pytest.mark.parametrize("warm_up", [0.1, 0.3])
+@pytest.mark.parametrize("steps", [1, 2, 4, 9, 10])
+def test_any_number_of_steps_has_a_schedule(steps: int, warm_up: float) -> None:
+    """With 9 steps and a warm-up of 0.1, the rise has no step: torch divided by zero."""
+    jets = make_jets([2] * 20 * steps)
+    options = changed(OPTIONS, epochs=1, batch_events=20, warm_up=warm_up)
+    events = TrainingEvents(jets)
+    training = Training(SMALL, options, events, [SEED])
+    assert training.steps_per_epoch == steps
+    assert len(list(train(training, events, events))) == 1
+
+
+# ---- weights of events
+
+
+def weighted_run(few: Jets, mode: Weighting, **changes: Any) -> Training:
+    """Train on events whose weights are used in one way."""
+    events = TrainingEvents(few.take(slice(0, 250)), weights=mode)
+    validation = TrainingEvents(few.take(slice(250, 300)), weights=mode)
+    training = Training(SMALL, changed(OPTIONS, weights=mode, **changes), events, [SEED])
+    list(train(training, events, validation))
+    return training
+
+
+def losses_of(training: Training) -> list[tuple[float, float]]:
+    return [(row.train_loss, row.validation_loss) for row in training.records[0].history]
+
+
+def test_weights_of_one_are_no_weights(few: Jets) -> None:
+    ones = few.with_columns(weight=np.ones(few.n_events))
+    plain = run(few)
+    for mode in ("use", "absolute"):
+        used = weighted_run(ones, mode, micro_batch_events=50)
+        assert_same_weights(used, run(few, changed(OPTIONS, micro_batch_events=50)))
+        assert_same_weights(weighted_run(ones, mode), plain)
+        assert losses_of(weighted_run(ones, mode)) == losses_of(plain)
+    # They are ignored where nothing is said.
+    assert_same_weights(run(few.with_columns(weight=np.arange(few.n_events) * 1.0)), plain)
+
+
+def test_the_unit_of_weights_does_not_matter(few: Jets) -> None:
+    weight = np.random.default_rng(1).exponential(1.0, few.n_events)
+    one = weighted_run(few.with_columns(weight=weight), "use")
+    # A power of two changes no digit of the ratios.
+    assert_same_weights(one, weighted_run(few.with_columns(weight=1024 * weight), "use"))
+    assert_same_weights(one, weighted_run(few.with_columns(weight=-1024 * weight), "absolute"))
+    other = weighted_run(few.with_columns(weight=3e7 * weight), "use")
+    for name, value in weights(one).items():
+        torch.testing.assert_close(value, weights(other)[name], rtol=1e-2, atol=1e-3)
+    assert not torch.equal(
+        weights(one)["body.head.0.weight"], weights(run(few))["body.head.0.weight"]
+    )
+
+
+def test_an_event_of_weight_two_is_that_event_twice(few: Jets) -> None:
+    weight = np.where(np.arange(300) < 100, 2.0, 1.0)
+    twice = few.take(np.r_[np.arange(300), np.arange(100)])
+    weighted = TrainingEvents(few.with_columns(weight=weight), weights="use")
+    repeated = TrainingEvents(twice)
+    training = run(few)
+    for mu in (1.0, 4.0):
+        expected = evaluate(training.networks, repeated, mu)
+        assert evaluate(training.networks, weighted, mu) == pytest.approx(expected, rel=1e-5)
+        for flavour, logit in constant_logits(weighted, mu).items():
+            # But for the half jet that is added to each.
+            assert logit == pytest.approx(constant_logits(repeated, mu)[flavour], abs=0.02)
+    network = training.best_network()
+    of_weighted = compare_with_constant(network, weighted, weighted)
+    of_repeated = compare_with_constant(network, repeated, repeated)
+    assert of_weighted.loss == pytest.approx(of_repeated.loss, rel=1e-5)
+    assert of_weighted.untrained_loss == pytest.approx(of_repeated.untrained_loss, rel=1e-5)
+    assert of_weighted.constant_loss == pytest.approx(of_repeated.constant_loss, rel=1e-3)
+
+
+def test_batches_bring_the_weights_of_their_events() -> None:
+    jets = make_jets([0, 1, 2, 2, 3], weight=np.array([50.0, 1.0, 2.0, -1.0, 6.0]))
+    events = TrainingEvents(jets, weights="use")
+    assert events.weights is not None
+    assert [w.tolist() for w in events.weights] == [[0.5], [1.0, -0.5], [3.0]]
+    assert events.effective_count == pytest.approx(8**2 / 42)
+    assert TrainingEvents(jets, weights="absolute").effective_count == pytest.approx(10**2 / 42)
+    assert TrainingEvents(jets).effective_count == 4
+    seen = []
+    for batch, tags, of_events in events.weighted_batches(2, [generator(1), generator(2)]):
+        assert of_events is not None
+        assert of_events.shape == (2, sum(m for m, _ in batch.shape))
+        assert tags.shape == batch.features.shape[:2]
+        start = 0
+        for (m, n), part in zip(
+            batch.shape, of_events.split([m for m, _ in batch.shape], dim=1), strict=True
+        ):
+            first = batch.features[:, start : start + m * n : n, 0]
+            seen += list(zip(first.flatten().tolist(), part.flatten().tolist(), strict=True))
+            start += m * n
+    leading = jets.pt[jets.offsets[1:-1]].tolist()
+    assert set(seen) == set(zip(leading, [0.5, 1.0, -0.5, 3.0], strict=True))
+    assert [of for *_, of in TrainingEvents(jets).weighted_batches(2)] == [None, None]
+    assert events.digest() != TrainingEvents(jets).digest()
+
+
+def test_weights_multiply_the_loss_of_each_event() -> None:
+    logits = torch.randn(5)
+    tags = (torch.rand(5) < 0.5).float()
+    shape = [(1, 1), (2, 2)]
+    factors = torch.tensor([0.5, 2.0, -0.25])
+    alone = [
+        batch_loss(logits[:1], tags[:1], [(1, 1)], 2.0),
+        batch_loss(logits[1:3], tags[1:3], [(1, 2)], 2.0),
+        batch_loss(logits[3:], tags[3:], [(1, 2)], 2.0),
+    ]
+    expected = (factors * torch.stack(alone)).sum() / 3
+    found = batch_loss(logits, tags, shape, 2.0, weights=factors)
+    torch.testing.assert_close(found, expected)
+
+
+def test_weights_without_a_positive_sum_are_refused() -> None:
+    jets = make_jets([2, 2, 2], weight=np.array([1.0, -2.0, 1.0]))
+    message = r"weights of 3 events have the mean 0\.0; .*set training\.weights to 'absolute'"
+    with pytest.raises(DataError, match=message):
+        TrainingEvents(jets, weights="use")
+    assert TrainingEvents(jets, weights="absolute").weights is not None
+
+
+def test_events_whose_weights_are_used_otherwise_are_refused(few: Jets) -> None:
+    message = r"prepared with weights 'ignore', training\.weights is 'use'"
+    with pytest.raises(DataError, match=message):
+        Training(SMALL, changed(OPTIONS, weights="use"), TrainingEvents(few), [SEED])
+    events = TrainingEvents(few, weights="absolute")
+    training = Training(SMALL, changed(OPTIONS, weights="absolute"), events, [SEED])
+    with pytest.raises(DataError, match="have the weights absolute, the validation events ignore"):
+        next(train(training, events, TrainingEvents(few)))
+
+
+def test_weights_are_learned_where_the_inputs_lack_what_both_depend_on() -> None:
+    """Of two kinds of events that look alike, the heavy ones are tagged more often."""
+    rng = np.random.default_rng(4)
+    jets = make_jets([2] * 2000)
+    heavy = rng.random(2000) < 0.5
+    weight = np.where(heavy, 3.0, 1.0)
+    tags = rng.random(4000) < np.repeat(np.where(heavy, 0.6, 0.2), 2)
+    jets = jets.with_columns(weight=weight, is_tagged=tags)
+    expected = {"ignore": tags.mean(), "use": np.average(tags, weights=np.repeat(weight, 2))}
+    found = {}
+    for mode in ("ignore", "use"):
+        events = TrainingEvents(jets, weights=mode)
+        options = changed(OPTIONS, weights=mode, epochs=3, batch_events=50, learning_rate=0.01)
+        training = Training(SMALL, options, events, [SEED])
+        list(train(training, events, events))
+        found[mode] = training.best_network().efficiency(jets).mean()
+        assert found[mode] == pytest.approx(expected[mode], abs=0.03)
+    assert found["use"] - found["ignore"] > 0.05
 
 
 def test_untagged_and_empty_samples_are_refused() -> None:

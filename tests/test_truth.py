@@ -20,6 +20,13 @@ from truthtag.toy.neighbour_product import NeighbourProduct
 from truthtag.toy.shapes import GaussianBase, NearbyDip
 from truthtag.toy.tagging import tag
 from truthtag.toy.truth import make_truth
+from truthtag.toy.with_variable import (
+    Oscillation,
+    Step,
+    WithVariable,
+    WithVariableOptions,
+    modules_of_truth,
+)
 
 TABLE = {5: (0.80, 160, 280, 1.8), 4: (0.25, 180, 300, 2.0), 0: (0.02, 250, 400, 2.5)}
 DIPS = {5: (0.45, 0.7), 4: (0.30, 0.6), 0: (0.15, 0.5)}
@@ -138,7 +145,7 @@ def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(
         ConfigError,
         match=r"truth.kind: 'magic' is not a form of the true efficiency. "
-        r"Allowed: neighbour_product, nearest_neighbour",
+        r"Allowed: neighbour_product, nearest_neighbour, with_variable",
     ):
         make_truth({"kind": "magic"}, {})
 
@@ -209,3 +216,146 @@ def test_a_truth_of_another_length_is_refused(few: Jets) -> None:
     good = default_truth()
     with pytest.raises(DataError, match=rf"shape \({few.n_jets - 1},\); it must be"):
         tag(few, Short(good.base, good.correction), np.random.default_rng(1))
+
+
+# ---- a truth that depends on a further variable
+
+STEP = {"kind": "step", "at": 7.0, "below": 0.4, "above": 1.0}
+WAVE = {"kind": "oscillation", "amplitude": 0.6, "period": 4.0}
+WITH_VARIABLE = {"kind": "with_variable", "of": OPTIONS, "variable": "n_tracks", "form": STEP}
+
+
+def with_tracks(counts: list[int], seed: int) -> Jets:
+    jets = make_jets(counts, seed)
+    tracks = np.random.default_rng(seed).integers(0, 20, jets.n_jets)
+    return jets.with_columns(further={"n_tracks": tracks})
+
+
+@given(
+    st.lists(st.integers(0, 6), min_size=1, max_size=8),
+    st.integers(0, 1000),
+    st.sampled_from([Step(7.0, 0.4, 1.0), Oscillation(0.6, 4.0, 1.5)]),
+)
+def test_the_efficiency_is_that_of_the_other_truth_times_the_factor(
+    counts: list[int], seed: int, form: Step | Oscillation
+) -> None:
+    jets = with_tracks(counts, seed)
+    other = default_truth()
+    eff = WithVariable(other, "n_tracks", form).efficiency(jets)
+    for jet, tracks in enumerate(jets.further["n_tracks"].tolist()):
+        if isinstance(form, Step):
+            factor = 0.4 if tracks < 7 else 1.0
+        else:
+            factor = (1 + 0.6 * math.sin(2 * math.pi * (tracks - 1.5) / 4)) / 1.6
+        assert eff[jet] == pytest.approx(other.efficiency(jets)[jet] * factor, rel=1e-12)
+
+
+@given(
+    st.floats(0, 1),
+    st.floats(1e-3, 1e3),
+    st.floats(-100, 100),
+    st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=20),
+)
+def test_an_oscillation_is_a_factor_between_its_ends(
+    amplitude: float, period: float, start: float, values: list[float]
+) -> None:
+    factor = Oscillation(amplitude, period, start)(np.array(values))
+    assert np.all(factor <= 1)
+    assert np.all(factor >= (1 - amplitude) / (1 + amplitude) - 1e-12)
+
+
+@given(st.floats(0, 1), st.floats(0.5, 20), st.floats(-5, 5))
+def test_the_mean_of_an_oscillation_is_that_over_a_period(
+    amplitude: float, period: float, start: float
+) -> None:
+    form = Oscillation(amplitude, period, start)
+    # Points of equal distance give the mean of a sine exactly.
+    points = start + period * np.arange(16) / 16
+    assert form(points).mean() == pytest.approx(form.mean, abs=1e-12)
+
+
+def test_a_step_is_the_upper_factor_from_its_value_on() -> None:
+    form = Step(at=7.0, below=0.4, above=1.0)
+    assert form(np.array([6.0, np.nextafter(7, 0), 7.0, 8.0])).tolist() == [0.4, 0.4, 1.0, 1.0]
+    assert form.mean == 0.7
+
+
+def test_its_own_is_at_the_mean_of_the_form_and_neighbours_do_as_before() -> None:
+    other = default_truth()
+    truth = WithVariable(other, "n_tracks", Step(7.0, 0.4, 1.0))
+    pt = np.array([50.0, 160.0])
+    eta = np.array([0.0, 1.0])
+    np.testing.assert_allclose(truth.own(5, pt, eta), 0.7 * other.own(5, pt, eta))
+    distance = np.linspace(0, 3, 5)
+    assert np.array_equal(truth.factor(4, distance, 100.0), other.factor(4, distance, 100.0))
+
+
+def test_it_is_built_from_its_options() -> None:
+    other = make_truth(OPTIONS, {"b": 5})
+    expected = WithVariable(other, "n_tracks", Step(7.0, 0.4, 1.0))
+    assert make_truth(WITH_VARIABLE, {"b": 5}) == expected
+    as_object = WithVariableOptions.model_validate(WITH_VARIABLE)
+    assert make_truth(as_object, {"b": 5}) == expected
+    assert WithVariableOptions.model_validate(as_object.model_dump()) == as_object
+    wave = make_truth({**WITH_VARIABLE, "form": WAVE}, {"b": 5})
+    assert wave == WithVariable(other, "n_tracks", Oscillation(0.6, 4.0))
+
+
+def test_it_can_depend_on_two_variables() -> None:
+    twice = {"kind": "with_variable", "of": WITH_VARIABLE, "variable": "charge", "form": WAVE}
+    truth = make_truth(twice, {"b": 5})
+    jets = make_jets([3, 2], flavour=np.full(5, 5))
+    charge = np.linspace(-1, 1, 5).astype(np.float32)
+    jets = jets.with_columns(further={"n_tracks": np.array([3, 7, 9, 0, 8]), "charge": charge})
+    expected = make_truth(WITH_VARIABLE, {"b": 5}).efficiency(jets)
+    expected *= Oscillation(0.6, 4.0)(charge.astype(float))
+    np.testing.assert_allclose(truth.efficiency(jets), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"variable": 7}, r"truth.variable: .*valid string, not 7"),
+        ({"pt_half": 1.0}, r"truth.pt_half: Extra inputs are not permitted"),
+        ({"of": {**OPTIONS, "pt_half": 0.0}}, r"truth.of.pt_half: .*greater than 0, not 0.0"),
+        ({"of": {"kind": "magic"}}, r"truth.of.kind: allowed are .*, not 'magic'"),
+        ({"of": {}}, r"truth.of.kind: Field required"),
+        ({"of": "neighbour_product"}, r"truth.of: .*valid dictionary, not 'neighbour_product'"),
+        (
+            {"of": {**OPTIONS, "base": {"c": OPTIONS["base"]["b"]}}},
+            r"^truth.of.base.c: 'c' is not a flavour. Allowed: b",
+        ),
+        (
+            {"of": {**WITH_VARIABLE, "of": {**OPTIONS, "base": {"c": OPTIONS["base"]["b"]}}}},
+            r"^truth.of.of.base.c: 'c' is not a flavour",
+        ),
+        ({"form": {"kind": "steep"}}, r"truth.form.kind: allowed are step, oscillation.*'step'"),
+        ({"form": {**STEP, "below": 1.5}}, r"truth.form.below: .*less than or equal to 1, not 1.5"),
+        ({"form": {**STEP, "period": 1.0}}, r"truth.form.period: Extra inputs are not permitted"),
+        ({"form": {**WAVE, "amplitude": -0.1}}, r"truth.form.amplitude: .*or equal to 0, not -0.1"),
+        ({"form": {**WAVE, "period": 0.0}}, r"truth.form.period: .*greater than 0, not 0.0"),
+    ],
+)
+def test_options_of_it_that_are_not_allowed_are_refused(changes: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError, match=text):
+        make_truth({**WITH_VARIABLE, **changes}, {"b": 5})
+
+
+def test_jets_without_the_variable_are_refused(few: Jets) -> None:
+    truth = WithVariable(default_truth(), "n_tracks", Step(7.0, 0.4, 1.0))
+    text = r"truth.variable: the jets have no further column 'n_tracks'; add it to .*`further`"
+    with pytest.raises(DataError, match=text + r".* There are: none"):
+        truth.efficiency(few)
+    near = few.with_columns(further={"n_track": np.zeros(few.n_jets)})
+    with pytest.raises(DataError, match=text + r".* There are: n_track. Did you mean 'n_track'"):
+        truth.efficiency(near)
+
+
+def test_an_edit_of_any_part_of_a_truth_counts() -> None:
+    options = WithVariableOptions.model_validate(WITH_VARIABLE)
+    assert modules_of_truth(options) == [
+        "truthtag.toy.with_variable",
+        "truthtag.toy.nearest_neighbour",
+        "truthtag.toy.with_variable",
+    ]
+    assert modules_of_truth(options.of) == ["truthtag.toy.nearest_neighbour"]

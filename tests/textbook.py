@@ -37,22 +37,28 @@ def textbook_block(block: GNBlock, x: Tensor, edges: list[list[Tensor]]) -> Tens
 
 
 def textbook_network(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
-    """Return the efficiencies of one event's jets, rows of shape (n, 4)."""
+    """Return the efficiencies of one event's jets, rows of shape (n, n_columns).
+
+    Of shape (n,), or (n, n_points) where there are several working points.
+    """
     n = len(rows)
     body = network.body
     x0 = x = ((rows - network.standardise.mean) / network.standardise.scale)[:, network.seen]
     edges = [[geometry(network, a, b) for b in rows] for a in rows]
     if network.architecture.kind == "factorised":
-        eff = torch.sigmoid(body.base(x)).squeeze(-1)
+        conditional = torch.sigmoid(body.base(x))
         for i in range(n):
             for j in range(n):
                 if j != i:
-                    eff[i] = (
-                        eff[i]
-                        * torch.sigmoid(body.factor(torch.cat([x[i], x[j], edges[i][j]]))).squeeze()
-                    )
-        return eff
-    for block in body.blocks:
-        x = torch.cat([textbook_block(block, x, edges), x0], dim=-1)
-    score = torch.sigmoid(body.head(x)).squeeze(-1)
-    return network.mu * score / (1 - score + network.mu * score)
+                    factor = torch.sigmoid(body.factor(torch.cat([x[i], x[j], edges[i][j]])))
+                    conditional[i] = conditional[i] * factor
+    else:
+        for block in body.blocks:
+            x = torch.cat([textbook_block(block, x, edges), x0], dim=-1)
+        conditional = torch.sigmoid(body.head(x))
+        first = conditional[:, 0].clone()
+        conditional[:, 0] = network.mu * first / (1 - first + network.mu * first)
+    eff = [conditional[:, 0]]
+    for k in range(1, network.n_points):
+        eff.append(eff[-1] * conditional[:, k])
+    return torch.stack(eff, dim=-1) if len(eff) > 1 else eff[0]

@@ -7,11 +7,17 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import pytest
 import yaml
+from filelock import FileLock
 
 from conftest import ROOT
+
+# [s] A run that takes so long hangs; on a busy machine one may take ten minutes.
+TIMEOUT = 1800
 
 
 class Workplace:
@@ -36,12 +42,17 @@ class Workplace:
         place.folder = folder
         return place
 
+    def copied_to(self, folder: Path) -> Workplace:
+        """Return a copy that a test may spoil; times of files are kept, so nothing is stale."""
+        shutil.copytree(self.folder, folder)
+        return Workplace.at(folder)
+
     def run(
         self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
     ) -> subprocess.CompletedProcess[str]:
         """Run snakemake to its end."""
         command = self.command(*arguments, cores=cores, config=config)
-        return subprocess.run(command, check=False, timeout=600, **self.options)
+        return subprocess.run(command, check=False, timeout=TIMEOUT, **self.options)
 
     def command(
         self, *arguments: str, cores: int = 2, config: str = "config/tiny.yaml"
@@ -65,13 +76,48 @@ class Workplace:
 
     def plan(self, *arguments: str, config: str = "config/tiny.yaml") -> dict[str, int]:
         """Return how many jobs of each rule would run."""
+        return jobs_of(self.dry_run(*arguments, config=config))
+
+    def dry_run(self, *arguments: str, config: str = "config/tiny.yaml") -> str:
+        """Return what snakemake says that it would do."""
         outcome = self.run("--dry-run", *arguments, config=config)
         assert outcome.returncode == 0, outcome.stdout
-        table = re.search(r"Job stats:\n.*?\n-.*?\n(.*?)\n\n", outcome.stdout, re.DOTALL)
-        rows = [line.split() for line in table[1].splitlines()] if table else []
-        return {name: int(count) for name, count in rows if name not in ("total", "all")}
+        return outcome.stdout
 
     def overlay(self, name: str, **changes: object) -> str:
         """Write a config that changes the tiny one, and return both as arguments."""
         (self.folder / "config" / name).write_text(yaml.safe_dump(changes))
         return f"config/tiny.yaml config/{name}"
+
+
+def jobs_of(output: str) -> dict[str, int]:
+    """Return how many jobs of each rule a dry run lists."""
+    table = re.search(r"Job stats:\n.*?\n-.*?\n(.*?)\n\n", output, re.DOTALL)
+    rows = [line.split() for line in table[1].splitlines()] if table else []
+    return {name: int(count) for name, count in rows if name not in ("total", "all")}
+
+
+def made_once(
+    name: str,
+    make: Callable[[Workplace], None],
+    tmp_path_factory: pytest.TempPathFactory,
+    worker_id: str,
+) -> Workplace:
+    """Return a workplace that all test processes of a session share.
+
+    The first process that asks makes it, others that ask meanwhile wait. No test may change it:
+    another process may be reading.
+    """
+    base = tmp_path_factory.getbasetemp()
+    # With several processes each has a folder of its own, beside those of the others.
+    shared = base if worker_id == "master" else base.parent
+    folder = shared / name
+    done = shared / f"{name}.done"
+    with FileLock(shared / f"{name}.lock"):
+        if not done.exists():
+            # What is left if another process failed here; this one then fails by itself.
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(Workplace(folder))
+            done.touch()
+    return Workplace.at(folder)

@@ -1,7 +1,6 @@
 import sys
 from pathlib import Path
 
-import yaml
 from snakemake.exceptions import WorkflowError
 
 ROOT = Path(workflow.basedir)
@@ -15,17 +14,17 @@ from truthtag.estimators.protocol import KINDS
 from truthtag.figures.catalogue import figures_of, options_of, samples_of, standard_figures
 from truthtag.figures.labels import drawing_options
 from truthtag.toy.generation import GENERATORS
-from truthtag.toy.truth import TRUTHS
+from truthtag.toy.with_variable import modules_of_truth
+from truthtag.workflow.bases import on_base
 from truthtag.workflow.digests import code_digest
 from truthtag.workflow.layout import Layout
 from truthtag.workflow.logs import running_jobs
-from truthtag.workflow.options import check_config, first_events, in_order_of
-
-# The order of the default config is that of tables and legends, also under other configs.
-DEFAULT = yaml.safe_load((ROOT / "config" / "config.yaml").read_text())
+from truthtag.workflow.options import check_config, first_events
+from truthtag.workflow.sample_files import check_files
 
 try:
-    checked = check_config(in_order_of(config, DEFAULT))
+    checked = check_config(on_base(config, ROOT / "config"))
+    check_files(checked)
     layout = Layout(checked)
     config = checked.model_dump(mode="json")
     catalogue = figures_of(config)
@@ -35,6 +34,10 @@ except ConfigError as error:
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
 ESTIMATORS = config["estimators"]
 ROLES = config["roles"]
+GENERATED = [name for name in config["samples"] if not checked.is_read(name)]
+READ = [name for name in config["samples"] if checked.is_read(name)]
+# How the training samples are cut into folds, if they are.
+FOLDS = {"count": ROLES["folds"], "by": ROLES["fold_by"]} if ROLES["folds"] > 1 else None
 # Graphics processors that a job asks for where networks are trained or evaluated.
 GPUS = int(config["device"] == "cuda")
 
@@ -51,6 +54,7 @@ wildcard_constraints:
     figure=names(catalogue),
     shard=r"\d+",
     seed=r"\d+",
+    fold=r"\d+",
     first=r"\d+",
     last=r"\d+",
     part=r"\d+",
@@ -98,7 +102,15 @@ def generator_of(sample):
     return config["generators"][config["samples"][sample]["generator"]]
 
 
-TRUTH_MODULE = TRUTHS.module(config["truth"]["kind"], "truth.kind")
+def group_weight(sample):
+    """The factor that the weights of a sample's events are multiplied by."""
+    group = config["samples"][sample]["group"]
+    return config["groups"][group]["weight"] if group else 1.0
+
+
+# What the truth is known of.
+WITH_TRUTH = [name for name in config["samples"] if checked.has_truth(name)]
+TRUTH_MODULES = modules_of_truth(checked.truth) if checked.truth else []
 
 
 def prediction_files(sample):
@@ -108,7 +120,7 @@ def prediction_files(sample):
 
 def sample_memory(sample):
     """A kilobyte for each event and estimator, most of it replicas, beside what every job takes."""
-    return 4000 + config["samples"][sample]["events"] * len(ESTIMATORS) // 1000
+    return 4000 + layout.expected_events(sample) * len(ESTIMATORS) // 1000
 
 
 # Calibration and coverage are measured on the first sample that is judged.
@@ -148,7 +160,7 @@ def events_of_point(events):
 
 def first_shards(role, events):
     """The files that hold the events of a role that a point takes."""
-    return layout.first_shards(ROLES[role], events_of_point(events)[role])
+    return layout.first_shards(ROLES[role][0], events_of_point(events)[role])
 
 
 def options_at_point(name, events):
@@ -196,7 +208,7 @@ def figure_inputs(figure):
         "calibration": lambda: layout.table("calibration"),
         "coverage": lambda: layout.table("coverage_by_bin"),
         "histories": lambda: {name: layout.histories(name) for name in layout.seeded},
-        "validation": lambda: layout.shards(ROLES["validation"]),
+        "validation": lambda: flat(layout.shards_of(ROLES["validation"])),
         "learning_curve": lambda: CURVE_POINTS,
         "repeated": lambda: REPEATED_HISTOGRAMS,
     }
@@ -237,7 +249,7 @@ def figure_memory(figure):
 
 def modules_of_numbers(entry):
     """The module that computes the numbers of a figure, and those that the config names for it."""
-    truth = [TRUTH_MODULE] if "truth" in entry.inputs else []
+    truth = TRUTH_MODULES if "truth" in entry.inputs else []
     return [entry.numbers_module, *truth, *map(kind_module, entry.inputs_of("members"))]
 
 
@@ -250,11 +262,14 @@ TABLES = [
         "likelihood",
         "closure",
         "verdict",
-        "coverage",
         "calibration",
         "scales",
+        "samples",
     )
 ]
+# What is compared with the truth.
+if JUDGED in WITH_TRUTH:
+    TABLES.append(layout.table("coverage"))
 STUDY_TABLES = {
     "learning_curve": ["learning_curve"],
     "repeated": ["repeated_covariance", "repeated_coverage"],

@@ -1,8 +1,8 @@
 # Section 4: what is fitted in one go, maps above all.
 rule fit_map:
     input:
-        train=layout.shards(ROLES["train"]),
-        validation=layout.shards(ROLES["validation"]),
+        train=flat(layout.shards_of(ROLES["train"])),
+        validation=flat(layout.shards_of(ROLES["validation"])),
     output:
         layout.nominal("{estimator}"),
     log:
@@ -13,6 +13,8 @@ rule fit_map:
         name=lambda wildcards: wildcards.estimator,
         options=lambda wildcards: fit_options(wildcards.estimator),
         base_seed=config["seed"],
+        folds=FOLDS,
+        fold=None,
         code=lambda wildcards: code("fit_estimator.py", kind_module(wildcards.estimator)),
     message:
         "Fitting {wildcards.estimator}"
@@ -20,10 +22,22 @@ rule fit_map:
         "../scripts/fit_estimator.py"
 
 
+# With cross-fitting: once without each fold of the training samples.
+use rule fit_map as fit_map_without_fold with:
+    output:
+        layout.nominal_without("{estimator}", "{fold}"),
+    log:
+        layout.log("estimators/{estimator}/fold_{fold}"),
+    params:
+        fold=lambda wildcards: int(wildcards.fold),
+    message:
+        "Fitting {wildcards.estimator} without fold {wildcards.fold}"
+
+
 rule replicate_map:
     input:
-        train=layout.shards(ROLES["train"]),
-        validation=layout.shards(ROLES["validation"]),
+        train=flat(layout.shards_of(ROLES["train"])),
+        validation=flat(layout.shards_of(ROLES["validation"])),
     output:
         layout.replicas("{estimator}"),
     log:
@@ -36,6 +50,8 @@ rule replicate_map:
         name=lambda wildcards: wildcards.estimator,
         options=lambda wildcards: ESTIMATORS[wildcards.estimator],
         base_seed=config["seed"],
+        folds=FOLDS,
+        fold=None,
         code=lambda wildcards: code("replicate_estimator.py", kind_module(wildcards.estimator)),
     message:
         "Fitting {wildcards.estimator} to resamples of the training events"
@@ -43,11 +59,22 @@ rule replicate_map:
         "../scripts/replicate_estimator.py"
 
 
+use rule replicate_map as replicate_map_without_fold with:
+    output:
+        layout.replicas_without("{estimator}", "{fold}"),
+    log:
+        layout.log("estimators/{estimator}/fold_{fold}.replicas"),
+    params:
+        fold=lambda wildcards: int(wildcards.fold),
+    message:
+        "Fitting {wildcards.estimator} to resamples without fold {wildcards.fold}"
+
+
 # Section 5: a job for each network of an ensemble.
 rule train_network:
     input:
-        train=layout.shards(ROLES["train"]),
-        validation=layout.shards(ROLES["validation"]),
+        train=flat(layout.shards_of(ROLES["train"])),
+        validation=flat(layout.shards_of(ROLES["validation"])),
     output:
         network=layout.seed("{estimator}", "{seed}"),
         history=layout.history("{estimator}", "{seed}"),
@@ -64,6 +91,8 @@ rule train_network:
         seeds=lambda wildcards: [int(wildcards.seed)],
         options=lambda wildcards: training_options(ESTIMATORS[wildcards.estimator]),
         base_seed=config["seed"],
+        folds=FOLDS,
+        fold=lambda wildcards: layout.fold_of_seed(wildcards.estimator, wildcards.seed),
         device=config["device"],
         checkpoint=layout.checkpoint("{estimator}", "seed_{seed}"),
         code=lambda wildcards: code("train_network.py", kind_module(wildcards.estimator)),
@@ -81,6 +110,7 @@ use rule train_network as train_networks_together with:
         layout.log("estimators/{estimator}/seeds_{first}_to_{last}"),
     params:
         seeds=lambda wildcards: list(range(int(wildcards.first), int(wildcards.last) + 1)),
+        fold=lambda wildcards: layout.fold_of_seed(wildcards.estimator, wildcards.first),
         checkpoint=layout.checkpoint("{estimator}", "seeds_{first}_to_{last}"),
     message:
         "Training {wildcards.estimator}, seeds {wildcards.first} to {wildcards.last}"
@@ -97,6 +127,8 @@ rule average_ensemble:
         ENVIRONMENT
     params:
         members=lambda wildcards: layout.members(wildcards.estimator),
+        folds=FOLDS,
+        fold_of_member=lambda wildcards: layout.folds_of_seeds(wildcards.estimator),
         code=lambda wildcards: code("average_ensemble.py", kind_module(wildcards.estimator)),
     message:
         "Averaging the networks of {wildcards.estimator}"

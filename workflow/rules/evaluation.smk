@@ -1,7 +1,7 @@
 rule fit_domain:
     input:
-        train=layout.shards(ROLES["train"]),
-        validation=layout.shards(ROLES["validation"]),
+        train=flat(layout.shards_of(ROLES["train"])),
+        validation=flat(layout.shards_of(ROLES["validation"])),
     output:
         layout.domain(),
     log:
@@ -11,6 +11,7 @@ rule fit_domain:
     params:
         options=config["domain"],
         base_seed=config["seed"],
+        folds=FOLDS,
         code=code("fit_domain.py"),
     message:
         "Learning where the training jets are"

@@ -14,6 +14,8 @@ rule predict:
         gpu=lambda wildcards: GPUS if layout.is_seeded(wildcards.estimator) else 0,
     params:
         device=config["device"],
+        # Events that were learned from are predicted by what did not see them.
+        held_out=lambda wildcards: FOLDS is not None and wildcards.sample in ROLES["train"],
         code=lambda wildcards: code("predict.py", kind_module(wildcards.estimator)),
     message:
         "Predicting {wildcards.sample} with {wildcards.estimator}"

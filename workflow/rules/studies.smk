@@ -81,9 +81,9 @@ rule learning_table:
 use rule train_network as train_network_on_repeated_sample with:
     input:
         train=lambda wildcards: layout.shards_with(
-            ROLES["train"], layout.repeated_span(wildcards.part)
+            ROLES["train"][0], layout.repeated_span(wildcards.part)
         ),
-        validation=layout.shards(ROLES["validation"]),
+        validation=flat(layout.shards_of(ROLES["validation"])),
     output:
         network=layout.seed("{estimator}", "{seed}", layout.repeated_folder("{part}")),
         history=layout.history("{estimator}", "{seed}", layout.repeated_folder("{part}")),

@@ -1,6 +1,7 @@
 rule event_weights:
     input:
         sample=lambda wildcards: layout.shards(wildcards.sample),
+        events=lambda wildcards: layout.event_files(wildcards.sample),
         predictions=lambda wildcards: [
             layout.prediction(wildcards.sample, name) for name in ESTIMATORS
         ],

@@ -16,8 +16,10 @@ if __name__ == "__main__":
             for name, files in params.predictions.items()
         }
         in_domain = read_frame(snakemake.input.domain, ("in_domain",))["in_domain"].to_numpy()
-        scales = scales_by_name(read_csv(snakemake.input.scales))
         distribution = Distribution.from_options(snakemake.wildcards.distribution, params.options)
+        scales = scales_by_name(
+            read_csv(snakemake.input.scales), distribution.working_point, distribution.below
+        )
         frame = fill_distribution(
             distribution, jets, predictions, in_domain, params.flavours, scales
         )

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from truthtag.data.jets import Jets, write_jets
+from truthtag.data.labels import Labels
 from truthtag.progress import Progress
 from truthtag.toy.generation import generate, make_generator
 from truthtag.toy.truth import make_truth
@@ -23,12 +24,17 @@ if __name__ == "__main__":
         process = make_generator(params.generator, params.flavours)
         truth = make_truth(params.truth, params.flavours)
         first, last = params.events
-        blocks = generate(process, truth, range(first, last), (params.seed, sample))
+        points = params.working_points
+        labels = Labels(flavours=tuple(sorted(params.flavours.values())))
+        seed = (params.seed, sample)
+        blocks = generate(process, truth, range(first, last), seed, points, labels)
         settings = {
             "generator": params.generator,
             "truth": params.truth,
             "flavours": params.flavours,
         }
+        if points:
+            settings["working_points"] = points
         metadata = {
             "sample": sample,
             "seed": params.seed,

@@ -6,8 +6,9 @@ import pandas as pd
 from truthtag.data.axes import edges_of
 from truthtag.data.files import read_csv, read_frame, write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.predictions import read_prediction
+from truthtag.estimators.predictions import at_point, points_of, read_prediction
 from truthtag.statistics.coverage import coverage, coverage_table
+from truthtag.statistics.points import joined, rows_at
 from truthtag.statistics.spread import scales_by_name
 from truthtag.workflow.logs import job_log
 
@@ -23,16 +24,20 @@ if __name__ == "__main__":
         scales = read_csv(snakemake.input.scales)
         histograms = pd.concat(map(read_frame, snakemake.input.histograms), ignore_index=True)
         axes = {variable: np.asarray(edges_of(axis)) for variable, axis in params.axes.items()}
-        numbers = coverage(
-            jets,
-            predictions,
-            in_domain,
-            params.flavours,
-            axes,
-            scales_by_name(scales),
-            histograms,
-            params.minimum_events,
-        )
+        tables = {}
+        for point in points_of(jets):
+            at_one, predicted = at_point(jets, predictions, point)
+            tables[point] = coverage(
+                at_one,
+                predicted,
+                in_domain,
+                params.flavours,
+                axes,
+                scales_by_name(scales, point),
+                rows_at(histograms, point),
+                params.minimum_events,
+            )
+        numbers = joined(tables)
         write_frame(numbers, snakemake.output.bins)
         table = coverage_table(numbers, scales)
         write_frame(table, snakemake.output.table)

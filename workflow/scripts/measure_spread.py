@@ -4,7 +4,8 @@ import pandas as pd
 
 from truthtag.data.files import write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.predictions import read_prediction
+from truthtag.estimators.predictions import points_of, read_prediction
+from truthtag.statistics.points import joined
 from truthtag.statistics.spread import spread_scales
 from truthtag.workflow.logs import job_log
 
@@ -16,14 +17,17 @@ if __name__ == "__main__":
         tables = []
         for name, files in params.predictions.items():
             prediction = read_prediction(*files).aligned_to(jets)
-            table = spread_scales(
-                jets,
-                prediction,
-                params.flavours,
-                options["regions"],
-                options["prior_width"],
-                options["max_scale"],
-            )
+            of_points = {}
+            for point in points_of(jets):
+                of_points[point] = spread_scales(
+                    jets.at_point(point),
+                    prediction.of_point(jets, point),
+                    params.flavours,
+                    options["regions"],
+                    options["prior_width"],
+                    options["max_scale"],
+                )
+            table = joined(of_points)
             table.insert(0, "efficiency", name)
             tables.append(table)
             for row in table.itertuples():

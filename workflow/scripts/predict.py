@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from truthtag.data.jets import read_jets
-from truthtag.estimators.ensemble import load
+from truthtag.estimators.ensemble import files_by_fold, load
 from truthtag.estimators.predictions import predict, write_prediction, write_replicas
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
@@ -13,8 +13,16 @@ if __name__ == "__main__":
         jets = read_jets(snakemake.input.sample)
         folder = Path(snakemake.input.estimator[0]).parent
         ensemble = load(folder, device=snakemake.params.device)
-        prediction = predict(ensemble, jets)
         metadata = {"estimator": str(folder), "versions": versions(("truthtag", "numpy", "torch"))}
+        if snakemake.params.held_out:
+            # Events that were learned from, each by what did not see it.
+            metadata["folds"] = {
+                "count": ensemble.folds.count,
+                "by": ensemble.folds.by,
+                "weighted_by": files_by_fold(folder),
+            }
+            ensemble = ensemble.held_out
+        prediction = predict(ensemble, jets)
         write_prediction(prediction, snakemake.output.prediction, metadata)
         write_replicas(prediction, snakemake.output.replicas, metadata)
         mean = prediction.values.mean()

@@ -2,7 +2,8 @@
 
 from typing import cast
 
-from truthtag.data.jets import read_jets
+from truthtag.data.jets import Jets, read_samples
+from truthtag.estimators.cross_fitting import cut, numbered
 from truthtag.estimators.protocol import ResampledOptions, kind_and_options
 from truthtag.estimators.resampling import fit_replicas
 from truthtag.estimators.table_file import save_replicas
@@ -15,13 +16,24 @@ if __name__ == "__main__":
         kind, given = kind_and_options(params.options, f"estimators.{params.name}")
         # Only resampled kinds come here: their options have `replicas`.
         options = cast("ResampledOptions", given)
-        train = read_jets(snakemake.input.train)
-        validation = read_jets(snakemake.input.validation)
+        train = numbered(read_samples(snakemake.input.train))
+        validation = read_samples(snakemake.input.validation)
+        stops_early = options.stops_early
+
+        def part(drawn: Jets) -> Jets:
+            """Take what the fold learns from out of the events that were drawn."""
+            learned, _, _ = cut(
+                drawn, validation, params.folds, params.fold, stops_early=stops_early
+            )
+            return learned
+
+        _, chosen, seen = cut(train, validation, params.folds, params.fold, stops_early=stops_early)
         seed = (params.base_seed, params.name)
-        replicas = fit_replicas(kind, train, validation, options, options.replicas, seed)
+        replicas = fit_replicas(kind, train, chosen, options, options.replicas, seed, part)
         provenance = {
             "options": params.options,
             "seed": list(seed),
+            **seen,
             "config": digest(params.options),
             "versions": versions(),
         }

@@ -1,12 +1,13 @@
-"""Compare every efficiency with the truth on every sample."""
+"""Compare every efficiency on every sample with the tags and, where it is known, the truth."""
 
 import numpy as np
 import pandas as pd
 
 from truthtag.data.files import read_frame, write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.predictions import read_efficiencies
+from truthtag.estimators.predictions import points_of, read_efficiencies
 from truthtag.statistics.accuracy import compare_likelihoods, summarise
+from truthtag.statistics.points import joined
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
@@ -24,12 +25,21 @@ if __name__ == "__main__":
                 "in_range": (jets.pt >= low) & (jets.pt <= high),
                 "in_domain": in_domain,
             }
-            efficiencies = read_efficiencies(params.predictions[sample], jets)
-            tags = jets.per_jet("is_tagged")
-            found = {"likelihood": compare_likelihoods(tags, efficiencies)}
-            for name, chosen in choices.items():
-                found[name] = summarise(jets, efficiencies, params.flavours, chosen, in_domain)
-            for name, table in found.items():
+            found: dict[str, dict[str | None, pd.DataFrame]] = {name: {} for name in tables}
+            for point in points_of(jets):
+                at_point = jets.at_point(point)
+                efficiencies = read_efficiencies(params.predictions[sample], jets, point)
+                if at_point.is_tagged is not None:
+                    likelihood = compare_likelihoods(at_point.is_tagged, efficiencies)
+                    found["likelihood"][point] = likelihood
+                for name, chosen in choices.items():
+                    found[name][point] = summarise(
+                        at_point, efficiencies, params.flavours, chosen, in_domain
+                    )
+            for name, by_point in found.items():
+                if not by_point:
+                    continue
+                table = joined(by_point)
                 table.insert(0, "sample", sample)
                 tables[name].append(table)
             log.info(

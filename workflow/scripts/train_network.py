@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from truthtag.data.files import write_frame
-from truthtag.data.jets import read_jets
+from truthtag.data.jets import read_samples
+from truthtag.estimators.cross_fitting import cut
 from truthtag.estimators.protocol import kind_and_options
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
@@ -13,13 +14,16 @@ if __name__ == "__main__":
         params = snakemake.params
         kind, given = kind_and_options(params.options, f"estimators.{params.name}")
         options = given.model_copy(update={"threads": snakemake.threads})
-        train = read_jets(snakemake.input.train)
-        validation = read_jets(snakemake.input.validation)
+        train = read_samples(snakemake.input.train)
+        validation = read_samples(snakemake.input.validation)
         if first := params.get("first_events"):
             train = train.first(first["train"])
             validation = validation.first(first["validation"])
         if part := params.get("part"):
             train = train.take(slice(*part))
+        train, validation, seen = cut(
+            train, validation, params.folds, params.fold, stops_early=options.stops_early
+        )
         checkpoint = Path(params.checkpoint)
         networks = kind.fit_members(
             train,
@@ -31,7 +35,7 @@ if __name__ == "__main__":
             identity=params.code,
             logger=log,
         )
-        provenance = {"versions": versions(("truthtag", "numpy", "torch"))}
+        provenance = {"versions": versions(("truthtag", "numpy", "torch")), **seen}
         if "network" in snakemake.output.keys():  # noqa: SIM118 - these are names of files
             targets = [Path(snakemake.output.network)]
         else:

@@ -32,6 +32,7 @@ __all__ = [
     "open_parquet",
     "read_csv",
     "read_frame",
+    "read_frames",
     "read_metadata",
     "read_table",
     "rows_by",
@@ -54,6 +55,7 @@ NAME_COLUMNS = (
     "spread",
     "variable",
     "verdict",
+    "working_point",
 )
 """Columns of our CSV tables that hold names: "007" and "NA" are names, too."""
 
@@ -341,6 +343,18 @@ def read_frame(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     """Read a Parquet file as a data frame; arguments and errors are those of :func:`read_table`."""
     frame: pd.DataFrame = read_table(path, required).to_pandas()
     return frame
+
+
+def read_frames(paths: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Read the Parquet files of one table, whose rows follow each other.
+
+    Raises:
+        DataError: As in :func:`read_table`.
+    """
+    import pandas as pd
+
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    return pd.concat(map(read_frame, listed), ignore_index=True)
 
 
 def read_metadata(path: str | Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import groupby
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -39,6 +40,7 @@ __all__ = [
     "MultiplicityGroup",
     "concatenate",
     "read_jets",
+    "read_samples",
     "shards_of",
     "write_jets",
 ]
@@ -183,7 +185,7 @@ class Jets:
         stated = _with_joined_truth(columns, labels)
         given = {n: stored_column(n, stated[n], source) for n in SCHEMA if n in stated}
         others = further_columns(further or {}, source)
-        rows = _rows_of_one_length({**given, **others}, source)
+        rows = _rows_of_one_length({**given, **others}, labels, source)
         event = given["event"]
         starts = np.flatnonzero(np.r_[True, event[1:] != event[:-1]][:rows])
         check_rows_of_events(given, starts, source)
@@ -496,7 +498,7 @@ class Jets:
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
 
 
-def _rows_of_one_length(columns: Mapping[str, AnyArray], source: str) -> int:
+def _rows_of_one_length(columns: Mapping[str, AnyArray], labels: Labels, source: str) -> int:
     """Return the number of rows, the same for all columns that must be there."""
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
@@ -504,7 +506,9 @@ def _rows_of_one_length(columns: Mapping[str, AnyArray], source: str) -> int:
         msg = f"{source}: column {missing[0]!r} is missing; there are {present}"
         raise DataError(msg)
     for name, values in columns.items():
-        if values.ndim != 1:
+        # True efficiencies have a column for each working point, where there are several.
+        of_points = name == "efficiency_true" and labels.n_points > 1
+        if values.ndim != (2 if of_points else 1):
             msg = (
                 f"{source}: column {name!r} has shape {values.shape}; a row per jet is wanted, "
                 "a column is one value for each. Flatten it."
@@ -693,6 +697,34 @@ def read_jets(
     parts = [_read_file(file, further) for file in files]
     _refuse_columns_of_some(parts, files)
     return _joined(parts, [str(file) for file in files])
+
+
+def read_samples(files: Sequence[str | Path], further: Sequence[str] | None = None) -> Jets:
+    """Read several samples as one; the files of a folder are one sample.
+
+    Events of several samples can share their numbers, so these are counted anew; the numbers that
+    they had stay as ``event_number``, where there is none yet.
+
+    Args:
+        files: The files, those of a sample one after the other.
+        further: As in :func:`read_jets`.
+
+    Raises:
+        DataError: As in :func:`read_jets`, or the samples have other labels.
+    """
+    listed = [Path(file) for file in files]
+    groups = [list(group) for _, group in groupby(listed, key=lambda file: file.parent)]
+    if len(groups) == 1:
+        return read_jets(listed, further)
+    parts = []
+    first = 0
+    for group in groups:
+        part = read_jets(group, further)
+        numbers = part.event if part.event_number is None else part.event_number
+        event = np.arange(first, first + part.n_events)
+        parts.append(part.with_columns(event=event, event_number=numbers))
+        first += part.n_events
+    return _joined(parts, [str(group[0].parent) for group in groups])
 
 
 def _refuse_columns_of_some(parts: Sequence[Jets], files: Sequence[Path]) -> None:

@@ -15,10 +15,19 @@ from truthtag.arrays import FloatArray
 from truthtag.data.files import atomic_write, read_metadata
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.estimators.cross_fitting import CrossFitted, Folds
 from truthtag.estimators.protocol import KINDS, Efficiency
 from truthtag.estimators.table_file import kind_name, load_replicas, load_table_estimator
 
-__all__ = ["MANIFEST", "NOMINAL", "REPLICAS", "Ensemble", "load", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "NOMINAL",
+    "REPLICAS",
+    "Ensemble",
+    "files_by_fold",
+    "load",
+    "write_manifest",
+]
 
 MANIFEST = "ensemble.json"
 """The file of a folder that lists the members of an ensemble."""
@@ -28,6 +37,9 @@ NOMINAL = "nominal.parquet"
 
 REPLICAS = "replicas.parquet"
 """The file of a folder that holds the fits to bootstrap samples."""
+
+FOLDS = "folds"
+"""Where a file's metadata, and the list of an ensemble, hold what folds were seen."""
 
 PARQUET_MAGIC = b"PAR1"
 
@@ -110,11 +122,13 @@ def load(path: str | Path, device: str = "cpu") -> Any:
 
     Args:
         path: Its file, or the folder of an ensemble: with ``ensemble.json``, the members that it
-            lists; else ``nominal.parquet`` with ``replicas.parquet``.
+            lists; else ``nominal.parquet`` with ``replicas.parquet``; or folders ``fold_0``,
+            ``fold_1`` and so on, that each hold these.
         device: Where members predict that can choose: ``auto``, ``cpu`` or ``cuda``.
 
     Returns:
-        The estimator; an :class:`Ensemble` where there are several.
+        The estimator; an :class:`Ensemble` where there are several, a
+        :class:`~truthtag.estimators.cross_fitting.CrossFitted` where there are folds.
 
     Raises:
         DataError: Nothing is there, or it is damaged, foreign, or not of one training.
@@ -125,6 +139,13 @@ def load(path: str | Path, device: str = "cpu") -> Any:
         return _on_device(_load_file(path, _listed_kind(path)), device)
     if (path / MANIFEST).is_file():
         return _load_listed(path, device)
+    if (path / "fold_0").is_dir():
+        return _load_folds(path)
+    return _load_resampled(path)
+
+
+def _load_resampled(path: Path) -> Any:
+    """Read a nominal fit, with its replicas where they are there."""
     if not (path / NOMINAL).is_file():
         msg = (
             f"{path}: holds neither {MANIFEST} nor {NOMINAL}; give the folder or the file of one "
@@ -139,6 +160,28 @@ def load(path: str | Path, device: str = "cpu") -> Any:
     _require_alike(files, [nominal, replicas[0]])
     _require_same_options(files)
     return Ensemble(replicas, nominal)
+
+
+def _load_folds(path: Path) -> CrossFitted:
+    """Read what was fitted without each fold, from a folder for each."""
+    stored = read_metadata(path / "fold_0" / NOMINAL).get(FOLDS)
+    if not isinstance(stored, Mapping) or not {"count", "by"} <= set(stored):
+        msg = f"{path / 'fold_0' / NOMINAL}: does not say how folds were cut. Fit it again."
+        raise DataError(msg)
+    folds = Folds(int(stored["count"]), str(stored["by"]))
+    parts = []
+    for fold in range(folds.count):
+        folder = path / f"fold_{fold}"
+        part = _load_resampled(folder)
+        own = read_metadata(folder / NOMINAL).get(FOLDS)
+        if own is None or (own["count"], own["by"], own["fold"]) != (folds.count, folds.by, fold):
+            msg = (
+                f"{folder / NOMINAL}: belongs to other folds than {path / 'fold_0' / NOMINAL}: "
+                f"{own} and {dict(stored)}. Fit both again."
+            )
+            raise DataError(msg)
+        parts.append(part if isinstance(part, Ensemble) else Ensemble([part], part))
+    return CrossFitted(folds, parts)
 
 
 def _load_file(path: Path, kind: str | None) -> Any:
@@ -168,6 +211,31 @@ def _on_device(member: Any, device: str) -> Any:
     if device != "cpu" and isinstance(member, OnDevice):
         return member.to(device)
     return member
+
+
+def files_by_fold(folder: str | Path) -> dict[int, list[str]]:
+    """Return the files of a cross-fitted estimator that weight the events of each fold.
+
+    Args:
+        folder: The folder of the estimator.
+
+    Returns:
+        Paths relative to the folder, by fold; nothing where there are no folds.
+
+    Raises:
+        DataError: The list of an ensemble is damaged.
+    """
+    folder = Path(folder)
+    files: dict[int, list[str]] = {}
+    if (folder / MANIFEST).is_file():
+        for member in _read_manifest(folder / MANIFEST)["members"]:
+            if member["fold"] is not None:
+                files.setdefault(member["fold"], []).append(member["file"])
+        return files
+    for inner in sorted(folder.glob("fold_*")):
+        fold = int(inner.name.removeprefix("fold_"))
+        files[fold] = [f"{inner.name}/{name}" for name in (NOMINAL, REPLICAS)]
+    return files
 
 
 # ---- members must be alike
@@ -236,7 +304,12 @@ def _refuse_mixed(
 
 
 def write_manifest(
-    paths: Sequence[str | Path], target: str | Path, *, kind: str | None = None
+    paths: Sequence[str | Path],
+    target: str | Path,
+    *,
+    kind: str | None = None,
+    folds: Folds | None = None,
+    fold_of_member: Sequence[int] = (),
 ) -> None:
     """Write which files are the members of an ensemble, with a digest of the bytes of each.
 
@@ -244,6 +317,8 @@ def write_manifest(
         paths: A file for each member, all in the folder of ``target`` or below it.
         target: The manifest, ``ensemble.json`` of that folder.
         kind: What the files hold, where they do not say so themselves.
+        folds: How the training samples were cut into folds, or None.
+        fold_of_member: The fold that each member did not see; every fold has as many.
 
     Raises:
         DataError: There is no member, a file lies elsewhere, is damaged or foreign, or two differ
@@ -253,7 +328,7 @@ def write_manifest(
     # Reads every member, and refuses those that do not belong together.
     ensemble = Ensemble.load(paths, kind=kind)
     folder = target.parent.resolve()
-    listed = []
+    listed: list[dict[str, Any]] = []
     for path in map(Path, paths):
         if not path.resolve().is_relative_to(folder):
             msg = f"{path}: a member must lie beside the manifest or below, in {target.parent}"
@@ -261,12 +336,17 @@ def write_manifest(
         inner = path.resolve().relative_to(folder).as_posix()
         listed.append({"file": inner, "digest": _file_digest(path)})
     name = kind or kind_name(type(ensemble.members[0]))
-    content = json.dumps({"kind": name, "members": listed}, indent=1)
+    described: dict[str, Any] = {"kind": name, "members": listed}
+    if folds is not None:
+        described[FOLDS] = {"count": folds.count, "by": folds.by}
+        for member, fold in zip(listed, fold_of_member, strict=True):
+            member["fold"] = fold
+    content = json.dumps(described, indent=1)
     with atomic_write(target) as temporary:
         temporary.write_text(content + "\n")
 
 
-def _load_listed(folder: Path, device: str) -> Ensemble:
+def _load_listed(folder: Path, device: str) -> Ensemble | CrossFitted:
     """Read the members that a manifest lists, and no others."""
     manifest = _read_manifest(folder / MANIFEST)
     paths = []
@@ -282,15 +362,34 @@ def _load_listed(folder: Path, device: str) -> Ensemble:
             )
             raise DataError(msg)
         paths.append(path)
-    return Ensemble.load(paths, device, kind=manifest["kind"])
+    ensemble = Ensemble.load(paths, device, kind=manifest["kind"])
+    folds = manifest[FOLDS]
+    if folds is None:
+        return ensemble
+    parts = []
+    for fold in range(folds.count):
+        own = [
+            member
+            for member, listed in zip(ensemble.members, manifest["members"], strict=True)
+            if listed["fold"] == fold
+        ]
+        parts.append(Ensemble(own))
+    return CrossFitted(folds, parts)
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:
     """Return the manifest of a folder, its shape checked."""
     try:
         content = json.loads(path.read_text())
-        members = [{"file": str(m["file"]), "digest": str(m["digest"])} for m in content["members"]]
+        members: list[dict[str, Any]] = []
+        for listed in content["members"]:
+            file = str(listed["file"])
+            members.append(
+                {"file": file, "digest": str(listed["digest"]), "fold": listed.get("fold")}
+            )
         kind = content["kind"]
+        stored = content.get(FOLDS)
+        folds = Folds(int(stored["count"]), str(stored["by"])) if stored else None
     except (OSError, ValueError, LookupError, TypeError) as error:
         msg = f"{path}: is damaged ({error}). Delete it and run the workflow again."
         raise DataError(msg) from error
@@ -300,7 +399,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
             f"{path}: is damaged: it must name a kind, and files of its own folder. Make it again."
         )
         raise DataError(msg)
-    return {"kind": kind, "members": members}
+    if folds is not None and {m["fold"] for m in members} != set(range(folds.count)):
+        msg = (
+            f"{path}: is damaged: its members are not those of {folds.count} folds. Make it again."
+        )
+        raise DataError(msg)
+    return {"kind": kind, "members": members, FOLDS: folds}
 
 
 def _lies_below(path: PurePosixPath) -> bool:

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from truthtag.arrays import AnyArray, FloatArray, IntArray, per_jet, plain_array
+from truthtag.arrays import AnyArray, FloatArray, IntArray, plain_array
 from truthtag.data.files import read_metadata, read_table, write_table
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
 from truthtag.errors import DataError
 from truthtag.estimators.protocol import Efficiency, Replicated
 
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Prediction",
+    "at_point",
+    "point_name",
+    "points_of",
     "predict",
     "read_efficiencies",
     "read_prediction",
@@ -35,6 +39,13 @@ JETS_DIGEST = "jets_digest"
 PREDICTION_DIGEST = "prediction_digest"
 """Where the metadata of a prediction and of its replicas hold the digest of the prediction."""
 
+POINTS = "points"
+"""Where the metadata of a prediction hold the names of its working points, where they have some."""
+
+ROUNDING = 1e-6
+"""By how much an efficiency may exceed that at a looser working point: numbers of single precision
+are rounded by less."""
+
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
@@ -42,10 +53,14 @@ class Prediction:
 
     Args:
         event: The event of each jet, shape (n_jets,).
-        values: The efficiency of each jet, shape (n_jets,).
-        replicas: The same by each replica, shape (n_replicas, n_jets), or None.
+        values: The efficiency of each jet, shape (n_jets,); where there are several working points,
+            shape (n_jets, n_points), the loosest first.
+        replicas: The same by each replica, shape (n_replicas, n_jets) or (n_replicas, n_jets,
+            n_points), or None.
         jets_digest: What :meth:`~truthtag.data.jets.Jets.digest` says of the jets; empty where that
             is not known, and only the events can be compared.
+        points: Names of the working points, the loosest first; empty, or one, where there is one
+            value per jet.
 
     Raises:
         DataError: The shapes do not fit together, or an entry is masked.
@@ -55,27 +70,96 @@ class Prediction:
     values: FloatArray
     replicas: FloatArray | None = None
     jets_digest: str = ""
+    points: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         event = plain_array(self.event, "events of a prediction")
-        values = per_jet(self.values, event.size, "the efficiency")
+        points = tuple(self.points)
+        values = _of_jets(self.values, event.size, points)
         object.__setattr__(self, "event", event)
+        object.__setattr__(self, "points", points)
         object.__setattr__(self, "values", values)
         if self.replicas is None:
             return
         replicas = plain_array(self.replicas, "replicas of a prediction")
-        if replicas.ndim != 2 or replicas.shape[1] != event.size or not len(replicas):
+        if replicas.shape[1:] != values.shape or replicas.ndim < 2 or not len(replicas):
+            wanted = ", ".join(map(str, ("n_replicas", *values.shape)))
             msg = (
                 f"replicas of a prediction have shape {replicas.shape}; "
-                f"they must have a row for each replica, (n_replicas, {event.size})"
+                f"they must have a row for each replica, ({wanted})"
             )
             raise DataError(msg)
         object.__setattr__(self, "replicas", replicas)
 
     @property
+    def n_points(self) -> int:
+        """Number of working points, at least 1."""
+        return max(1, len(self.points))
+
+    def at_point(self, point: str | None = None, below: str | None = None) -> Prediction:
+        """Return the efficiencies at one working point, as of a tagger that has no other.
+
+        Args:
+            point: Its name; by default the loosest.
+            below: A tighter point, which tagged jets must fail: then the efficiencies are those of
+                a bin between two points.
+
+        Returns:
+            A prediction with one value per jet. Where there is one point only, the prediction
+            itself.
+
+        Raises:
+            DataError: There is no such point, or ``below`` is not the tighter one.
+
+        Example:
+            >>> values = np.array([[0.8, 0.5], [0.4, 0.1]])
+            >>> both = Prediction(np.array([7, 7]), values, points=("loose", "tight"))
+            >>> both.at_point("tight").values.tolist()
+            [0.5, 0.1]
+            >>> both.at_point("loose", below="tight").values.round(1).tolist()
+            [0.3, 0.3]
+        """
+        labels = Labels(points=self.points)
+        if self.n_points == 1:
+            if point not in (None, *self.points) or below is not None:
+                labels.position(below or str(point))
+            return self
+        first = labels.position(point) if point else 0
+        last = labels.position(below) if below else None
+        if last is not None and last <= first:
+            msg = (
+                f"working point {below!r} is not tighter than {self.points[first]!r}; exchange them"
+            )
+            raise DataError(msg)
+        replicas = None if self.replicas is None else _between(self.replicas, first, last)
+        return Prediction(
+            self.event,
+            _between(self.values, first, last),
+            replicas,
+            self.jets_digest,
+            (point_name(self.points[first], below),),
+        )
+
+    @property
     def std(self) -> FloatArray | None:
-        """Standard deviation over the replicas, (n_jets,), NaN with only one; None without any."""
+        """Standard deviation over the replicas, in the shape of the values; NaN with only one, None
+        without any."""
         return None if self.replicas is None else replica_std(self.replicas)
+
+    def of_point(
+        self, jets: Jets, point: str | None = None, below: str | None = None
+    ) -> Prediction:
+        """Return the efficiencies at a working point of some jets, by default their loosest.
+
+        Where jets and efficiency know one point only, it is the same one, with a name or without.
+
+        Raises:
+            DataError: The efficiency does not know the point.
+        """
+        if jets.n_points == 1 and self.n_points == 1:
+            return self
+        first = point or next(iter(jets.labels.points), None)
+        return self.at_point(first, below)
 
     def aligned_to(self, jets: Jets) -> Prediction:
         """Return the prediction itself, if it belongs to these jets.
@@ -96,10 +180,17 @@ class Prediction:
                 "Predict again on this sample."
             )
             raise DataError(msg)
+        theirs = jets.labels.points
+        if jets.n_points > 1 and self.n_points > 1 and theirs != self.points:
+            msg = (
+                f"a prediction for the working points {', '.join(self.points)}; the jets have "
+                f"{', '.join(theirs)}. Predict again with an estimator for these."
+            )
+            raise DataError(msg)
         return self
 
     def efficiency(self, jets: Jets) -> FloatArray:
-        """Return the stored efficiencies, shape (n_jets,).
+        """Return the stored efficiencies, shape (n_jets,) or (n_jets, n_points).
 
         Raises:
             DataError: They belong to other jets.
@@ -109,56 +200,98 @@ class Prediction:
     def digest(self) -> str:
         """Return a short text that stands for the events, the jets and the efficiencies."""
         hashed = hashlib.sha256(self.jets_digest.encode())
+        if self.n_points > 1:
+            hashed.update("\n".join(self.points).encode())
         hashed.update(np.ascontiguousarray(self.event, dtype="<i8").tobytes())
         hashed.update(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
         return hashed.hexdigest()[:16]
+
+
+def point_name(point: str, below: str | None = None) -> str:
+    """Return what tables call a working point, or the bin between two.
+
+    Example:
+        >>> point_name("loose"), point_name("loose", "tight")
+        ('loose', 'loose not tight')
+    """
+    return f"{point} not {below}" if below else point
+
+
+def _between(efficiencies: FloatArray, first: int, last: int | None) -> FloatArray:
+    """Return the efficiencies of the last axis at one point, less those at a tighter one."""
+    at_first: FloatArray = efficiencies[..., first]
+    if last is None:
+        return at_first
+    # Rounding can make the difference of two equal numbers negative.
+    return np.maximum(at_first - efficiencies[..., last], 0)
+
+
+def _of_jets(values: Any, n_jets: int, points: tuple[str, ...]) -> AnyArray:
+    """Return efficiencies as an array with one value per jet, or one per jet and working point."""
+    array = plain_array(values, "the efficiency")
+    several = len(points) > 1
+    shape = (n_jets, len(points)) if several else (n_jets,)
+    if array.shape != shape:
+        each = f"for each of the working points {', '.join(points)}" if several else "per jet"
+        msg = f"the efficiency has shape {array.shape}; it must have one value {each}, {shape}"
+        raise DataError(msg)
+    return array
 
 
 def replica_std(replicas: FloatArray) -> FloatArray:
     """Return the standard deviation of one replica, divided by K - 1; NaN where there is only one.
 
     Args:
-        replicas: What each replica says, shape (n_replicas, n_jets).
+        replicas: What each replica says, shape (n_replicas, n_jets) or (n_replicas, n_jets,
+            n_points).
 
     Returns:
-        Shape (n_jets,).
+        Shape (n_jets,) or (n_jets, n_points).
     """
     if len(replicas) < 2:
-        return np.full(replicas.shape[1], np.nan)
+        return np.full(replicas.shape[1:], np.nan)
     return np.asarray(replicas.std(axis=0, ddof=1, dtype=np.float64))
 
 
 def predict(efficiency: Efficiency, jets: Jets) -> Prediction:
     """Evaluate an efficiency on a sample, and its replicas where it has some.
 
+    The names of its working points are those of the efficiency, if it has an attribute ``points``,
+    and those of the jets otherwise.
+
     Args:
-        efficiency: Anything with an efficiency per jet.
+        efficiency: Anything with an efficiency per jet, or per jet and working point.
         jets: The sample.
 
     Raises:
-        DataError: There is not one value per jet, or a value is not a probability.
+        DataError: There is not one value per jet and point, a value is not a probability, or one
+            at a tighter working point exceeds that at a looser one.
     """
     event = jets.per_jet("event")
     digest = jets.digest()
+    points = tuple(getattr(efficiency, "points", ()) or jets.labels.points)
     if not isinstance(efficiency, Replicated):
-        values = per_jet(efficiency.efficiency(jets), jets.n_jets, "the efficiency")
-        _require_probabilities(values, event)
-        return Prediction(event, values, None, digest)
+        values = _of_jets(efficiency.efficiency(jets), jets.n_jets, points)
+        _require_probabilities(values, event, points)
+        return Prediction(event, values, None, digest, points)
     nominal, by_replica = efficiency.with_replicas(jets)
-    values = per_jet(nominal, jets.n_jets, "the efficiency")
-    _require_probabilities(values, event)
+    values = _of_jets(nominal, jets.n_jets, points)
+    _require_probabilities(values, event, points)
     replicas = plain_array(by_replica, "replicas of the efficiency")
     for number, one in enumerate(replicas):
-        _require_probabilities(one, event, f"replica {number}: ")
-    return Prediction(event, values, replicas if len(replicas) else None, digest)
+        _require_probabilities(one, event, points, f"replica {number}: ")
+    return Prediction(event, values, replicas if len(replicas) else None, digest, points)
 
 
-def _require_probabilities(values: AnyArray, event: IntArray, where: str = "") -> None:
-    """Refuse values that are not in [0, 1], NaN included, naming the first jet.
+def _require_probabilities(
+    values: AnyArray, event: IntArray, points: tuple[str, ...], where: str = ""
+) -> None:
+    """Refuse values that are not in [0, 1], NaN included, or that cross, naming the first jet.
 
     Args:
-        values: The efficiencies, shape (n_jets,).
+        values: The efficiencies, shape (n_jets,) or (n_jets, n_points).
         event: The event of each jet, shape (n_jets,).
+        points: Names of the working points.
         where: How the error begins: the file, say.
     """
     if values.dtype.kind not in "fiub":
@@ -167,18 +300,38 @@ def _require_probabilities(values: AnyArray, event: IntArray, where: str = "") -
     # The negation, since a comparison with NaN is false.
     wrong = ~((values >= 0) & (values <= 1))
     if wrong.any():
-        row = int(np.argmax(wrong))
+        row, *point = map(int, np.argwhere(wrong)[0])
+        at = f" at the working point {points[point[0]]!r}" if point else ""
         msg = (
-            f"{where}the efficiency of jet {row} is {values[row]} ({int(wrong.sum())} such jets); "
+            f"{where}the efficiency of jet {row}{at} is {values[(row, *point)]} "
+            f"({int(wrong.sum())} such jets); "
             f"it must lie in [0, 1]. The jet is in event {event[row]}."
         )
         raise DataError(msg)
+    if values.ndim == 2:
+        _require_order(values, event, points, where)
+
+
+def _require_order(values: AnyArray, event: IntArray, points: tuple[str, ...], where: str) -> None:
+    """Refuse efficiencies that rise from a looser to a tighter working point."""
+    rises = np.diff(values.astype(np.float64), axis=1) > ROUNDING
+    if not rises.any():
+        return
+    row, point = map(int, np.argwhere(rises)[0])
+    msg = (
+        f"{where}the efficiency of jet {row} is {values[row, point + 1]} at the working point "
+        f"{points[point + 1]!r} and {values[row, point]} at the looser {points[point]!r} "
+        f"({int(rises.sum())} such cases): whoever passes the tighter passes the looser, too. "
+        f"The jet is in event {event[row]}."
+    )
+    raise DataError(msg)
 
 
 def write_prediction(prediction: Prediction, path: str | Path, metadata: Mapping[str, Any]) -> None:
     """Write a prediction as Parquet, row-aligned with its sample.
 
-    The columns are ``event``, ``efficiency``, and ``efficiency_std`` where there are replicas.
+    The columns are ``event``, ``efficiency``, and ``efficiency_std`` where there are replicas; with
+    several working points, ``efficiency_NAME`` and ``efficiency_std_NAME`` for each.
 
     Args:
         prediction: The prediction.
@@ -186,21 +339,40 @@ def write_prediction(prediction: Prediction, path: str | Path, metadata: Mapping
         metadata: What to record about its origin; digests of jets and prediction are added.
 
     Raises:
-        DataError: A value is not a probability, or the file cannot be written.
+        DataError: A value is not a probability, one at a tighter working point exceeds that at a
+            looser one, or the file cannot be written.
     """
-    _require_probabilities(prediction.values, prediction.event, f"{path}: ")
-    columns = {"event": prediction.event, "efficiency": prediction.values}
+    points = prediction.points
+    _require_probabilities(prediction.values, prediction.event, points, f"{path}: ")
+    columns = {"event": prediction.event, **_columns("efficiency", prediction.values, points)}
     if prediction.std is not None:
-        columns["efficiency_std"] = prediction.std
-    digests = {JETS_DIGEST: prediction.jets_digest, PREDICTION_DIGEST: prediction.digest()}
-    write_table(_table(columns), path, {**metadata, **digests})
+        columns |= _columns("efficiency_std", prediction.std, points)
+    recorded: dict[str, Any] = {
+        JETS_DIGEST: prediction.jets_digest,
+        PREDICTION_DIGEST: prediction.digest(),
+    }
+    if points:
+        recorded[POINTS] = list(points)
+    write_table(_table(columns), path, {**metadata, **recorded})
+
+
+def _names(stem: str, points: tuple[str, ...]) -> list[str]:
+    """Return the names of the columns of a quantity: one, or one for each of several points."""
+    return [f"{stem}_{point}" for point in points] if len(points) > 1 else [stem]
+
+
+def _columns(stem: str, values: AnyArray, points: tuple[str, ...]) -> dict[str, AnyArray]:
+    """Return a quantity as columns, a column for each working point."""
+    by_point = values.T if values.ndim == 2 else values[None]
+    return dict(zip(_names(stem, points), by_point, strict=True))
 
 
 def write_replicas(prediction: Prediction, path: str | Path, metadata: Mapping[str, Any]) -> None:
     """Write what the replicas of a prediction say, each as its difference to the efficiency.
 
     A difference in single precision, four bytes, is right to 1e-7 of itself. Half precision ends at
-    6e-8: replicas of an efficiency of 1e-7 would all be equal.
+    6e-8: replicas of an efficiency of 1e-7 would all be equal. The columns are ``difference_0``,
+    ``difference_1``, ...; with several working points, ``difference_0_NAME`` and so on.
 
     Args:
         prediction: The prediction.
@@ -216,10 +388,12 @@ def write_replicas(prediction: Prediction, path: str | Path, metadata: Mapping[s
             "use an ensemble, or a map with its replicas"
         )
         raise DataError(msg)
-    columns = {}
+    points = prediction.points
+    columns: dict[str, AnyArray] = {}
     for number, replica in enumerate(prediction.replicas):
-        _require_probabilities(replica, prediction.event, f"{path}: replica {number}: ")
-        columns[f"difference_{number}"] = (replica - prediction.values).astype(np.float32)
+        _require_probabilities(replica, prediction.event, points, f"{path}: replica {number}: ")
+        difference = (replica - prediction.values).astype(np.float32)
+        columns |= _columns(f"difference_{number}", difference, points)
     write_table(_table(columns), path, {**metadata, PREDICTION_DIGEST: prediction.digest()})
 
 
@@ -240,16 +414,18 @@ def read_prediction(path: str | Path, replicas: str | Path | None = None) -> Pre
         DataError: A file is missing, damaged or foreign, lacks a column, holds a value that is not
             a probability, or the replicas are those of another prediction.
     """
-    table = read_table(path, ("event", "efficiency"))
+    metadata = read_metadata(path)
+    points = tuple(map(str, metadata.get(POINTS, ())))
+    names = _names("efficiency", points)
+    table = read_table(path, ("event", *names))
     event = _column(table, "event", path)
-    values = _column(table, "efficiency", path)
+    values = _stacked(table, names, path)
     if event.dtype.kind not in "iu":
         msg = f"{path}: column 'event' is {event.dtype}; event numbers are integers"
         raise DataError(msg)
-    _require_probabilities(values, event, f"{path}: ")
-    metadata = read_metadata(path)
+    _require_probabilities(values, event, points, f"{path}: ")
     jets_digest = str(metadata.get(JETS_DIGEST, ""))
-    prediction = Prediction(event, values, None, jets_digest)
+    prediction = Prediction(event, values, None, jets_digest, points)
     stored = metadata.get(PREDICTION_DIGEST)
     if stored is not None and stored != prediction.digest():
         msg = (
@@ -260,7 +436,13 @@ def read_prediction(path: str | Path, replicas: str | Path | None = None) -> Pre
     if replicas is None:
         return prediction
     by_replica = _read_replicas(replicas, path, prediction)
-    return Prediction(event, values, by_replica, jets_digest)
+    return Prediction(event, values, by_replica, jets_digest, points)
+
+
+def _stacked(table: pa.Table, names: list[str], path: str | Path) -> AnyArray:
+    """Return the columns of a quantity as (n_jets,) or, where there are several, (n_jets, n)."""
+    columns = [_column(table, name, path) for name in names]
+    return np.column_stack(columns) if len(columns) > 1 else columns[0]
 
 
 def _column(table: pa.Table, name: str, path: str | Path) -> AnyArray:
@@ -277,8 +459,9 @@ def _column(table: pa.Table, name: str, path: str | Path) -> AnyArray:
 def _read_replicas(
     path: str | Path, prediction_path: str | Path, prediction: Prediction
 ) -> FloatArray:
-    """Return what each replica says, shape (n_replicas, n_jets), float32."""
-    table = read_table(path, ("difference_0",))
+    """Return what each replica says as float32, a row for each, in the shape of the values."""
+    points = prediction.points
+    table = read_table(path, tuple(_names("difference_0", points)))
     values = prediction.values
     if table.num_rows != len(values):
         msg = (
@@ -293,13 +476,15 @@ def _read_replicas(
         )
         raise DataError(msg)
     rounded = values.astype(np.float32)
-    replicas = np.empty((table.num_columns, len(values)), dtype=np.float32)
-    for number in range(table.num_columns):
-        difference = _column(table, f"difference_{number}", path).astype(np.float32)
+    count = table.num_columns // prediction.n_points
+    replicas = np.empty((count, *values.shape), dtype=np.float32)
+    for number in range(count):
+        names = _names(f"difference_{number}", points)
+        difference = _stacked(table, names, path).astype(np.float32)
         if not np.isfinite(difference).all():
-            row = int(np.argmin(np.isfinite(difference)))
+            row, *point = map(int, np.argwhere(~np.isfinite(difference))[0])
             msg = (
-                f"{path}: replica {number} is {difference[row]} for jet {row} "
+                f"{path}: replica {number} is {difference[(row, *point)]} for jet {row} "
                 f"(event {prediction.event[row]}); every value must be finite. Predict again."
             )
             raise DataError(msg)
@@ -308,25 +493,65 @@ def _read_replicas(
     return replicas
 
 
-def read_efficiencies(paths: Mapping[str, str | Path], jets: Jets) -> dict[str, FloatArray]:
-    """Read several predictions on one sample.
+def at_point(
+    jets: Jets,
+    predictions: Mapping[str, Prediction],
+    point: str | None = None,
+    below: str | None = None,
+) -> tuple[Jets, dict[str, Prediction]]:
+    """Return a sample and efficiencies of it as if its tagger had one working point only.
+
+    Args:
+        jets: The sample.
+        predictions: Efficiencies of its jets by name.
+        point: The working point; by default the loosest.
+        below: A tighter point, which tagged jets must fail.
+
+    Raises:
+        DataError: The sample or an efficiency does not know the point, or ``below`` is not the
+            tighter one.
+    """
+    found = {}
+    for name, one in predictions.items():
+        try:
+            found[name] = one.of_point(jets, point, below)
+        except DataError as error:
+            msg = f"the efficiency {name!r}: {error}"
+            raise DataError(msg) from error
+    return jets.at_point(point, below), found
+
+
+def points_of(jets: Jets) -> tuple[str | None, ...]:
+    """Return the names of the working points of a sample; None alone where there is one only."""
+    return jets.labels.points if jets.n_points > 1 else (None,)
+
+
+def read_efficiencies(
+    paths: Mapping[str, str | Path],
+    jets: Jets,
+    point: str | None = None,
+    below: str | None = None,
+) -> dict[str, FloatArray]:
+    """Read several predictions on one sample, at one working point.
 
     Args:
         paths: Their files, by name.
         jets: The sample.
+        point: The working point; by default the loosest of the sample.
+        below: A tighter point, for the bin between the two.
 
     Returns:
         The efficiencies by name, each of shape (n_jets,).
 
     Raises:
-        DataError: A file is missing, damaged or foreign, or belongs to other jets; the error names
-            the file.
+        DataError: A file is missing, damaged or foreign, belongs to other jets, or lacks the
+            working point; the error names the file.
     """
     efficiencies = {}
     for name, path in paths.items():
         prediction = read_prediction(path)
         try:
-            efficiencies[name] = prediction.efficiency(jets)
+            efficiencies[name] = prediction.aligned_to(jets).of_point(jets, point, below).values
         except DataError as error:
             msg = f"{path}: {error}"
             raise DataError(msg) from error

@@ -57,6 +57,9 @@ class EstimatorOptions(Options):
     """Where replicas come from: fits to resampled events around a nominal fit, or one fit per seed,
     whose mean is taken."""
 
+    stops_early: ClassVar[bool] = False
+    """Whether a fit looks at the validation events, to choose when to stop, say."""
+
 
 class ResampledOptions(EstimatorOptions):
     """Options of estimators that are fitted in one go, and to bootstrap samples for replicas."""

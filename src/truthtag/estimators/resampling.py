@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import numpy as np
@@ -20,7 +21,13 @@ MAX_DRAWS = 1000
 
 
 def fit_replicas(
-    kind: type[Kind], train: Jets, validation: Jets, options: Any, count: int, seed: Seed
+    kind: type[Kind],
+    train: Jets,
+    validation: Jets,
+    options: Any,
+    count: int,
+    seed: Seed,
+    part: Callable[[Jets], Jets] | None = None,
 ) -> list[Kind]:
     """Fit the same kind of estimator to bootstrap samples, as many events drawn with replacement.
 
@@ -33,6 +40,8 @@ def fit_replicas(
         options: An object of ``kind.options_type``.
         count: Number of replicas; the first of more are the same.
         seed: Names the random streams: replica k has the stream ``(*seed, k)``.
+        part: Takes the events to learn from out of those that were drawn; all by default. Replica k
+            of every fold of a sample so learns from one draw.
 
     Raises:
         DataError: No bootstrap sample has every flavour, or as in ``kind.fit``.
@@ -41,6 +50,8 @@ def fit_replicas(
     for number in range(count):
         own_seed = (*seed, number)
         drawn = draw_events(train, np.random.default_rng(seed_words(own_seed)))
+        if part is not None:
+            drawn = part(drawn)
         replicas.append(kind.fit(drawn, validation, options, own_seed))
     return replicas
 

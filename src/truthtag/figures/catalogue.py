@@ -15,6 +15,7 @@ __all__ = [
     "EXTRA_FIGURES",
     "FigureEntry",
     "figures_of",
+    "has_truth",
     "options_of",
     "samples_of",
     "standard_figures",
@@ -64,6 +65,8 @@ class FigureEntry:
         standard: Whether it is drawn without being asked for.
         section: Section of the config that it cannot do without; empty where there is none.
         columns: Columns that its table must have to be drawn.
+        needs_truth: Whether it is about the true efficiency, and so left out where the samples that
+            it shows do not have it.
 
     Raises:
         ConfigError: A name, an input or a function is not written as it must be.
@@ -80,6 +83,7 @@ class FigureEntry:
     standard: bool = True
     section: str = ""
     columns: tuple[str, ...] = ()
+    needs_truth: bool = False
 
     def __post_init__(self) -> None:
         """Refuse an entry that could only fail later, in the middle of a run."""
@@ -153,7 +157,8 @@ def figures_of(config: Mapping[str, Any]) -> dict[str, FigureEntry]:
         config: The config, checked.
 
     Returns:
-        The entries; their samples are names of samples, no longer roles.
+        The entries; their samples are names of samples, no longer roles. What needs the truth is
+        left out where its samples have none.
 
     Raises:
         ConfigError: A figure from outside cannot be loaded, is no entry, has a name that is taken,
@@ -161,7 +166,9 @@ def figures_of(config: Mapping[str, Any]) -> dict[str, FigureEntry]:
     """
     entries: dict[str, FigureEntry] = {}
     for entry in _own_figures(config):
-        entries[entry.name] = replace(entry, samples=_named(entry, config))
+        named = replace(entry, samples=_named(entry, config))
+        if not entry.needs_truth or _truth_is_known(named, config):
+            entries[entry.name] = named
     for path, place in _outside(config):
         entry = load_object(place, path)
         if not isinstance(entry, FigureEntry):
@@ -172,7 +179,9 @@ def figures_of(config: Mapping[str, Any]) -> dict[str, FigureEntry]:
             msg = f"{path}: there is a figure {entry.name!r} already; give it another name"
             raise ConfigError(msg)
         _check_inputs(entry, config, path)
-        entries[entry.name] = replace(entry, samples=_named(entry, config, path))
+        named = replace(entry, samples=_named(entry, config, path))
+        if not entry.needs_truth or _truth_is_known(named, config):
+            entries[entry.name] = named
     return entries
 
 
@@ -186,6 +195,44 @@ def samples_of(entry: FigureEntry, config: Mapping[str, Any]) -> list[str]:
     names = list(entry.samples)
     names += [config["distributions"][of]["sample"] for of in entry.inputs_of("histograms")]
     return list(dict.fromkeys(names))
+
+
+def has_truth(sample: str, config: Mapping[str, Any]) -> bool:
+    """Return whether the true efficiencies of a sample are known.
+
+    Those of generated samples are; those of a sample that is read where its reader names them.
+    """
+    if _is_generated(sample, config):
+        return True
+    options = config["samples"].get(sample) or {}
+    reader = (config.get("readers") or {}).get(options.get("reader")) or {}
+    return any(name.startswith("efficiency_true") for name in reader.get("columns") or ())
+
+
+def _is_generated(sample: str, config: Mapping[str, Any]) -> bool:
+    """Return whether a sample comes from a generator."""
+    return bool((config["samples"].get(sample) or {}).get("generator"))
+
+
+def _truth_is_known(entry: FigureEntry, config: Mapping[str, Any]) -> bool:
+    """Return whether all samples have true efficiencies that a figure needs them of."""
+    roles = config["roles"]
+    samples = samples_of(entry, config)
+    if "truth" in entry.inputs:
+        # The form of the truth says something only of samples that were generated with it.
+        generated = any(_is_generated(sample, config) for sample in config["samples"])
+        if not (config.get("truth") and generated):
+            return False
+    if {"calibration", "coverage", "repeated"} & set(entry.inputs):
+        samples.append(roles["judged"][0])
+    if "learning_curve" in entry.inputs:
+        curve = config.get("learning_curve") or {}
+        samples.append(curve.get("sample") or roles["judged"][0])
+    if "validation" in entry.inputs:
+        samples.append(roles["validation"])
+    if entry.inputs_of("members"):
+        samples.append(roles["train"])
+    return all(has_truth(sample, config) for sample in samples)
 
 
 def options_of(entry: FigureEntry, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -252,11 +299,10 @@ def _outside(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _own_figures(config: Mapping[str, Any]) -> Iterator[FigureEntry]:
     """Go through the figures of this package."""
     declared = list(config["distributions"])
-    in_paper = _paper_distributions(declared)
+    in_paper = _paper_distributions(config)
     yield _weighting()
-    yield _universality()
-    if config.get("truth"):
-        yield _true_efficiency()
+    yield _universality(config)
+    yield _true_efficiency()
     if in_paper["fig6"]:
         yield _jets_closure(in_paper["fig6"], config)
     if in_paper["fig7"]:
@@ -266,14 +312,14 @@ def _own_figures(config: Mapping[str, Any]) -> Iterator[FigureEntry]:
     elsewhere = [name for names in in_paper.values() for name in names]
     for name in declared:
         if name not in elsewhere:
-            yield _closure_of(name, config["distributions"][name])
+            options = config["distributions"][name]
+            yield _closure_of(name, options, has_truth(options["sample"], config))
     yield _calibration()
     yield _coverage()
     networks = _networks(config)
-    if config.get("truth"):
-        for name in networks:
-            if config["estimators"][name]["architecture"]["kind"] == "factorised":
-                yield _learned_factors(name)
+    for name in networks:
+        if config["estimators"][name]["architecture"]["kind"] == "factorised":
+            yield _learned_factors(name)
     if networks:
         yield _training()
     yield _learning_curve()
@@ -282,10 +328,18 @@ def _own_figures(config: Mapping[str, Any]) -> Iterator[FigureEntry]:
     yield _repeated()
 
 
-def _paper_distributions(declared: Sequence[str]) -> dict[str, list[str]]:
-    """Return which of the declared distributions the figures of the paper show."""
+def _paper_distributions(config: Mapping[str, Any]) -> dict[str, list[str]]:
+    """Return which of the declared distributions the figures of the paper show.
+
+    What these say is true of the toy; distributions of other samples have a figure of their own.
+    """
     shown = {"fig6": ["delta_r"], "fig7": ["m_jj"], "fig8": ["boson_delta_r", "boson_m_jj"]}
-    return {figure: [name for name in names if name in declared] for figure, names in shown.items()}
+    of_toy = [
+        name
+        for name, options in config["distributions"].items()
+        if _is_generated(options["sample"], config)
+    ]
+    return {figure: [name for name in names if name in of_toy] for figure, names in shown.items()}
 
 
 def _networks(config: Mapping[str, Any]) -> list[str]:
@@ -318,17 +372,26 @@ def _weighting() -> FigureEntry:
     )
 
 
-def _universality() -> FigureEntry:
-    return FigureEntry(
-        name="fig2",
-        title="universality",
-        caption=(
+def _universality(config: Mapping[str, Any]) -> FigureEntry:
+    # What the paper says of this figure is true of the toy.
+    caption = (
+        "Jets of the first flavour in the samples that are judged. Left: the distance to the "
+        "nearest jet. Middle: how many are tagged, by pT. Right: tagged over predicted jets on the "
+        "last sample. Where samples differ on the left, an efficiency that does not know the "
+        "neighbours cannot be right in all of them."
+    )
+    if all(_is_generated(sample, config) for sample in config["roles"]["judged"]):
+        caption = (
             "Universality (the paper's Figure 2), for jets of the first flavour. Left: the samples "
             "differ in the distance to the nearest jet. Middle: so their efficiencies differ at "
             "the same pT, though the tagger is the same. Right: tagged over predicted jets on a "
             "sample unlike the training sample. A map fitted to the training sample is wrong "
             "there; an efficiency that knows the neighbours is right."
-        ),
+        )
+    return FigureEntry(
+        name="fig2",
+        title="universality",
+        caption=caption,
         numbers=f"{NUMBERS}.toy:universality",
         drawing=f"{PLOTS}.toy:draw_universality",
         inputs=("samples", "predictions"),
@@ -352,6 +415,7 @@ def _true_efficiency() -> FigureEntry:
         inputs=("truth",),
         options=("factor_probe", "axes.pt_fine", "axes.eta_fine", "axes.delta_r"),
         columns=("panel", "flavour", "pt", "eta", "efficiency", "delta_r", "factor"),
+        needs_truth=True,
     )
 
 
@@ -373,6 +437,7 @@ def _jets_closure(distributions: Sequence[str], config: Mapping[str, Any]) -> Fi
         samples=(sample,),
         options=("axes.residual",),
         columns=(*CLOSURE, "mean", "rms"),
+        needs_truth=True,
     )
 
 
@@ -408,18 +473,22 @@ def _boson_closure(distributions: Sequence[str]) -> FigureEntry:
     )
 
 
-def _closure_of(name: str, options: Mapping[str, Any]) -> FigureEntry:
+def _closure_of(name: str, options: Mapping[str, Any], with_truth: bool) -> FigureEntry:
     title = distribution_title(name, options)
     panels = " A panel for each pair of flavours." if split_by_flavour(options) else ""
+    ratios = "Below: the ratios to direct tagging. "
+    if with_truth:
+        ratios = (
+            "Below: the ratios to the true efficiency. A grey band is the scatter that direct "
+            "tagging must have about the truth. "
+        )
     return FigureEntry(
         name=f"closure_{name}",
         title=title,
         caption=(
             f"Does weighting reproduce the tags? {title}, sample {options['sample']}.{panels} "
-            "Points are direct tagging, lines are sums of weights. Below: the ratios to the true "
-            "efficiency or, where that is unknown, to direct tagging. A grey band is the scatter "
-            "that direct tagging must have about the truth. Coloured bands are the statistical "
-            "error of each efficiency."
+            f"Points are direct tagging, lines are sums of weights. {ratios}"
+            "Coloured bands are the statistical error of each efficiency."
         ),
         numbers=f"{NUMBERS}.closure:weighted_histograms",
         drawing=f"{PLOTS}.closure:draw_closure",
@@ -472,6 +541,7 @@ def _coverage() -> FigureEntry:
             *("efficiency", "flavour", "variable", "low", "high"),
             *("count", "within_1", "within_2", "spread"),
         ),
+        needs_truth=True,
     )
 
 
@@ -489,6 +559,7 @@ def _learned_factors(estimator: str) -> FigureEntry:
         inputs=("truth", f"members:{estimator}"),
         options=("factor_probe", "axes.pt_fine", "axes.delta_r"),
         columns=("panel", "flavour", "x", "mean", "std", "true", "eta"),
+        needs_truth=True,
     )
 
 
@@ -528,6 +599,7 @@ def _learning_curve() -> FigureEntry:
         standard=False,
         section="learning_curve",
         columns=("efficiency", "flavour", "events", "regret", "seeds", "floor"),
+        needs_truth=True,
     )
 
 
@@ -547,6 +619,7 @@ def _training_cost() -> FigureEntry:
         inputs=("histories", "validation"),
         standard=False,
         columns=("network", "seeds", "seconds", "excess", "excess_std"),
+        needs_truth=True,
     )
 
 
@@ -568,4 +641,5 @@ def _repeated() -> FigureEntry:
             *("network", "distribution", "panel", "low", "high", "yield"),
             *("replicas", "replicas_std", "repeated", "repeated_error"),
         ),
+        needs_truth=True,
     )

@@ -12,12 +12,12 @@ import pandas as pd
 
 from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.axes import edges_of
-from truthtag.data.files import check_columns, read_frame, rows_by
+from truthtag.data.files import check_columns, read_frame
 from truthtag.data.jets import Jets, read_jets
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import Prediction, read_prediction
+from truthtag.estimators.predictions import Prediction, at_point, read_prediction
 from truthtag.figures.tables import read_rows
-from truthtag.statistics.spread import inflate_spread
+from truthtag.statistics.spread import inflate_spread, scales_by_name
 from truthtag.toy.truth import Truth, make_truth
 
 __all__ = ["Inputs", "read_inputs"]
@@ -39,7 +39,8 @@ class Inputs:
         predictions: Efficiencies of the jets, by sample and name, the true one excluded.
         domains: Which jets are like those that the efficiencies were learned from, by sample, each
             of shape (n_jets,).
-        scales: Factors on the spread of the replicas, by efficiency and number of the flavour.
+        scales: Factors on the spread of the replicas, by efficiency and number of the flavour; of
+            several working points, those of the loosest.
         histograms: Closure histograms by distribution, as a table each.
         tables: Other tables by the name of the input.
         members: Files of the networks of an ensemble, by the name of the estimator.
@@ -74,6 +75,15 @@ class Inputs:
         true = self.samples[sample].efficiency_true
         first = {} if true is None else {"true": true}
         return {**first, **self.efficiencies(sample)}
+
+    def at_loosest_point(self) -> Inputs:
+        """Return the same with tags and efficiencies at the loosest working point alone."""
+        samples = {}
+        predictions = {}
+        for sample, jets in self.samples.items():
+            found = at_point(jets, self.predictions.get(sample, {}))
+            samples[sample], predictions[sample] = found
+        return replace(self, samples=samples, predictions=predictions)
 
     def corrected(self) -> Inputs:
         """Return the same with the spread of all replicas scaled to what the tags say."""
@@ -139,7 +149,7 @@ def read_inputs(
         samples=samples,
         predictions=predictions,
         domains=domains,
-        scales=_read_scales(files["scales"]) if "scales" in files else {},
+        scales=scales_by_name(_read_scales(files["scales"])) if "scales" in files else {},
         histograms={name: read_rows(paths) for name, paths in _of_kind(files, "histograms")},
         tables={name: read_rows(files[name]) for name in TABLES if name in files},
         members=dict(_of_kind(files, "members")),
@@ -162,12 +172,8 @@ def _read_prediction(path: str, replicas: str | None, jets: Jets | None) -> Pred
     return prediction if jets is None else prediction.aligned_to(jets)
 
 
-def _read_scales(path: str | Path) -> dict[str, dict[int, float]]:
-    """Read the factors on the spread, by efficiency and number of the flavour."""
+def _read_scales(path: str | Path) -> pd.DataFrame:
+    """Read the factors on the spread, and check that they are there."""
     table = read_rows(path)
     check_columns(path, list(table.columns), ("efficiency", "number", "scale"))
-    scales: dict[str, dict[int, float]] = {}
-    for name, rows in rows_by(table, "efficiency").items():
-        numbers = rows["number"].astype(int)
-        scales[name] = dict(zip(numbers.tolist(), rows["scale"].tolist(), strict=True))
-    return scales
+    return table

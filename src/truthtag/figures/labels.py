@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from truthtag.statistics.panels import OF_EVENTS
+
 __all__ = [
     "FLAVOUR_NAMES",
     "DistributionLabel",
@@ -118,7 +120,7 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     known = list(config["estimators"])
     titles = _sample_titles(config)
-    trained_on = _title(config["roles"]["train"], config)
+    trained_on = _title(config["roles"]["train"][0], config)
     labels: dict[str, dict[str, str]] = {}
     for name, options in config["distributions"].items():
         sample = options["sample"]
@@ -126,7 +128,7 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
         labels[name] = {
             "title": distribution_title(name, options),
             "axis": _axis_label(options),
-            "tagged": _tagged_text(options["tagged"]),
+            "tagged": _tagged_text(options),
             "sample": "" if like_training else titles[sample],
         }
     figures = config["figures"]
@@ -162,20 +164,24 @@ def _axis_label(options: Mapping[str, Any]) -> str:
     observable = str(options["observable"])
     if observable in OBSERVABLES:
         return OBSERVABLES[observable]
-    match = re.fullmatch(r"(pt|eta|phi|mass)_(\d+)", observable)
-    if match:
-        return OF_ONE_JET[match[1]].format(match[2])
+    if observable not in OF_EVENTS and (match := re.fullmatch(r"(\w+)_(\d+)", observable)):
+        column, number = match.groups()
+        named = column.replace("_", " ") + " of jet {}"
+        return OF_ONE_JET.get(column, named).format(number)
     return observable.partition(":")[2] or observable.replace("_", " ")
 
 
-def _tagged_text(tagged: Sequence[int]) -> str:
-    """Say in words which of the leading jets must be tagged."""
+def _tagged_text(options: Mapping[str, Any]) -> str:
+    """Say in words which of the leading jets must be tagged, and at which working point."""
     known = {(): "no tag asked for", (1,): "leading tagged", (1, 2): "both tagged"}
-    places = tuple(tagged)
-    if places in known:
-        return known[places]
+    places = tuple(options["tagged"])
     word = "jet" if len(places) == 1 else "jets"
-    return f"{word} {', '.join(str(place) for place in places)} tagged"
+    text = known.get(places, f"{word} {', '.join(str(place) for place in places)} tagged")
+    if options.get("working_point"):
+        text += f" at {options['working_point']}"
+    if options.get("below"):
+        text += f", not at {options['below']}"
+    return text
 
 
 def _sample_titles(config: Mapping[str, Any]) -> dict[str, str]:

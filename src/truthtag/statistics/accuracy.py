@@ -103,8 +103,10 @@ def summarise(
 ) -> pd.DataFrame:
     """Measure efficiencies on a sample, per flavour and for all jets.
 
+    Every jet counts once, whatever the weight of its event.
+
     Args:
-        jets: A tagged sample whose true efficiencies are known.
+        jets: A sample, at one working point.
         efficiencies: Predicted efficiencies by name, each of shape (n_jets,), in [0, 1].
         flavours: Numbers of the hadron flavours, by name.
         chosen: Which jets count, shape (n_jets,).
@@ -114,19 +116,20 @@ def summarise(
     Returns:
         A row per efficiency and flavour: ``jets``, ``regret`` and ``log_loss`` [nats/jet],
         ``residual_mean`` and ``residual_rms`` (standard deviation) of the relative residual, and,
-        where ``in_domain`` is given, its fraction.
+        where ``in_domain`` is given, its fraction. Where the true efficiencies are not known,
+        regret and residuals are not there, but the mean ``predicted`` efficiency and the
+        ``tagged_fraction``; where there are no tags, nothing that needs them.
 
     Raises:
-        DataError: The sample has no tags or no true efficiencies; an efficiency or a mask has
-            another length or kind, masked entries, or values that are not allowed.
+        DataError: An efficiency or a mask has another length or kind, masked entries, or values
+            that are not allowed; or the tags are those of several working points.
     """
-    if jets.efficiency_true is None or jets.is_tagged is None:
+    if jets.tag_bin is not None:
         msg = (
-            "the summary needs the columns 'efficiency_true' and 'is_tagged'; the sample lacks one "
-            "of them"
+            "the summary is of one working point, the sample has tags of several; take one of them "
+            "first, with at_point"
         )
         raise DataError(msg)
-    true = jets.efficiency_true
     chosen = jet_mask(chosen, jets.n_jets, "chosen")
     if in_domain is not None:
         in_domain = jet_mask(in_domain, jets.n_jets, "in_domain")
@@ -136,23 +139,36 @@ def summarise(
     rows = []
     for name, given in efficiencies.items():
         predicted = _checked(given, jets.n_jets, name)
-        residual = relative_residual(true, predicted)
-        excess = excess_loss(true, predicted)
-        loss = tag_loss(jets.is_tagged, predicted)
+        measured = _measured(jets, predicted)
         for flavour, inside in groups.items():
             row: dict[str, object] = {
                 "efficiency": name,
                 "flavour": flavour,
                 "jets": int(inside.sum()),
-                "regret": _mean(excess[inside]),
-                "residual_mean": _mean(residual[inside]),
-                "residual_rms": residual[inside].std() if inside.any() else np.nan,
-                "log_loss": _mean(loss[inside]),
             }
+            for column, values in measured.items():
+                row[column] = _mean(values[inside])
+                if column == "residual_mean":
+                    row["residual_rms"] = values[inside].std() if inside.any() else np.nan
             if in_domain is not None:
                 row["in_domain"] = _mean(in_domain[inside])
             rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _measured(jets: Jets, predicted: FloatArray) -> dict[str, AnyArray]:
+    """Return what is averaged over jets, by the name of the column, each of shape (n_jets,)."""
+    measured: dict[str, AnyArray] = {}
+    if jets.efficiency_true is not None:
+        measured["regret"] = excess_loss(jets.efficiency_true, predicted)
+        measured["residual_mean"] = relative_residual(jets.efficiency_true, predicted)
+    else:
+        measured["predicted"] = predicted
+    if jets.is_tagged is not None:
+        if jets.efficiency_true is None:
+            measured["tagged_fraction"] = jets.is_tagged
+        measured["log_loss"] = tag_loss(jets.is_tagged, predicted)
+    return measured
 
 
 def compare_likelihoods(

@@ -15,6 +15,7 @@ from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
+from truthtag.statistics.points import with_marks
 from truthtag.statistics.spread import inflate_spread
 
 __all__ = ["bin_coverage", "calibration", "coverage", "coverage_table", "jet_coverage"]
@@ -42,7 +43,7 @@ def coverage(
     """Count how often the truth lies within the errors, with the spread as it is and corrected.
 
     Args:
-        jets: A sample whose true efficiencies are known.
+        jets: A sample whose true efficiencies are known, at one working point.
         predictions: Predictions on it by name.
         in_domain: Which jets are like those that the efficiencies were learned from; only these
             count by jet, shape (n_jets,).
@@ -96,7 +97,8 @@ def jet_coverage(
 
     The errors of jets are far from independent: all were made by one training sample, which leaves
     as many independent directions as the fit has effective parameters. Fractions of one run
-    scatter accordingly, however many jets there are.
+    scatter accordingly, however many jets there are. Every jet counts once, whatever the weight of
+    its event.
 
     Args:
         jets: A sample whose true efficiencies are known.
@@ -204,10 +206,11 @@ def calibration(
 ) -> pd.DataFrame:
     """Compare the tagged fraction of jets with the efficiency predicted for them.
 
-    This is a reliability diagram.
+    This is a reliability diagram. Every jet counts once in tags and in predictions, whatever the
+    weight of its event: the probability of a tag is that of a jet.
 
     Args:
-        jets: Tagged jets.
+        jets: Tagged jets, at one working point.
         efficiencies: Predicted efficiencies by name, each of shape (n_jets,).
         flavours: Numbers of the hadron flavours, by name.
         bins: Bins of predicted efficiency per flavour, at least 1, each with as many jets.
@@ -287,21 +290,23 @@ def coverage_table(numbers: pd.DataFrame, scales: pd.DataFrame) -> pd.DataFrame:
     Returns:
         A row per efficiency and flavour (and one for the bins of histograms): ``efficiency,
         flavour, of, count, scale, scale_error, raw_within_1, raw_within_2, within_1, within_2,
-        pull_mean, pull_rms``.
+        pull_mean, pull_rms``; and first the ``working_point``, where the rows are of several.
     """
     whole = numbers[numbers["variable"].isin(["all", "histogram bins"])]
-    keys = ["efficiency", "flavour", "variable", "count"]
+    of_points = with_marks([], numbers)
+    keys = [*of_points, "efficiency", "flavour", "variable", "count"]
     raw = whole[whole["spread"] == "raw"].set_index(keys)
     corrected = whole[whole["spread"] == "corrected"].set_index(keys)
     before = raw[["within_1", "within_2"]].add_prefix("raw_")
     after = corrected[["within_1", "within_2", "pull_mean", "pull_rms"]]
     both = before.join(after)
     named = scales.rename(columns={"error": "scale_error"})
-    named = named[["efficiency", "flavour", "scale", "scale_error"]]
+    told_apart = [*of_points, "efficiency", "flavour"]
+    named = named[[*told_apart, "scale", "scale_error"]]
     # A histogram mixes flavours, each with a scale of its own: its rows have none.
-    table = both.reset_index().merge(named, how="left", on=["efficiency", "flavour"])
+    table = both.reset_index().merge(named, how="left", on=told_apart)
     table = table.rename(columns={"variable": "of"}).replace({"of": {"all": "jets"}})
-    order = ["efficiency", "flavour", "of", "count", "scale", "scale_error", *both.columns]
+    order = [*told_apart, "of", "count", "scale", "scale_error", *both.columns]
     return table[order]
 
 

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from truthtag.arrays import BoolArray, FloatArray, IntArray, jet_mask, per_jet, probabilities
-from truthtag.data.axes import edges_of
+from truthtag.data.axes import bin_index, edges_of
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import Prediction
+from truthtag.estimators.predictions import Prediction, at_point, point_name
 from truthtag.registry import load_object
 from truthtag.statistics.closure import ClosureHistogram, Entries
 from truthtag.statistics.panels import flavour_pairs, jets_needed
+from truthtag.statistics.points import WORKING_POINT
 from truthtag.statistics.spread import inflate_spread
 from truthtag.weights.tag_counts import tag_probabilities
 
@@ -49,6 +50,10 @@ class Distribution:
         edges: Bin edges, rising, shape (n + 1,).
         split: ``none``, or ``flavour``: a panel for each pair of flavours of the leading two jets.
         title: A few words for tables and figures.
+        selection: Ranges of observables, ends included, by the name of the observable; None is an
+            open end. Only events in all of them, with the jets that they speak of, are filled.
+        working_point: The working point that tagged jets pass; the loosest by default.
+        below: A tighter point, which they must fail; none by default.
     """
 
     name: str
@@ -58,6 +63,9 @@ class Distribution:
     edges: FloatArray
     split: str = "none"
     title: str = ""
+    selection: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    working_point: str | None = None
+    below: str | None = None
 
     @classmethod
     def from_options(cls, name: str, options: Mapping[str, Any]) -> Distribution:
@@ -70,13 +78,40 @@ class Distribution:
             edges=np.asarray(edges_of(options["axis"])),
             split=options.get("split", "none"),
             title=options.get("title", ""),
+            selection={
+                observable: (low, high)
+                for observable, (low, high) in (options.get("selection") or {}).items()
+            },
+            working_point=options.get("working_point"),
+            below=options.get("below"),
         )
 
     @property
     def n_jets(self) -> int:
         """Number of leading jets that an event must have to be filled."""
         split = 2 if self.split == "flavour" else 1
-        return max(jets_needed(self.observable), split, *self.tagged)
+        drawn = [jets_needed(name) for name in (self.observable, *self.selection)]
+        return max(split, *drawn, *self.tagged)
+
+    def selects(self, jets: Jets, leading: IntArray) -> BoolArray:
+        """Return which events are in all ranges of the selection, shape (m,).
+
+        Args:
+            jets: The sample.
+            leading: Positions of the leading jets of m events, shape (m, n_jets).
+
+        Raises:
+            DataError: A column of the selection is missing.
+        """
+        inside = np.ones(len(leading), dtype=bool)
+        for name, (low, high) in self.selection.items():
+            path = f"distributions.{self.name}.selection.{name}"
+            values = find_observable(name, path)(jets, leading)
+            known = ~np.isnan(values)
+            edges = [-np.inf if low is None else low, np.inf if high is None else high]
+            inside &= known
+            inside[known] &= bin_index(values[known], edges, path) == 0
+        return inside
 
 
 def _distance(jets: Jets, index: IntArray) -> FloatArray:
@@ -128,6 +163,10 @@ def find_observable(name: str, path: str) -> Observable:
         name: As in :func:`truthtag.statistics.panels.jets_needed`.
         path: Where the name was given, for errors.
 
+    Returns:
+        A function of jets and positions of the leading ones. It raises a DataError where it draws
+        a column that they do not have.
+
     Raises:
         ConfigError: There is no such observable.
     """
@@ -140,7 +179,7 @@ def find_observable(name: str, path: str) -> Observable:
     column, _, number = name.rpartition("_")
 
     def of_one_jet(jets: Jets, leading: IntArray) -> FloatArray:
-        values: FloatArray = getattr(jets, column)
+        values: FloatArray = jets.per_jet(column)
         return values[leading[:, int(number) - 1]]
 
     return of_one_jet
@@ -153,43 +192,58 @@ def entries_of(
 
     Args:
         distribution: The distribution.
-        jets: A tagged sample.
-        predictions: Efficiencies of its jets by name, with their replicas; the true one is added.
+        jets: A tagged sample, at one working point.
+        predictions: Efficiencies of its jets by name, with their replicas; the true one is added
+            where it is known.
 
     Returns:
         The entries; the positions of the leading jets, shape (m, n_jets); and those of the jets
         that must be tagged, shape (m, n_tagged).
 
     Raises:
-        DataError: The sample has no tags, or an efficiency does not fit the jets.
-        ConfigError: The observable is unknown.
+        DataError: The sample has no tags or lacks a column, or an efficiency does not fit the jets.
+        ConfigError: An observable is unknown.
     """
-    if jets.is_tagged is None:
-        msg = "closure compares with the tags; the sample has no column 'is_tagged'"
-        raise DataError(msg)
+    is_tagged = _tags(jets)
     path = f"distributions.{distribution.name}.observable"
     observable = find_observable(distribution.observable, path)
     events, leading = jets.leading_jets(distribution.n_jets)
+    chosen = distribution.selects(jets, leading)
+    values = observable(jets, leading)
+    if distribution.observable.startswith("score_"):
+        # Jets that the tagger did not score are in no bin.
+        chosen &= ~np.isnan(values)
+    values, events, leading = values[chosen], events[chosen], leading[chosen]
     tagged = leading[:, np.asarray(distribution.tagged) - 1]
     probability = {}
     if jets.efficiency_true is not None:
         probability["true"] = _joint(jets.efficiency_true[tagged])
     replicas = {}
     for name, one in predictions.items():
-        values = probabilities(one.values, jets.n_jets, f"the efficiency {name!r}")
-        probability[name] = _joint(values[tagged])
+        efficiency = probabilities(one.values, jets.n_jets, f"the efficiency {name!r}")
+        probability[name] = _joint(efficiency[tagged])
         if one.replicas is not None:
             for replica in one.replicas:
                 per_jet(replica, jets.n_jets, f"a replica of {name!r}")
             replicas[name] = _joint(one.replicas[:, tagged])
     entries = Entries(
-        values=observable(jets, leading),
+        values=values,
         weight=jets.weight[events],
-        passed=np.asarray(jets.is_tagged[tagged].all(axis=1)),
+        passed=np.asarray(is_tagged[tagged].all(axis=1)),
         probability=probability,
         replicas=replicas,
     )
     return entries, leading, tagged
+
+
+def _tags(jets: Jets) -> BoolArray:
+    """Return which jets are tagged, shape (n_jets,)."""
+    if jets.is_tagged is None:
+        msg = "closure compares with the tags; the sample has no column 'is_tagged'"
+        if jets.tag_bin is not None:
+            msg += ", but tags of several working points: take one of them first, with at_point"
+        raise DataError(msg)
+    return jets.is_tagged
 
 
 def _joint(efficiency: FloatArray) -> FloatArray:
@@ -252,18 +306,29 @@ def fill_distribution(
     """Fill a distribution with the spread of the replicas inflated to what tags say, and as it is.
 
     Args:
-        distribution: The distribution.
+        distribution: The distribution; it says at which working point.
         jets: A tagged sample.
         predictions: Efficiencies of its jets by name, with their replicas.
         in_domain: Which jets are like those that the efficiencies were learned from, (n_jets,).
         flavours: Numbers of the hadron flavours, by name, heaviest first.
-        scales: By how much the spread is inflated, by efficiency and flavour number; without them
-            only the spread as it is, ``raw``, is filled.
+        scales: By how much the spread is inflated at this working point, by efficiency and flavour
+            number; without them only the spread as it is, ``raw``, is filled.
 
     Returns:
         Rows of :meth:`ClosureHistogram.to_frame`, with ``sample, distribution, title, panel,
-        events, spread`` in front; ``spread`` is ``corrected`` or ``raw``.
+        events, spread`` in front; ``spread`` is ``corrected`` or ``raw``. Where the sample has
+        several working points, ``working_point`` follows the title: the name of one, or of a bin
+        between two. Where the true efficiency is not known, no rows are filled by ``true``.
+
+    Raises:
+        DataError: The sample has no tags, lacks the working point or a column, or an array does
+            not fit the jets.
     """
+    several = {}
+    if jets.n_points > 1:
+        point = distribution.working_point or jets.labels.points[0]
+        several[WORKING_POINT] = point_name(point, distribution.below)
+    jets, predictions = at_point(jets, predictions, distribution.working_point, distribution.below)
     spreads = {}
     if scales is not None:
         spreads["corrected"] = {
@@ -277,6 +342,7 @@ def fill_distribution(
                 "sample": distribution.sample,
                 "distribution": distribution.name,
                 "title": distribution.title or distribution.name,
+                **several,
                 "panel": panel,
                 "events": events,
                 "spread": spread,
@@ -322,9 +388,7 @@ def dijet(
     Raises:
         DataError: The sample has no tags, or an efficiency does not fit the jets.
     """
-    if jets.is_tagged is None:
-        msg = "closure compares with the tags; the sample has no column 'is_tagged'"
-        raise DataError(msg)
+    is_tagged = _tags(jets)
     events, pair = jets.leading_jets(2)
     tagged = pair if both else pair[:, :1]
     probability = {}
@@ -336,7 +400,7 @@ def dijet(
         for replica in some:
             per_jet(replica, jets.n_jets, f"a replica of {name!r}")
         by_replica[name] = _joint(np.asarray(some)[:, tagged])
-    passed = np.asarray(jets.is_tagged[tagged].all(axis=1))
+    passed = np.asarray(is_tagged[tagged].all(axis=1))
     weight = jets.weight[events]
     return Pairs(
         Entries(_distance(jets, pair), weight, passed, probability, by_replica),

@@ -12,35 +12,37 @@ __all__ = ["OF_EVENTS", "OF_JETS", "flavour_pairs", "jets_needed", "possible_pan
 OF_EVENTS = {"delta_r": 2, "m_jj": 2, "delta_eta": 2, "delta_phi": 2, "n_jets": 1, "ht": 1}
 """Observables of events, and how many leading jets each needs."""
 
-OF_JETS = ("pt", "eta", "phi", "mass")
-"""Observables of single jets: ``pt_1`` of the hardest, ``pt_2`` of the next, and so on."""
+OF_JETS = ("pt", "eta", "phi", "mass", "score")
+"""Columns of all samples whose values can be drawn: ``pt_1`` of the hardest jet, ``pt_2`` of the
+next, and so on; any other column of the sample can be drawn, too."""
 
 
 def jets_needed(observable: str) -> int:
     """Return how many leading jets an observable needs.
 
     Args:
-        observable: A name of :data:`OF_EVENTS`; one of :data:`OF_JETS` with a number from 1 to 99;
-            or ``module:function`` of a user, which gets the two leading jets.
+        observable: A name of :data:`OF_EVENTS`; a column of the jets with a number from 1 to 99;
+            or ``module:function`` of a user, which gets the two leading jets. Whether there is such
+            a column, only the jets know.
 
     Raises:
-        ConfigError: There is no such observable.
+        ConfigError: The observable is written like none of these.
 
     Example:
-        >>> jets_needed("m_jj"), jets_needed("pt_3")
-        (2, 3)
+        >>> jets_needed("m_jj"), jets_needed("pt_3"), jets_needed("n_tracks_1")
+        (2, 3, 1)
     """
     if observable in OF_EVENTS:
         return OF_EVENTS[observable]
     if re.fullmatch(r"[\w.]+:\w+", observable):
         return 2
-    column, _, number = observable.rpartition("_")
-    if column in OF_JETS and re.fullmatch(r"[1-9]\d?", number):
-        return int(number)
+    of_jet = re.fullmatch(r"[A-Za-z]\w*?_([1-9]\d?)", observable)
+    if of_jet:
+        return int(of_jet[1])
     single = ", ".join(f"{name}_1" for name in OF_JETS)
     msg = (
         f"{observable!r} is not allowed; allowed are {', '.join(OF_EVENTS)}; {single} of the "
-        "leading jet, pt_2 of the next, ...; or module:function"
+        "leading jet, pt_2 of the next, ..., and the same of any further column; or module:function"
     )
     raise ConfigError(msg)
 

@@ -27,6 +27,7 @@ from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
 from truthtag.statistics.covariance import covariance
+from truthtag.statistics.points import WORKING_POINT, rows_at
 
 __all__ = [
     "MIN_SCALE",
@@ -290,10 +291,10 @@ def spread_scales(
     prior_width: float,
     max_scale: float = np.inf,
 ) -> pd.DataFrame:
-    """Measure the scale of every flavour.
+    """Measure the scale of every flavour. Every jet counts once, whatever the weight of its event.
 
     Args:
-        jets: A tagged sample that the efficiency was not learned from.
+        jets: A tagged sample that the efficiency was not learned from, at one working point.
         prediction: The efficiency on it, with replicas.
         flavours: Numbers of the hadron flavours, by name.
         count: Regions per flavour.
@@ -345,11 +346,16 @@ def spread_scales(
     return pd.DataFrame(rows)
 
 
-def scales_by_name(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
+def scales_by_name(
+    frame: pd.DataFrame, point: str | None = None, below: str | None = None
+) -> dict[str, dict[int, float]]:
     """Return the scales of a table by the name of the efficiency and the number of the flavour.
 
     Args:
-        frame: Rows of :func:`spread_scales`, and in each the name in the column ``efficiency``.
+        frame: Rows of :func:`spread_scales`, and in each the name in the column ``efficiency``, and
+            the ``working_point`` where there are several.
+        point: The working point; by default the first of the table, the loosest.
+        below: A tighter point: of the bin between the two, the larger scale counts.
 
     Raises:
         DataError: A column is missing, a scale is no number of at least 0, or an efficiency has
@@ -365,8 +371,27 @@ def scales_by_name(frame: pd.DataFrame) -> dict[str, dict[int, float]]:
             listed = ", ".join(map(str, frame.columns))
             msg = f"scales: column {column!r} is missing; the table has {listed}"
             raise DataError(msg)
+    scales = _scales_at(frame, point)
+    if WORKING_POINT not in frame or below is None:
+        return scales
+    tighter = _scales_at(frame, below)
+    return {
+        name: {number: max(scale, tighter[name][number]) for number, scale in of_one.items()}
+        for name, of_one in scales.items()
+    }
+
+
+def _scales_at(frame: pd.DataFrame, point: str | None) -> dict[str, dict[int, float]]:
+    """Return the scales at one working point, by efficiency and flavour."""
+    if WORKING_POINT in frame and point not in (None, *frame[WORKING_POINT]):
+        listed = ", ".join(map(str, frame[WORKING_POINT].unique())) or "none"
+        msg = (
+            f"scales: there are none at the working point {point!r}, only at {listed}. "
+            "Measure them there, too."
+        )
+        raise DataError(msg)
     result: dict[str, dict[int, float]] = {}
-    for name, rows in frame.groupby("efficiency", sort=False):
+    for name, rows in rows_at(frame, point).groupby("efficiency", sort=False):
         scales: dict[int, float] = {}
         for number, scale in zip(rows["number"], rows["scale"], strict=True):
             if int(number) in scales:

@@ -11,6 +11,7 @@ import pandas as pd
 from truthtag.arrays import FloatArray, divide
 from truthtag.errors import DataError
 from truthtag.statistics.closure import ClosureHistogram, ClosureTest, Filling, histograms_in
+from truthtag.statistics.points import WORKING_POINT, with_marks
 
 __all__ = [
     "CLOSES",
@@ -44,7 +45,8 @@ def closure_table(histograms: pd.DataFrame, minimum_events: float, p_value: floa
         tags alone, ``chi2_total, p_value_total`` with the covariance of the efficiency added (NaN
         where it has none); the ``verdict``; ``largest_deviation``, the ratio to the truth that is
         furthest from 1 among bins that hold at least ``minimum_events`` expected events (NaN where
-        the truth is unknown); and what weighting gains, see :func:`gains`.
+        the truth is unknown); and what weighting gains, see :func:`gains`. Where histograms are of
+        several working points, the column ``working_point``, too.
 
     Raises:
         DataError: The p-value is not between 0 and 1.
@@ -53,8 +55,8 @@ def closure_table(histograms: pd.DataFrame, minimum_events: float, p_value: floa
         msg = f"p_value is {p_value}; it must be above 0 and below 1. Take 0.01, say."
         raise DataError(msg)
     rows = []
-    used = histograms[histograms["spread"] == "corrected"]
-    keys = ["sample", "distribution", "title", "panel", "events"]
+    used = _with_known_points(histograms[histograms["spread"] == "corrected"])
+    keys = with_marks(["sample", "distribution", "title", "panel", "events"], used)
     for values, histogram in histograms_in(used, keys):
         marks = dict(zip(keys, values, strict=True))
         for name in histogram.filled_by:
@@ -105,9 +107,11 @@ def verdict_table(closure: pd.DataFrame) -> pd.DataFrame:
     """Put the verdicts of :func:`closure_table` side by side.
 
     Returns:
-        A row per sample, distribution, panel and choice of events, a column per efficiency.
+        A row per sample, distribution, panel and choice of events, a column per efficiency; and the
+        column ``working_point`` where there are several.
     """
-    keys = ["sample", "distribution", "panel", "events"]
+    closure = _with_known_points(closure)
+    keys = with_marks(["sample", "distribution", "panel", "events"], closure)
     wide = closure.pivot(index=keys, columns="efficiency", values="verdict")
     rows = pd.MultiIndex.from_frame(closure[keys].drop_duplicates())
     return wide.loc[rows, closure["efficiency"].unique()].reset_index().rename_axis(columns=None)
@@ -156,6 +160,13 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
         )
         raise DataError(msg)
     return table
+
+
+def _with_known_points(table: pd.DataFrame) -> pd.DataFrame:
+    """Give rows of samples that have one working point only an empty name for it."""
+    if WORKING_POINT not in table:
+        return table
+    return table.assign(**{WORKING_POINT: table[WORKING_POINT].fillna("")})
 
 
 def _tested(

@@ -58,7 +58,7 @@ class Point:
     def measure(
         self, members: Sequence[Efficiency], jets: Jets, flavours: Mapping[str, int]
     ) -> pd.DataFrame:
-        """Measure the mean of the members on a sample.
+        """Measure the mean of the members on a sample, at the loosest working point.
 
         Args:
             members: The networks of an ensemble, or a map alone.
@@ -74,17 +74,26 @@ class Point:
         Raises:
             DataError: There is no member, or the sample has no tags or no true efficiencies.
         """
+        at_loosest = jets.at_point()
+        true = at_loosest.efficiency_true
+        if true is None or not jets.has_tags:
+            msg = (
+                "a learning curve needs the columns 'efficiency_true' and 'is_tagged'; the sample "
+                "lacks one of them"
+            )
+            raise DataError(msg)
         if not members:
             msg = f"learning curve: {self.efficiency!r} has no member to measure; fit at least one"
             raise DataError(msg)
-        predictions = np.stack([predict(member, jets).values for member in members])
+        of_members = [predict(member, jets).of_point(jets).values for member in members]
+        predictions = np.stack(of_members)
         chosen = np.ones(jets.n_jets, dtype=bool)
         mean = predictions.mean(axis=0)
-        table = summarise(jets, {self.efficiency: mean}, flavours, chosen)
+        table = summarise(at_loosest, {self.efficiency: mean}, flavours, chosen)
         table.insert(0, "events", self.events)
         member_regret = np.nan
-        if self.seeds is not None and jets.efficiency_true is not None:
-            regrets = [excess_loss(jets.efficiency_true, values).mean() for values in predictions]
+        if self.seeds is not None:
+            regrets = [excess_loss(true, values).mean() for values in predictions]
             member_regret = float(np.mean(regrets))
         floor = np.nan
         if self.parameters is not None:

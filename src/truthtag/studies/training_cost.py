@@ -20,6 +20,9 @@ def true_loss(jets: Jets) -> float:
 
     .. math:: -t \ln \epsilon - (1 - t) \ln(1 - \epsilon)
 
+    With several working points, it is the negative logarithm of the probability of the jet's tag
+    bin, the difference of the efficiencies at the points that it lies between.
+
     Args:
         jets: A tagged sample whose true efficiencies are known; events without jets do not count.
 
@@ -29,7 +32,7 @@ def true_loss(jets: Jets) -> float:
     Raises:
         DataError: The sample has no jets, no tags or no true efficiencies.
     """
-    if jets.efficiency_true is None or jets.is_tagged is None:
+    if jets.efficiency_true is None or not jets.has_tags:
         msg = (
             "the loss of the truth needs the columns 'efficiency_true' and 'is_tagged'; "
             "the sample lacks one of them"
@@ -38,13 +41,23 @@ def true_loss(jets: Jets) -> float:
     if not jets.n_jets:
         msg = "the loss of the truth is a mean over events with jets; the sample has none"
         raise DataError(msg)
-    true = jets.efficiency_true
-    tags = jets.is_tagged.astype(np.float64)
-    # xlogy and xlog1py are 0 where a certain jet is as it must be; a logarithm alone is not.
-    loss = -xlogy(tags, true) - xlog1py(1 - tags, -true)
+    loss = _tag_loss(jets, jets.efficiency_true)
     has_jets = jets.multiplicity > 0
     per_event = np.bincount(jets.event_of_jet, loss, jets.n_events)[has_jets]
     return float((per_event / jets.multiplicity[has_jets]).mean())
+
+
+def _tag_loss(jets: Jets, true: FloatArray) -> FloatArray:
+    """Return minus the logarithm of the probability of each jet's tag, shape (n_jets,)."""
+    if jets.tag_bin is None:
+        tags = jets.passes()[:, 0].astype(np.float64)
+        # xlogy and xlog1py are 0 where a certain jet is as it must be; a logarithm alone is not.
+        return np.asarray(-xlogy(tags, true) - xlog1py(1 - tags, -true))
+    # Every jet passes no point at least, and none passes more than all.
+    ends = np.pad(true, ((0, 0), (1, 1)), constant_values=((0, 0), (1, 0)))
+    rows = np.arange(jets.n_jets)
+    probability = ends[rows, jets.tag_bin] - ends[rows, jets.tag_bin + 1]
+    return -np.log(np.maximum(probability, np.finfo(np.float64).tiny))
 
 
 def training_cost(histories: Mapping[str, Sequence[pd.DataFrame]], floor: float) -> pd.DataFrame:

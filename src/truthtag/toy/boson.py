@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, NamedTuple, Self
 
 import numpy as np
@@ -15,6 +15,7 @@ from truthtag.data.kinematics import wrap_angle_float32
 from truthtag.errors import DataError
 from truthtag.options import Options, Real
 from truthtag.toy.distributions import GaussianOptions, TruncatedNormal
+from truthtag.toy.further import Variable, further_variables
 from truthtag.toy.generator import MAX_TRIES, GeneratorOptions, gives_up
 
 __all__ = ["Boson", "BosonMomentumOptions", "BosonOptions"]
@@ -94,6 +95,7 @@ class Boson:
         eta_max: Largest absolute pseudorapidity of a jet.
         mass: Mass of every jet [GeV].
         flavours: Hadron flavours, equally probable.
+        further: Further variables of the jets, by name.
     """
 
     boson_mass: TruncatedNormal
@@ -103,6 +105,7 @@ class Boson:
     eta_max: float
     mass: float
     flavours: tuple[int, ...]
+    further: Mapping[str, Variable] = field(default_factory=dict)
 
     options_type: ClassVar[type[BosonOptions]] = BosonOptions
 
@@ -117,6 +120,7 @@ class Boson:
             eta_max=options.eta_max,
             mass=options.mass,
             flavours=tuple(flavours.values()),
+            further=further_variables(options.further, flavours),
         )
 
     def events(self, count: int, rng: np.random.Generator) -> Jets:

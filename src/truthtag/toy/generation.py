@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, cast
 
 import numpy as np
 
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
 from truthtag.errors import DataError
 from truthtag.options import Options
 from truthtag.registry import Registry, build
@@ -45,23 +47,34 @@ def make_generator(options: Mapping[str, Any] | Options, flavours: Mapping[str, 
     return cast("Generator", build(GENERATORS, options, flavours, "generators"))
 
 
-def generate(generator: Generator, truth: Truth, events: range, seed: Seed) -> Iterator[Jets]:
+def generate(
+    generator: Generator,
+    truth: Truth,
+    events: range,
+    seed: Seed,
+    working_points: Mapping[str, float] | None = None,
+    labels: Labels | None = None,
+) -> Iterator[Jets]:
     """Generate tagged events in blocks that each have their own random stream.
 
     The events of a range are the same whatever the range: a sample does not depend on how it is cut
-    into shards, and a longer sample begins with the shorter one.
+    into shards, and a longer sample begins with the shorter one. Nor do working points or further
+    variables change the events themselves.
 
     Args:
         generator: What makes events.
         truth: The true efficiency, by which they are tagged.
         events: Which events of the endless sample.
         seed: What names the sample: numbers and names, say ``(2004, "train")``.
+        working_points: Thresholds by name, as :func:`~truthtag.toy.tagging.tag` takes them.
+        labels: What flavours and categories mean; the names of the working points are added.
 
     Yields:
         The events, at most :data:`BLOCK_EVENTS` at a time.
 
     Raises:
         DataError: The generator or the truth makes nonsense.
+        ConfigError: A threshold is not allowed.
     """
     first_block = events.start // BLOCK_EVENTS
     last_block = -(-events.stop // BLOCK_EVENTS)
@@ -71,10 +84,25 @@ def generate(generator: Generator, truth: Truth, events: range, seed: Seed) -> I
         scores = np.random.default_rng([*words, 1])
         jets = generator.events(BLOCK_EVENTS, kinematics)
         _require_numbered(jets, generator)
-        jets = tag(jets, truth, scores)
+        jets = _with_further(jets, generator, words)
+        jets = tag(jets, truth, scores, working_points)
         first = block * BLOCK_EVENTS
-        jets = jets.with_columns(event=jets.event + first)
+        described = replace(labels or jets.labels, points=jets.labels.points)
+        jets = jets.with_columns(event=jets.event + first, labels=described)
         yield jets.take(slice(max(events.start - first, 0), events.stop - first))
+
+
+def _with_further(jets: Jets, generator: Generator, words: list[int]) -> Jets:
+    """Draw further variables, each from a random stream of its own, which its name gives."""
+    # A generator of another package may be older than further variables.
+    variables = getattr(generator, "further", {})
+    if not variables:
+        return jets
+    drawn = {}
+    for name, variable in variables.items():
+        rng = np.random.default_rng([*words, 2, *seed_words((name,))])
+        drawn[name] = variable.sample(jets.flavour, rng)
+    return jets.with_columns(further={**jets.further, **drawn})
 
 
 def _require_numbered(jets: Jets, generator: Generator) -> None:

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
+from pydantic import Field
 
 from truthtag.data.jets import Jets
 from truthtag.options import Options
+from truthtag.toy.further import FurtherName, FurtherOptions, Variable
 
 __all__ = ["MAX_TRIES", "Generator", "GeneratorOptions", "gives_up"]
 
@@ -23,12 +25,24 @@ class GeneratorOptions(Options):
     """What kind of events: `multijet` or `boson`, a name of an installed package, or
     `module:Class`."""
 
+    further: dict[FurtherName, FurtherOptions] = Field(default_factory=dict)
+    """Further variables of each jet, by name. They change nothing else: events, and tags by a truth
+    that does not see them, stay the same."""
+
 
 class Generator(Protocol):
     """What makes events."""
 
     options_type: ClassVar[type[Options]]
     """Type of its options."""
+
+    @property
+    def further(self) -> Mapping[str, Variable]:
+        """Further variables of its jets, by name.
+
+        :func:`~truthtag.toy.generation.generate` draws them, each from its own random stream.
+        """
+        ...
 
     @classmethod
     def from_options(cls, options: Any, flavours: Mapping[str, int]) -> Self:

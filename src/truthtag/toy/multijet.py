@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -21,6 +21,7 @@ from truthtag.toy.distributions import (
     TruncatedExponential,
     TruncatedNormal,
 )
+from truthtag.toy.further import Variable, further_variables
 from truthtag.toy.generator import MAX_TRIES, GeneratorOptions, gives_up
 
 __all__ = ["Multijet", "MultijetOptions"]
@@ -90,6 +91,7 @@ class Multijet:
         eta_max: Largest absolute pseudorapidity of the other jets.
         mass: Mass of every jet [GeV].
         flavours: Hadron flavours, equally probable.
+        further: Further variables of the jets, by name.
     """
 
     minimum_jets: int
@@ -100,6 +102,7 @@ class Multijet:
     eta_max: float
     mass: float
     flavours: tuple[int, ...]
+    further: Mapping[str, Variable] = field(default_factory=dict)
 
     options_type: ClassVar[type[MultijetOptions]] = MultijetOptions
 
@@ -116,6 +119,7 @@ class Multijet:
             eta_max=options.eta_max,
             mass=options.mass,
             flavours=tuple(flavours.values()),
+            further=further_variables(options.further, flavours),
         )
 
     def events(self, count: int, rng: np.random.Generator) -> Jets:

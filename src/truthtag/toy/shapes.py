@@ -57,7 +57,8 @@ class TruthOptions(Options):
 
     kind: str
     """Form of the true efficiency: `neighbour_product` is Eq. 2, `nearest_neighbour` does not
-    factorise; or a name of an installed package, or `module:Class`."""
+    factorise, `with_variable` depends on a further variable; or a name of an installed package, or
+    `module:Class`."""
 
     base: dict[str, BaseOptions]
     """Efficiency of a jet on its own, by its flavour."""

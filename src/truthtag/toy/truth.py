@@ -48,6 +48,7 @@ TRUTHS = Registry(
     {
         "neighbour_product": "truthtag.toy.neighbour_product:NeighbourProduct",
         "nearest_neighbour": "truthtag.toy.nearest_neighbour:NearestNeighbour",
+        "with_variable": "truthtag.toy.with_variable:WithVariable",
     },
     group="truthtag.truths",
 )

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from truthtag.arrays import FloatArray, plain_array, probabilities
+from truthtag.arrays import FloatArray, IntArray, plain_array, probabilities
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.weights.tag_counts import TagCounts
 
 __all__ = ["effective_events", "hybrid", "weights_table"]
+
+ORIGIN = ("file", "entry", "run", "luminosity_block", "event_number")
+"""Columns of the table of events that say where an event came from."""
 
 
 def hybrid(jets: Jets, efficiency: FloatArray, keep_tags_of: Iterable[int]) -> FloatArray:
@@ -22,7 +25,7 @@ def hybrid(jets: Jets, efficiency: FloatArray, keep_tags_of: Iterable[int]) -> F
     What is abundant among the events that pass, b jets say, then is counted, the rest weighted.
 
     Args:
-        jets: Tagged jets.
+        jets: Tagged jets, at one working point.
         efficiency: Efficiency of each jet, shape (n_jets,), in [0, 1].
         keep_tags_of: Hadron flavours that keep their tag.
 
@@ -46,30 +49,101 @@ def hybrid(jets: Jets, efficiency: FloatArray, keep_tags_of: Iterable[int]) -> F
     return np.where(kept, jets.is_tagged.astype(np.float64), eff)
 
 
-def weights_table(jets: Jets, counts: TagCounts) -> tuple[pd.DataFrame, dict[str, float]]:
+def weights_table(
+    jets: Jets,
+    counts: TagCounts | Mapping[str, TagCounts],
+    events: pd.DataFrame | None = None,
+) -> tuple[pd.DataFrame, dict[str, float]]:
     """Put the weights of events in a table.
 
     Args:
         jets: The events.
-        counts: Probabilities of their numbers of tags.
+        counts: Probabilities of their numbers of tags; where there are several working points, by
+            the name of the point.
+        events: All events in the order of the file that they were read from, those without jets
+            among them: the columns ``event``, ``weight`` and ``n_jets``, and those of
+            :data:`ORIGIN` that are known. By default the events of the jets.
 
     Returns:
-        A row per event: ``event``, the generator's ``weight``, ``p_tag_0``, ``p_tag_1``, …
-        (exactly so many tags) and ``p_tag_ge_1``, ``p_tag_ge_2``, … (at least so many); the weight
-        of an event in a selection is ``weight`` times one of these. And for each of these the
-        number of effective events of that product.
+        A row per event: ``event``, where it came from, the generator's ``weight``, ``p_tag_0``,
+        ``p_tag_1``, … (exactly so many tags) and ``p_tag_ge_1``, ``p_tag_ge_2``, … (at least so
+        many), with the name of the point behind each where there are several; an event without
+        jets has 0 tags for certain. The weight of an event in a selection is ``weight`` times one
+        of these. And for each of these the number of effective events of that product, over all
+        events.
 
     Raises:
-        DataError: The probabilities are those of another number of events.
+        DataError: The probabilities are those of another number of events, or the table of events
+            does not belong to the jets.
     """
-    if len(counts.exactly) != jets.n_events:
-        msg = f"the probabilities are of {len(counts.exactly)} events, the jets of {jets.n_events}"
-        raise DataError(msg)
+    by_point = {"": counts} if isinstance(counts, TagCounts) else dict(counts)
+    rows = None if events is None else _rows_of_jets(events, jets)
+    columns: dict[str, FloatArray] = {}
+    for point, of_point in by_point.items():
+        if len(of_point.exactly) != jets.n_events:
+            msg = (
+                f"the probabilities are of {len(of_point.exactly)} events, "
+                f"the jets of {jets.n_events}"
+            )
+            raise DataError(msg)
+        suffix = f"_{point}" if point else ""
+        for name, values in _selections(of_point).items():
+            columns[name + suffix] = values if rows is None else _spread(name, values, rows)
+    origin: dict[str, Any] = {"event": jets.event}
+    weight: FloatArray = jets.weight
+    if events is not None:
+        weight = events["weight"].to_numpy()
+        origin = {name: events[name] for name in ("event", *ORIGIN) if name in events}
+    effective = {name: effective_events(weight * values) for name, values in columns.items()}
+    return pd.DataFrame({**origin, "weight": weight, **columns}), effective
+
+
+def _selections(counts: TagCounts) -> dict[str, FloatArray]:
+    """Return the probability of each selection, exactly and at least so many tags, by its name."""
     max_tags = counts.exactly.shape[1] - 1
     columns = {f"p_tag_{k}": counts.exactly[:, k] for k in range(max_tags + 1)}
     columns |= {f"p_tag_ge_{k}": counts.at_least[:, k] for k in range(1, max_tags + 1)}
-    effective = {name: effective_events(jets.weight * values) for name, values in columns.items()}
-    return pd.DataFrame({"event": jets.event, "weight": jets.weight, **columns}), effective
+    return columns
+
+
+def _rows_of_jets(events: pd.DataFrame, jets: Jets) -> IntArray:
+    """Return the place of each event of a table among those of the jets; -1 where it has none."""
+    for name in ("event", "weight", "n_jets"):
+        if name not in events:
+            listed = ", ".join(map(str, events.columns)) or "no columns"
+            msg = f"the table of events: column {name!r} is missing; it has {listed}"
+            raise DataError(msg)
+    numbers = events["event"].to_numpy()
+    if len(np.unique(numbers)) < len(numbers):
+        msg = "the table of events: an event stands in it twice; each needs a row of its own"
+        raise DataError(msg)
+    rows = pd.Index(jets.event).get_indexer(pd.Index(numbers))
+    there = np.where(rows >= 0, jets.multiplicity[rows], 0) if jets.n_events else 0 * numbers
+    differs = events["n_jets"].to_numpy() != there
+    if differs.any():
+        row = int(np.argmax(differs))
+        msg = (
+            f"the table of events: event {numbers[row]} has {events['n_jets'].iloc[row]} jets "
+            f"there, the sample has {there[row]} of them ({int(differs.sum())} such events). "
+            "Give the table that was written with the sample."
+        )
+        raise DataError(msg)
+    missing = ~np.isin(jets.event, numbers)
+    if missing.any():
+        msg = (
+            f"the table of events lacks event {jets.event[missing][0]}, which has jets "
+            f"({int(missing.sum())} such events). Give the table that was written with the sample."
+        )
+        raise DataError(msg)
+    return rows
+
+
+def _spread(name: str, values: FloatArray, rows: IntArray) -> FloatArray:
+    """Bring a probability into the order of a table; events without jets have 0 tags."""
+    without = 1.0 if name == "p_tag_0" else 0.0
+    if not len(values):
+        return np.full(len(rows), without)
+    return np.where(rows >= 0, values[rows], without)
 
 
 def effective_events(weight: FloatArray) -> float:

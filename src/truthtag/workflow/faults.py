@@ -6,7 +6,8 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
@@ -14,8 +15,7 @@ from pydantic_core import ErrorDetails
 
 from truthtag.axis import EQUAL_BINS_TAG
 from truthtag.errors import ConfigError
-from truthtag.registry import did_you_mean
-from truthtag.workflow.chosen import Chosen
+from truthtag.registry import Chosen, did_you_mean
 
 __all__ = ["Checked", "SectionFaultyError", "explain", "find_faults", "shown"]
 
@@ -381,7 +381,12 @@ def _plain(value: Any, steps: tuple[Step, ...], found: set[str]) -> Any:
     """Copy a config, without the keys that are no text, each of which is a fault."""
     if isinstance(value, Mapping):
         copy = {}
+        # Flavours are numbers, and so are the keys of a section that merges them.
+        numbers_allowed = steps[-1:] == ("merge_flavours",)
         for key, inner in value.items():
+            if isinstance(key, int) and not isinstance(key, bool) and numbers_allowed:
+                copy[str(key)] = inner
+                continue
             if isinstance(key, str):
                 copy[key] = _plain(inner, (*steps, key), found)
                 continue
@@ -421,4 +426,7 @@ def _without_nulls(value: Any, annotation: Any) -> Any:
 
 
 def _is_chosen(annotation: Any) -> bool:
+    """Tell whether the keys of a section depend on its kind, also where it may be left out."""
+    if get_origin(annotation) in (Union, UnionType):
+        return any(_is_chosen(choice) for choice in get_args(annotation))
     return any(isinstance(entry, Chosen) for entry in get_args(annotation)[1:])

@@ -10,6 +10,10 @@ from pydantic import TypeAdapter, ValidationError
 from truthtag.errors import ConfigError
 from truthtag.registry import did_you_mean
 from truthtag.statistics.panels import possible_panels
+from truthtag.toy.further import FurtherOptions
+from truthtag.toy.generation import GENERATORS
+from truthtag.toy.generator import GeneratorOptions
+from truthtag.toy.with_variable import WithVariableOptions
 from truthtag.workflow.faults import explain
 
 __all__ = ["inconsistencies"]
@@ -50,57 +54,219 @@ def _alike(config: Any) -> Iterator[str]:
 def _samples(config: Any) -> Iterator[str]:
     for name, sample in config.samples.items():
         path = f"samples.{name}"
-        yield from _must_be(
-            f"{path}.generator", sample.generator, "a generator", list(config.generators)
-        )
-        shards = -(-sample.events // config.events_per_shard)
-        if shards > MAX_SHARDS:
+        made = sample.generator is not None
+        if made == (sample.reader is not None):
             yield (
-                f"{path}.events: {sample.events} events make {shards} files of events_per_shard, "
-                f"{config.events_per_shard}; at most {MAX_SHARDS} are allowed. Raise "
-                "events_per_shard"
+                f"{path}: it must have either a generator, which makes its events, or a reader, "
+                "which reads its files"
+            )
+            continue
+        yield from _generated(path, sample, config) if made else _read(path, sample, config)
+        if sample.group is not None:
+            yield from _must_be(f"{path}.group", sample.group, "a group", list(config.groups))
+
+
+def _generated(path: str, sample: Any, config: Any) -> Iterator[str]:
+    """A generated sample has a number of events, and no files."""
+    generators = list(config.generators)
+    yield from _must_be(f"{path}.generator", sample.generator, "a generator", generators)
+    yield from _keys_of_the_other(path, sample, "generator", ("files", "take"))
+    if sample.events is None:
+        yield f"{path}: key 'events' is missing: how many events to generate"
+        return
+    shards = -(-sample.events // config.events_per_shard)
+    if shards > MAX_SHARDS:
+        yield (
+            f"{path}.events: {sample.events} events make {shards} files of events_per_shard, "
+            f"{config.events_per_shard}; at most {MAX_SHARDS} are allowed. Raise "
+            "events_per_shard"
+        )
+
+
+def _read(path: str, sample: Any, config: Any) -> Iterator[str]:
+    """A sample that is read has files, and as many events as they hold."""
+    yield from _must_be(f"{path}.reader", sample.reader, "a reader", list(config.readers))
+    yield from _keys_of_the_other(path, sample, "reader", ("events",))
+    if not sample.files:
+        yield f"{path}: key 'files' is missing: paths, patterns or addresses of files"
+
+
+def _keys_of_the_other(path: str, sample: Any, kind: str, keys: tuple[str, ...]) -> Iterator[str]:
+    for key in keys:
+        if getattr(sample, key) not in (None, ()):
+            yield (
+                f"{path}.{key}: {getattr(sample, key)!r} is not allowed in a sample with a {kind}; "
+                "leave it out"
+            )
+
+
+def _labels(config: Any) -> Iterator[str]:
+    """Further columns need a branch where files are read; working points a discriminant."""
+    used = {sample.reader for sample in config.samples.values() if sample.reader is not None}
+    for name, one in config.inputs.items():
+        if used and one.branch is None:
+            yield f"inputs.{name}: key 'branch' is missing: what it is called in the files"
+    for name in used & set(config.readers):
+        if not config.working_points and config.readers[name].needs_threshold:
+            yield (
+                f"working_points: there is none; a sample with the reader {name!r} needs one at "
+                "least: a name, and the threshold of the discriminant"
+            )
+    generated = any(sample.generator for sample in config.samples.values())
+    for name, threshold in config.working_points.items():
+        if generated and threshold <= 0:
+            yield (
+                f"working_points.{name}: {threshold:g} is not allowed; the discriminant of the toy "
+                "is above 0, and so must be a threshold"
+            )
+
+
+def _points_that_are_named(config: Any) -> Iterator[str]:
+    points = list(config.working_points)
+    for name, distribution in config.distributions.items():
+        path = f"distributions.{name}"
+        point = distribution.working_point
+        below = distribution.below
+        for key, named in (("working_point", point), ("below", below)):
+            if named is not None:
+                yield from _must_be(f"{path}.{key}", named, "a working point", points)
+        if below not in points or (point is not None and point not in points):
+            continue
+        if points.index(below) <= (points.index(point) if point else 0):
+            yield (
+                f"{path}.below: {below!r} is not tighter than the working point "
+                f"{point or points[0]!r}"
             )
 
 
 def _roles(config: Any) -> Iterator[str]:
     roles = config.roles
     samples = list(config.samples)
-    named = {"train": roles.train, "validation": roles.validation}
-    named |= {f"judged.{number}": name for number, name in enumerate(roles.judged)}
+    crossed = roles.folds > 1
+    named: list[tuple[str, str]] = []
+    for role in ("train", "validation", "judged"):
+        names = getattr(roles, role)
+        for number, name in enumerate(names):
+            path = f"roles.{role}" if len(names) == 1 and role != "judged" else ""
+            named.append((path or f"roles.{role}.{number}", name))
     used: dict[str, str] = {}
-    for role, name in named.items():
-        path = f"roles.{role}"
+    for path, name in named:
         yield from _must_be(path, name, "a sample", samples)
         before = used.setdefault(name, path)
-        if before != path:
+        if before != path and not crossed:
             yield (
                 f"{path}: {name!r} is not allowed; {before} names it too, and nothing may be "
-                "judged or chosen on events that were learned from. Name another sample"
+                "judged or chosen on events that were learned from. Name another sample, or cut "
+                "the sample into folds (roles.folds)"
             )
+
+
+def _folds(config: Any) -> Iterator[str]:
+    roles = config.roles
+    if roles.folds == 1:
+        return
+    if set(roles.validation) != set(roles.train):
+        yield (
+            f"roles.validation: {', '.join(roles.validation)} is not allowed; with folds, epochs "
+            "are chosen on a fold of the training samples: name the same as in roles.train, "
+            f"{', '.join(roles.train)}"
+        )
+    if roles.folds < 3:
+        yield (
+            f"roles.folds: {roles.folds} is not allowed; one fold is held out and one chooses the "
+            "epoch, so that at least 3 are needed"
+        )
+    for name, options in config.estimators.items():
+        seeds = getattr(options, "seeds", 0)
+        if options.members == "seeds" and seeds % roles.folds:
+            yield (
+                f"estimators.{name}.seeds: {seeds} is not allowed; it must be a multiple of "
+                f"roles.folds, {roles.folds}: each fold gets as many networks"
+            )
+    for section in ("learning_curve", "repeated"):
+        if getattr(config, section) is not None:
+            yield f"{section}: it needs training samples without folds; set roles.folds to 1"
 
 
 def _truth(config: Any) -> Iterator[str]:
     """The truth must say what each flavour does, where it has a part for each."""
-    for part in ("base", "correction"):
-        entries = getattr(config.truth, part, None)
-        if not isinstance(entries, Mapping):
+    if config.truth is None:
+        generated = [name for name, one in config.samples.items() if one.generator is not None]
+        if generated:
+            yield f"truth: it is missing, and samples.{generated[0]} is generated by it"
+        return
+    for path, truth in _truths(config):
+        for part in ("base", "correction"):
+            entries = getattr(truth, part, None)
+            if isinstance(entries, Mapping):
+                yield from _one_for_each_flavour(f"{path}.{part}", entries, config)
+
+
+def _truths(config: Any) -> Iterator[tuple[str, Any]]:
+    """Go through the truth and those that it changes, each with its path."""
+    path = "truth"
+    truth = config.truth
+    while truth is not None:
+        yield path, truth
+        path = f"{path}.of"
+        truth = truth.of if isinstance(truth, WithVariableOptions) else None
+
+
+def _one_for_each_flavour(path: str, entries: Mapping[str, Any], config: Any) -> Iterator[str]:
+    missing = [name for name in config.flavours if name not in entries]
+    unknown = [name for name in entries if name not in config.flavours]
+    if missing or unknown:
+        yield (
+            f"{path}: must have an entry for each of {', '.join(config.flavours)}; "
+            f"missing: {', '.join(missing) or 'none'}, unknown: {', '.join(unknown) or 'none'}"
+        )
+
+
+def _further_variables(config: Any) -> Iterator[str]:
+    """A variable that depends on the flavour must have a mean for each."""
+    for name, generator in config.generators.items():
+        for variable, options in _variables_of(generator).items():
+            if options.means is not None:
+                path = f"generators.{name}.further.{variable}.means"
+                yield from _one_for_each_flavour(path, options.means, config)
+
+
+def _variables_that_are_made(config: Any) -> Iterator[str]:
+    """What the truth depends on, and every input, must be made by the generators of samples."""
+    wanted = {f"inputs.{name}": name for name in config.inputs}
+    for path, truth in _truths(config):
+        if isinstance(truth, WithVariableOptions):
+            wanted[f"{path}.variable"] = truth.variable
+    used = {sample.generator for sample in config.samples.values()}
+    for name, generator in config.generators.items():
+        # What a generator of another package makes, only that package knows.
+        if name not in used or generator.kind not in GENERATORS.entries:
             continue
-        missing = [name for name in config.flavours if name not in entries]
-        unknown = [name for name in entries if name not in config.flavours]
-        if missing or unknown:
-            yield (
-                f"truth.{part}: must have an entry for each of {', '.join(config.flavours)}; "
-                f"missing: {', '.join(missing) or 'none'}, unknown: {', '.join(unknown) or 'none'}"
-            )
+        made = list(_variables_of(generator))
+        for path, variable in wanted.items():
+            if variable not in made:
+                yield (
+                    f"{path}: {variable!r} is not a further variable of generators.{name}; add it "
+                    f"to generators.{name}.further. There are: {', '.join(made) or 'none'}"
+                    f"{did_you_mean(variable, made)}"
+                )
+
+
+def _variables_of(generator: Any) -> Mapping[str, FurtherOptions]:
+    return generator.further if isinstance(generator, GeneratorOptions) else {}
 
 
 def _uncertainty(config: Any) -> Iterator[str]:
     """What tells the errors must not have been learned from, nor be judged with them."""
     roles = config.roles
-    allowed = [name for name in config.samples if name not in (roles.train, *roles.judged)]
     sample = config.uncertainty.sample
+    if sample is None:
+        return
+    # With folds, no event is predicted by what learned from it.
+    excluded = set() if roles.folds > 1 else {*roles.train, *roles.judged}
+    allowed = [name for name in config.samples if name not in excluded]
     if sample not in allowed:
-        listed = ", ".join(allowed) or "a sample that is neither roles.train nor in roles.judged"
+        listed = ", ".join(allowed) or "a sample that is neither in roles.train nor in roles.judged"
         yield f"uncertainty.sample: {sample!r} is not allowed; it must be one of {listed}"
 
 
@@ -129,8 +295,9 @@ def _flavours_of_figures(config: Any) -> Iterator[str]:
 
 def _distributions(config: Any) -> Iterator[str]:
     for name, distribution in config.distributions.items():
-        path = f"distributions.{name}.sample"
-        yield from _must_be(path, distribution.sample, "a sample", list(config.samples))
+        if distribution.sample is not None:
+            path = f"distributions.{name}.sample"
+            yield from _must_be(path, distribution.sample, "a sample", list(config.samples))
 
 
 def _efficiencies_of_figures(config: Any) -> Iterator[str]:
@@ -168,7 +335,8 @@ def _required(config: Any) -> Iterator[str]:
             histograms = []
             for name, one in config.distributions.items():
                 of_one = possible_panels(one.split, list(config.flavours))
-                histograms.append(f"{name} (sample {one.sample}; {', '.join(of_one)})")
+                sample = one.sample or config.roles.judged[0]
+                histograms.append(f"{name} (sample {sample}; {', '.join(of_one)})")
             yield f"{path}: no histogram is all of {stated}. There are: {'; '.join(histograms)}"
 
 
@@ -184,7 +352,7 @@ def _some_histogram_fits(entry: Any, config: Any) -> bool:
     for name, distribution in config.distributions.items():
         if (
             entry.distribution in (None, name)
-            and entry.sample in (None, distribution.sample)
+            and entry.sample in (None, distribution.sample or config.roles.judged[0])
             and entry.panel in (None, *possible_panels(distribution.split, list(config.flavours)))
         ):
             return True
@@ -228,11 +396,16 @@ def _figures_that_exist(config: Any) -> Iterator[str]:
     # A module that only a config that chooses figures needs.
     from truthtag.figures.catalogue import figures_of
 
-    sections = ("samples", "roles", "truth", "estimators", "distributions", "generators", "figures")
+    sections = (
+        "samples", "roles", "truth", "estimators", "distributions", "generators", "figures",
+        "readers",
+    )  # fmt: skip
     plain: dict[str, Any] = {}
     for name in sections:
         adapter: TypeAdapter[Any] = TypeAdapter(Any)
         plain[name] = adapter.dump_python(getattr(config, name), mode="json")
+    for distribution in plain["distributions"].values():
+        distribution["sample"] = distribution["sample"] or plain["roles"]["judged"][0]
     try:
         allowed = list(figures_of(plain))
     except ConfigError as error:
@@ -242,13 +415,25 @@ def _figures_that_exist(config: Any) -> Iterator[str]:
         yield from _must_be(f"figures.only.{number}", name, "a figure", allowed)
 
 
+def _one_generated_sample(section: str, config: Any) -> Iterator[str]:
+    """Studies take so many first events of one sample, which must be known before it is made."""
+    for role in ("train", "validation"):
+        names = [name for name in getattr(config.roles, role) if name in config.samples]
+        if len(names) > 1 or any(config.samples[name].reader is not None for name in names):
+            yield (
+                f"{section}: it needs one generated sample in roles.{role}, of a known number of "
+                f"events; there is {', '.join(names)}"
+            )
+
+
 def _curve(config: Any) -> Iterator[str]:
     """The points of the learning curve are first events of the training sample, ever more."""
     curve = config.learning_curve
     if curve is None:
         return
     yield from _must_be("learning_curve.sample", curve.sample, "a sample", list(config.samples))
-    train = config.roles.train
+    yield from _one_generated_sample("learning_curve", config)
+    train = config.roles.train[0]
     most = config.samples[train].events if train in config.samples else None
     before = 0
     for number, point in enumerate(curve.points):
@@ -287,11 +472,12 @@ def _training_of_points(config: Any) -> Iterator[str]:
 
 def _repeated(config: Any) -> Iterator[str]:
     repeated = config.repeated
-    train = config.roles.train
-    if repeated is None or train not in config.samples:
+    if repeated is None:
         return
-    there = config.samples[train].events
-    if repeated.samples * repeated.events > there:
+    yield from _one_generated_sample("repeated", config)
+    train = config.roles.train[0]
+    there = config.samples[train].events if train in config.samples else None
+    if there is not None and repeated.samples * repeated.events > there:
         yield (
             f"repeated: {repeated.samples} samples of {repeated.events} events are more than "
             f"samples.{train}.events, {there}; make the sample longer"
@@ -302,8 +488,13 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _flavours,
     _alike,
     _samples,
+    _labels,
+    _points_that_are_named,
     _roles,
+    _folds,
     _truth,
+    _further_variables,
+    _variables_that_are_made,
     _uncertainty,
     _domain,
     _flavours_that_are_named,

@@ -11,15 +11,19 @@ from typing import TYPE_CHECKING
 
 from truthtag.data.files import is_ours
 from truthtag.errors import ConfigError
+from truthtag.workflow.sample_files import files_of, is_remote
 
 if TYPE_CHECKING:
     from truthtag.workflow.options import Config
 
 __all__ = ["Layout"]
 
+BYTES_PER_EVENT = 500
+"""Least bytes of an event in a file of the user's; analyses' own files are the smallest."""
+
 SHARD = re.compile(r"\d{4,}\.parquet")
 TABLE = re.compile(r"\w+(\.replicas)?\.parquet")
-GROUP = re.compile(r"seeds_\d+_to_\d+")
+GROUP = re.compile(r"seeds_\d+_to_\d+|fold_\d+")
 FITTED = re.compile(
     r"(nominal|replicas)\.parquet|ensemble\.json"
     r"|seed_\d+\.(pt|checkpoint\.pt|history\.parquet)|seeds_\d+_to_\d+\.checkpoint\.pt"
@@ -82,8 +86,8 @@ class Layout:
         return self.path("samples", sample, f"{stem}.parquet")
 
     def shard_spans(self, sample: str) -> list[range]:
-        """Return the events of each file of a sample."""
-        total = self.config.samples[sample].events
+        """Return the events of each file of a generated sample."""
+        total = self.config.samples[sample].events or 0
         size = self.config.events_per_shard
         return [range(first, min(first + size, total)) for first in range(0, total, size)]
 
@@ -103,9 +107,51 @@ class Layout:
             raise ConfigError(msg)
         return spans[int(number)]
 
+    def expected_events(self, sample: str) -> int:
+        """Return about how many events a sample has: where it is read, from the size of its
+        files."""
+        if not self.config.is_read(sample):
+            return self.config.samples[sample].events or 0
+        local = [file for file in self.files(sample) if not is_remote(file)]
+        return sum(Path(file).stat().st_size for file in local) // BYTES_PER_EVENT
+
+    def files(self, sample: str) -> tuple[str, ...]:
+        """Return the user's files that a sample is read from; none where it is generated."""
+        return files_of(self.config.samples[sample].files)
+
+    def file(self, sample: str, number: int | str) -> str:
+        """Return the user's file that becomes one shard of a sample."""
+        return self.files(sample)[int(number)]
+
+    def local_file(self, sample: str, number: int | str) -> list[str]:
+        """Return the same as an input of a rule; none where it is an address."""
+        file = self.file(sample, number)
+        return [] if is_remote(file) else [file]
+
+    def n_shards(self, sample: str) -> int:
+        """Return the number of files of a sample in the folder of results."""
+        if self.config.is_read(sample):
+            return len(self.files(sample))
+        return len(self.shard_spans(sample))
+
     def shards(self, sample: str) -> list[str]:
         """Return all files of a sample."""
-        return [self.shard(sample, number) for number in range(len(self.shard_spans(sample)))]
+        return [self.shard(sample, number) for number in range(self.n_shards(sample))]
+
+    def shards_of(self, samples: Sequence[str]) -> list[list[str]]:
+        """Return all files of several samples, a list for each."""
+        return [self.shards(sample) for sample in samples]
+
+    def events(self, sample: str, number: int | str) -> str:
+        """Return the events of one file that was read, ``events/{sample}/{shard}.parquet``."""
+        stem = number if isinstance(number, str) else f"{number:04d}"
+        return self.path("events", sample, f"{stem}.parquet")
+
+    def event_files(self, sample: str) -> list[str]:
+        """Return the events of all files of a sample; none where it is generated."""
+        if not self.config.is_read(sample):
+            return []
+        return [self.events(sample, number) for number in range(self.n_shards(sample))]
 
     def shards_with(self, sample: str, events: range) -> list[str]:
         """Return the files of a sample that hold some of these events."""
@@ -132,6 +178,34 @@ class Layout:
         """Return the folder of an estimator, ``estimators/{name}``; all its files lie there."""
         return str(PurePosixPath(folder or self.results, "estimators", name))
 
+    @property
+    def n_folds(self) -> int:
+        """Number of folds of the training samples; 1 where there is no cross-fitting."""
+        return self.config.roles.folds
+
+    def fold(self, name: str, fold: int | str) -> str:
+        """Return the folder of what is fitted without the events of one fold."""
+        return f"{self.estimator(name)}/fold_{fold}"
+
+    def fold_of_seed(self, name: str, seed: int | str) -> int | None:
+        """Return the fold that the network of a seed does not see; None without folds."""
+        if self.n_folds == 1:
+            return None
+        return int(seed) // (len(self.seeds(name)) // self.n_folds)
+
+    def folds_of_seeds(self, name: str) -> list[int]:
+        """Return the fold of each member of an ensemble; nothing without folds."""
+        folds = [self.fold_of_seed(name, seed) for seed in self.seeds(name)]
+        return [fold for fold in folds if fold is not None]
+
+    def nominal_without(self, name: str, fold: int | str) -> str:
+        """Return the file of the nominal fit without the events of a fold."""
+        return f"{self.fold(name, fold)}/nominal.parquet"
+
+    def replicas_without(self, name: str, fold: int | str) -> str:
+        """Return the file of the fits to resampled events, without those of a fold."""
+        return f"{self.fold(name, fold)}/replicas.parquet"
+
     def nominal(self, name: str, folder: str | None = None) -> str:
         """Return the file of the nominal fit of an estimator that is resampled."""
         return f"{self.estimator(name, folder)}/nominal.parquet"
@@ -139,6 +213,16 @@ class Layout:
     def replicas(self, name: str, folder: str | None = None) -> str:
         """Return the file of the fits to resampled events."""
         return f"{self.estimator(name, folder)}/replicas.parquet"
+
+    def fitted(self, name: str) -> list[str]:
+        """Return the nominal fits and the replicas of an estimator, of each fold where there are
+        some."""
+        if self.n_folds == 1:
+            return [self.nominal(name), self.replicas(name)]
+        files = []
+        for fold in range(self.n_folds):
+            files += [self.nominal_without(name, fold), self.replicas_without(name, fold)]
+        return files
 
     def seed(self, name: str, seed: int | str, folder: str | None = None) -> str:
         """Return the file of the member of an ensemble that was made with a seed."""
@@ -188,10 +272,15 @@ class Layout:
         return len(self.seeds(name)) if self.config.device == "cuda" else 1
 
     def seed_groups(self, name: str) -> list[range]:
-        """Return the seeds that each training job of an ensemble takes."""
+        """Return the seeds that each training job of an ensemble takes, all of one fold."""
         seeds = self.seeds(name)
         size = self.seeds_per_job(name)
-        return [seeds[first : first + size] for first in range(0, len(seeds), size)]
+        of_fold = len(seeds) // self.n_folds
+        groups = []
+        for start in range(0, len(seeds), of_fold):
+            members = seeds[start : start + of_fold]
+            groups += [members[first : first + size] for first in range(0, len(members), size)]
+        return groups
 
     @staticmethod
     def group_name(seeds: Sequence[int]) -> str:
@@ -239,11 +328,13 @@ class Layout:
         """Return what rules make of an estimator, the file by which it is read first."""
         if self.is_seeded(name):
             return [self.manifest(name), *self.training_outputs(name)]
-        return [self.nominal(name), self.replicas(name)]
+        return self.fitted(name)
 
     def estimator_files(self, name: str, folder: str | None = None) -> list[str]:
         """Return all files of an estimator that rules make, checkpoints left aside."""
         if not self.is_seeded(name):
+            if folder is None:
+                return self.fitted(name)
             return [self.nominal(name, folder), self.replicas(name, folder)]
         if folder is None:
             return [*self.members(name), self.manifest(name), *self.histories(name)]
@@ -366,6 +457,7 @@ class Layout:
         ones."""
         for sample in self.config.samples:
             yield from self.shards(sample)
+            yield from self.event_files(sample)
             yield self.in_domain(sample)
             for estimator in self.config.estimators:
                 yield self.prediction(sample, estimator)
@@ -393,6 +485,7 @@ class Layout:
         # A sample that this config does not name is left alone: it may be the user's own.
         for sample in self.config.samples:
             yield from _files(results / "samples" / sample, SHARD)
+            yield from _files(results / "events" / sample, SHARD)
         yield from _files(results / "domain", TABLE)
         yield from _files(results / "histograms", TABLE)
         for kind in ("predictions", "weights"):

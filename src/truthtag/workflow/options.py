@@ -10,13 +10,15 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from truthtag.axis import Axis
+from truthtag.data.labels import Labels
+from truthtag.data.readers.options import Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
-from truthtag.options import Interval, Options, Real, Whole, as_tuple
+from truthtag.options import Interval, OpenInterval, Options, Real, Whole, as_tuple
+from truthtag.registry import Chosen
 from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
-from truthtag.workflow.chosen import Chosen
 from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
 
@@ -29,6 +31,7 @@ __all__ = [
     "Domain",
     "FactorProbe",
     "Figures",
+    "Group",
     "InRange",
     "LearningCurve",
     "Repeated",
@@ -39,16 +42,20 @@ __all__ = [
     "Weights",
     "check_config",
     "first_events",
-    "in_order_of",
 ]
 
 MAX_NAME = 64
 """Longest name, in letters: it becomes part of file names, which are limited."""
 MAX_TEXT = 200
 """Longest text that is written into figures, and longest path of results."""
+MAX_FOLDS = 100
+"""Most folds of a training sample."""
 RESERVED = ("true", "direct", "generated", "all")
 """Names that tables give to what is no estimator."""
-COLUMNS = ("sample", "events", "event", "flavour", "efficiency", "distribution", "panel", "figure")
+COLUMNS = (
+    *("sample", "events", "event", "flavour", "efficiency", "distribution", "panel", "figure"),
+    "working_point",
+)
 """Columns of tables, some of which have a column per estimator beside them."""
 NO_TEXT = ("na", "nan", "null", "none", "nil", "inf", "infinity", "false")
 """Names that programs read from a CSV table as a missing value, a number or a truth value."""
@@ -131,6 +138,19 @@ def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
     return values
 
 
+def _as_names(value: Any) -> Any:
+    """Take a single name as a list of one."""
+    return (value,) if isinstance(value, str) else as_tuple(value)
+
+
+def _rising_thresholds(values: dict[str, float]) -> dict[str, float]:
+    thresholds = list(values.values())
+    if thresholds != sorted(set(thresholds)):
+        msg = f"{values} is not allowed; the thresholds must rise, the loosest working point first"
+        raise ValueError(msg)
+    return values
+
+
 def _rising_numbers(values: tuple[int, ...]) -> tuple[int, ...]:
     if list(values) != sorted(set(values)):
         msg = f"{list(values)} is not allowed; give each number once, in rising order"
@@ -143,32 +163,64 @@ EstimatorName = Annotated[str, AfterValidator(_check_estimator_name)]
 Text = Annotated[str, AfterValidator(_check_text)]
 Folder = Annotated[str, AfterValidator(_check_text), AfterValidator(_normal_path)]
 Count = Annotated[Whole, Field(ge=1)]
-Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple), AfterValidator(_all_different)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_names), AfterValidator(_all_different)]
 SomeNames = Annotated[Names, AfterValidator(_some)]
 
 
 class Sample(Options):
-    """A sample of events."""
+    """A sample of events: generated, or read from files."""
 
-    generator: str
-    """Name of a generator."""
+    generator: str | None = None
+    """Name of a generator, which makes the events."""
 
-    events: Count
-    """Number of events. A longer sample begins with the shorter one."""
+    events: Count | None = None
+    """Number of events to generate. A longer sample begins with the shorter one."""
+
+    reader: str | None = None
+    """Name of a reader, which says what is in the files and what to select."""
+
+    files: Annotated[tuple[str, ...], BeforeValidator(_as_names)] = ()
+    """Files to read: paths from where snakemake is started, patterns such as `data/*.root`, or
+    `root://` addresses. Each file becomes a shard, converted by a job of its own."""
+
+    take: Take | None = None
+    """Which of the events to take, by their number: so one set of files can train, validate and be
+    judged. All by default."""
+
+    group: str | None = None
+    """Name of a group of `groups`: the physics process."""
+
+
+class Group(Options):
+    """Samples of one physics process."""
+
+    weight: Real = 1.0
+    """Factor that the weights of its events are multiplied by: cross-section times luminosity over
+    the sum of generated weights, say."""
 
 
 class Roles(Options):
     """What samples are used for."""
 
-    train: str = "train"
-    """Sample that estimators learn from."""
+    train: SomeNames = ("train",)
+    """Samples that estimators learn from."""
 
-    validation: str = "validation"
-    """Sample that chooses the best epoch of a network."""
+    validation: SomeNames = ("validation",)
+    """Samples that choose the best epoch of a network. With `folds`, the training samples
+    themselves: each network chooses on a fold that it does not learn from."""
 
     judged: SomeNames = ("test", "boson")
-    """Samples that closure is tested on, so that nothing may be learned from their tags. Figures of
-    one sample show the first."""
+    """Samples that closure is tested on, so that nothing may be learned from their tags, except
+    with `folds`. Figures of one sample show the first."""
+
+    folds: Annotated[Whole, Field(ge=1, le=MAX_FOLDS)] = 1
+    """Cross-fitting: the training samples are cut into so many folds, and every event of them is
+    weighted only by estimators that did not see its fold. The networks of an ensemble are spread
+    over the folds; 1 is no cross-fitting."""
+
+    fold_by: Literal["event", "hash"] = "event"
+    """What the fold of an event is: the remainder of its number, `event % folds`; or that of a hash
+    of its number, where the number itself is not random."""
 
 
 class Domain(Options):
@@ -188,9 +240,10 @@ class Domain(Options):
 class Uncertainty(Options):
     """How the spread of replicas becomes the error of an efficiency."""
 
-    sample: str = "validation"
-    """Sample whose tags tell by how much the spread is too small or too large; not the training
-    sample, and not one that closure is tested on."""
+    sample: str | None = None
+    """Sample whose tags tell by how much the spread is too small or too large, the first of
+    `roles.validation` by default; not a training sample, unless there are folds, and not one that
+    closure is tested on."""
 
     regions: Count = 32
     """Regions per flavour in which tagged and predicted jets are compared."""
@@ -228,26 +281,70 @@ def _check_observable(name: str) -> str:
     return name
 
 
+def _ends(ends: tuple[float | None, ...]) -> tuple[float | None, ...]:
+    """Refuse a range without ends, or with ends the wrong way round."""
+    low, high = ends
+    if low is None and high is None:
+        msg = "[null, null] is not allowed; state one end at least, or leave the range out"
+        raise ValueError(msg)
+    if low is not None and high is not None and low > high:
+        msg = f"[{low}, {high}] is not allowed; the first number must not be above the second"
+        raise ValueError(msg)
+    return ends
+
+
+Observable = Annotated[str, AfterValidator(_check_observable)]
+Range = Annotated[
+    tuple[Real | None, ...],
+    Field(min_length=2, max_length=2),
+    BeforeValidator(as_tuple),
+    AfterValidator(_ends),
+]
+"""Two numbers, the lower end first; null where there is no end. Both ends belong to it."""
+
+
 class Distribution(Options):
     """A histogram that weighting must reproduce, of the events whose leading jets are tagged."""
 
-    sample: str
-    """Sample that fills it."""
+    sample: str | None = None
+    """Sample that fills it; the first of `roles.judged` by default."""
 
-    observable: Annotated[str, AfterValidator(_check_observable)]
+    observable: Observable
     """What is filled: `delta_r`, `m_jj`, `delta_eta` and `delta_phi` of the two leading jets;
-    `n_jets` and `ht` of the event; `pt_1`, `eta_1`, `phi_1`, `mass_1` of the leading jet, `pt_2` of
-    the second and so on; or `module:function`, called with the jets and the positions of the
-    leading ones."""
+    `n_jets` and `ht` of the event; `pt_1`, `eta_1`, `phi_1`, `mass_1`, `score_1` of the leading
+    jet, `pt_2` of the second and so on, and the same of any further column of the sample,
+    `n_tracks_1` say; or `module:function`, called with the jets and the positions of the leading
+    ones."""
 
     tagged: Annotated[tuple[Count, ...], BeforeValidator(as_tuple), AfterValidator(_rising_numbers)]
     """Which of the leading jets must be tagged, 1 being the hardest."""
+
+    working_point: str | None = None
+    """Working point that tagged jets pass, where there are several; the loosest by default."""
+
+    below: str | None = None
+    """A tighter working point, which tagged jets must fail: they are those of the bin between the
+    two. None by default."""
+
+    selection: dict[Observable, Range] = Field(default_factory=dict)
+    """Ranges of observables, both ends included, null for an open end: `{n_jets: [4, null]}`. Only
+    events in all of them are filled; an event that lacks the jet of an observable is in none."""
 
     axis: Axis
     """Bin edges; masses and momenta in GeV."""
 
     split: Literal["none", "flavour"] = "none"
     """`flavour` makes a histogram for each pair of flavours of the two leading jets."""
+
+    working_point: str | None = None
+    """Working point that tagged jets pass; the loosest by default."""
+
+    below: str | None = None
+    """A tighter working point, which tagged jets fail: then tags are those of one bin."""
+
+    selection: dict[str, OpenInterval] = Field(default_factory=dict)
+    """Ranges of observables that events must be in, `{n_jets: [4, null]}` say; both ends belong to
+    it, and null leaves an end open."""
 
     title: Text = ""
     """Title of its figure; its name by default."""
@@ -405,6 +502,10 @@ class Repeated(Options):
 class Config(Options):
     """What the workflow generates, fits, trains and draws."""
 
+    base: Literal["paper", "samples"] = "paper"
+    """What the config lies on: `paper`, the default config, a toy; or `samples`, what serves for
+    samples of your own, `config/samples.yaml`."""
+
     results: Folder
     """Folder that this config writes to, from where snakemake is started. Each config needs its
     own."""
@@ -420,11 +521,28 @@ class Config(Options):
     """Names and numbers of the hadron flavours, heaviest first; the order is that of tables and
     figures."""
 
-    generators: Annotated[dict[Name, Annotated[Options, Chosen(GENERATORS)]], Field(min_length=1)]
-    """What makes events, by name."""
+    working_points: Annotated[dict[Name, Real], AfterValidator(_rising_thresholds)] = Field(
+        default_factory=dict
+    )
+    """Working points of the tagger, the loosest first: a jet passes where its discriminant is above
+    the threshold. The toy's discriminant is log(u) / log(efficiency), u uniform in (0, 1): above t
+    with the probability efficiency ** t. Without any, the toy has one point, which its truth
+    gives."""
+
+    inputs: dict[Name, Input] = Field(default_factory=dict)
+    """Further columns of the jets, by name: inputs of networks, axes of maps, observables."""
+
+    generators: dict[Name, Annotated[Options, Chosen(GENERATORS)]] = Field(default_factory=dict)
+    """What makes events of the toy, by name."""
+
+    readers: dict[Name, ReaderOptions] = Field(default_factory=dict)
+    """What files hold and what to select of it, by name."""
+
+    groups: dict[Name, Group] = Field(default_factory=dict)
+    """Physics processes, by name: samples of one are weighted alike."""
 
     samples: Annotated[dict[Name, Sample], Field(min_length=1)]
-    """Samples to generate, by name; `roles` says what they are for."""
+    """Samples, by name; `roles` says what they are for."""
 
     events_per_shard: Count = 50000
     """Events per Parquet file. The sample does not depend on it; the number of jobs does."""
@@ -432,7 +550,7 @@ class Config(Options):
     roles: Roles = Roles()
     """What samples are used for."""
 
-    truth: Annotated[Options, Chosen(TRUTHS)]
+    truth: Annotated[Options, Chosen(TRUTHS)] | None = None
     """The true efficiency of the toy: Eq. 2, or another form."""
 
     estimators: dict[EstimatorName, Annotated[EstimatorOptions, Chosen(KINDS)]]
@@ -466,6 +584,24 @@ class Config(Options):
     """Independently repeated training samples, cut out of the training sample, each with networks
     of its own: what the replicas of one sample claim, seen directly. Their table is made where
     `figures.only` names `repeated`."""
+
+    @property
+    def labels(self) -> Labels:
+        """What flavours, working points and categories there are."""
+        categories = {name: one.categories for name, one in self.inputs.items() if one.categories}
+        flavours = tuple(sorted(self.flavours.values()))
+        return Labels(flavours, tuple(self.working_points), categories)
+
+    def is_read(self, sample: str) -> bool:
+        """Return whether a sample is read from files, not generated."""
+        return self.samples[sample].reader is not None
+
+    def has_truth(self, sample: str) -> bool:
+        """Return whether the true efficiencies of a sample are known."""
+        reader = self.samples[sample].reader
+        if reader is None:
+            return True
+        return "efficiency_true" in self.readers[reader].columns
 
     def estimator_at(self, name: str, point: int) -> EstimatorOptions:
         """Return the options of an estimator at a point of the learning curve.
@@ -514,34 +650,18 @@ def check_config(raw: Mapping[str, Any]) -> Config:
         lines = "\n".join(f"  {fault}" for fault in found)
         msg = f"the config has {len(found)} fault(s); nothing was started:\n{lines}"
         raise ConfigError(msg)
-    return config
+    return _with_samples_named(config)
 
 
-def in_order_of(config: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config whose keys have the order that they have in another, at every depth.
-
-    A config on top of another would otherwise come first, and tables and legends with it.
-
-    Args:
-        config: A config as it is read from YAML.
-        base: The config that it lies on.
-
-    Returns:
-        The same entries: those of ``base`` in its order, then all others in theirs.
-
-    Example:
-        >>> in_order_of({"c": 1, "b": {"y": 2, "x": 3}, "a": 4}, {"a": 0, "b": {"x": 0}})
-        {'a': 4, 'b': {'x': 3, 'y': 2}, 'c': 1}
-    """
-    known = [key for key in base if key in config]
-    ordered: dict[str, Any] = {}
-    for key in [*known, *(key for key in config if key not in base)]:
-        value = config[key]
-        inner = base.get(key)
-        if isinstance(value, Mapping) and isinstance(inner, Mapping):
-            value = in_order_of(value, inner)
-        ordered[key] = value
-    return ordered
+def _with_samples_named(config: Config) -> Config:
+    """Name the samples that a config leaves to its roles."""
+    first_judged = config.roles.judged[0]
+    distributions = {}
+    for name, one in config.distributions.items():
+        distributions[name] = one.model_copy(update={"sample": one.sample or first_judged})
+    sample = config.uncertainty.sample or config.roles.validation[0]
+    uncertainty = config.uncertainty.model_copy(update={"sample": sample})
+    return config.model_copy(update={"distributions": distributions, "uncertainty": uncertainty})
 
 
 def first_events(config: Config, events: int) -> dict[str, int]:
@@ -555,7 +675,7 @@ def first_events(config: Config, events: int) -> dict[str, int]:
         These, and the same share of the validation sample, at least one, by the names of the
         samples: who has fewer events to train on has fewer to choose the best epoch, too.
     """
-    train = config.samples[config.roles.train].events
-    validation = config.samples[config.roles.validation].events
+    train = config.samples[config.roles.train[0]].events or 1
+    validation = config.samples[config.roles.validation[0]].events or 1
     share = max(1, round(events * validation / train))
-    return {config.roles.train: events, config.roles.validation: share}
+    return {config.roles.train[0]: events, config.roles.validation[0]: share}

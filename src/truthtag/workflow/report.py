@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from truthtag.statistics.points import with_marks
 from truthtag.statistics.verdict import CLOSES, FAILS, UNTESTED, WITHIN
 
-__all__ = ["render_page", "verdict_page"]
+__all__ = ["render_page", "too_few_events", "verdict_page", "with_titles"]
 
 CLASSES = {CLOSES: "closes", WITHIN: "within", FAILS: "fails", UNTESTED: "untested"}
 STYLE = """<style>
@@ -25,6 +27,7 @@ div.verdict td.closes { background: #d5ecd9; }
 div.verdict td.within { background: #eef3c7; }
 div.verdict td.fails { background: #f6cfc4; font-weight: 600; }
 div.verdict td.untested { color: #666; }
+div.verdict p.warning { font-weight: 600; }
 @media (max-width: 640px) {
   .w-screen:has(.verdict) { flex-direction: column; height: auto; }
   .w-screen:has(.verdict) nav { width: 100%; height: auto; }
@@ -32,6 +35,21 @@ div.verdict td.untested { color: #666; }
 }
 </style>
 """
+
+TITLES = {
+    "samples": "Samples",
+    "verdict": "Verdict: does weighting reproduce the tags?",
+    "closure": "Closure: direct tagging against weights",
+    "coverage": "Coverage: is the truth within the errors?",
+    "likelihood": "Likelihood of the tags: difference to the best efficiency",
+    "summary": "Against the truth, all jets",
+    "in_range": "Against the truth, jets inside the training range",
+    "in_domain": "Against the truth, jets in the domain",
+}
+"""Titles of the tables, in the order of the page."""
+
+WITHOUT_TRUTH = ("Against the truth", "Predicted and tagged")
+"""How the title of a table begins, and how where no truth is known."""
 
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
@@ -58,7 +76,57 @@ def render_page(tables: Mapping[str, pd.DataFrame]) -> str:
     return PAGE.format(body="\n".join(sections))
 
 
-def verdict_page(verdicts: pd.DataFrame) -> str:
+def with_titles(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.DataFrame]:
+    """Return tables under their titles, in the order of the page.
+
+    Args:
+        tables: Some of the tables that :data:`TITLES` names, by these names.
+    """
+    titled = {}
+    for name, title in TITLES.items():
+        if name not in tables:
+            continue
+        table = tables[name]
+        known = "regret" in table or not title.startswith(WITHOUT_TRUTH[0])
+        titled[title if known else title.replace(*WITHOUT_TRUTH)] = table
+    return titled
+
+
+def too_few_events(
+    verdicts: pd.DataFrame, samples: pd.DataFrame | None, minimum_events: float
+) -> list[str]:
+    """Say of which samples it cannot be told whether weighting reproduces their tags.
+
+    Args:
+        verdicts: What :func:`truthtag.statistics.verdict.verdict_table` returns.
+        samples: What :func:`truthtag.statistics.samples.sample_table` returns of each sample, and
+            in each row the ``sample``; None where that was not made.
+        minimum_events: Smallest effective number of events of a merged bin.
+
+    Returns:
+        A sentence for each sample whose histograms all have too few events, or that has fewer
+        effective events than one bin needs.
+    """
+    whole = pd.Series(dtype=float)
+    if samples is not None:
+        whole = samples[samples["flavour"] == "all"].set_index("sample")["effective_events"]
+    sentences = []
+    for sample, rows in verdicts.groupby("sample", sort=False):
+        keys = with_marks(["sample", "distribution", "panel", "events"], rows)
+        # An efficiency that a histogram does not have is no verdict on it.
+        words = pd.Series(rows.drop(columns=keys).to_numpy().ravel()).dropna()
+        effective = float(whole.get(sample, float("nan")))
+        if (words == UNTESTED).all() or effective < minimum_events:
+            reason = "there are too few events"
+            if not math.isnan(effective):
+                reason = f"{effective:.1f} effective events are too few to tell"
+            sentences.append(
+                f"Whether weighting reproduces the tags of {sample} cannot be told: {reason}."
+            )
+    return sentences
+
+
+def verdict_page(verdicts: pd.DataFrame, warnings: Sequence[str] = ()) -> str:
     """Return the verdicts on all events as a piece of HTML, to open the report with.
 
     Its style also makes room on the report's first page, which is laid out for a paragraph beside
@@ -66,19 +134,26 @@ def verdict_page(verdicts: pd.DataFrame) -> str:
 
     Args:
         verdicts: What :func:`truthtag.statistics.verdict.verdict_table` returns.
+        warnings: Sentences that stand before them, of :func:`too_few_events` say.
     """
     table = verdicts[verdicts["events"] == "all"].drop(columns="events")
-    keys = ["sample", "distribution", "panel"]
+    keys = [*with_marks(["sample", "distribution"], table), "panel"]
     efficiencies = [name for name in table.columns if name not in keys]
     head = "".join(f"<th>{html.escape(name)}</th>" for name in (*keys, *efficiencies))
     body = []
     for row in table.to_dict("records"):
-        cells = [f"<td>{html.escape(str(row[name]))}</td>" for name in keys]
+        cells = [f"<td>{html.escape(_text(row[name]))}</td>" for name in keys]
         for name in efficiencies:
             word = str(row[name])
             cells.append(f'<td class="{CLASSES.get(word, "")}">{html.escape(word)}</td>')
         body.append(f"<tr>{''.join(cells)}</tr>")
+    said = "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings)
     return (
-        f'{STYLE}<div class="verdict"><table><thead><tr>{head}</tr></thead>'
+        f'{STYLE}<div class="verdict">{said}<table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(body)}</tbody></table></div>\n"
     )
+
+
+def _text(value: object) -> str:
+    """Return what a cell says; nothing where there is nothing."""
+    return "" if pd.isna(value) else str(value)  # type: ignore[call-overload]

@@ -48,13 +48,14 @@ def defaults() -> dict[str, Any]:
     return found
 
 
-def _tidy(part: Any, of_names: bool = False) -> Any:
+def _tidy(part: Any, of_names: bool = False, of_items: bool = False) -> Any:
     """Copy a part of a schema: descriptions in one line, no titles but those of the config's keys.
 
     Args:
         part: The part.
         of_names: Whether its keys are names of config keys or definitions, not words of JSON
-        schema.
+            schema.
+        of_items: Whether it describes the items of a list, where null has a meaning.
     """
     if isinstance(part, list):
         return [_tidy(one) for one in part]
@@ -74,10 +75,11 @@ def _tidy(part: Any, of_names: bool = False) -> Any:
         word = str(key) if of_names else WORDS.get(key, str(key))
         if part.get("type") == "array" and not of_names:
             word = LENGTHS.get(word, word)
-        copy[word] = _tidy(value, key in ("properties", "$defs") and not of_names)
+        named = key in ("properties", "$defs") and not of_names
+        copy[word] = _tidy(value, named, key == "items" and not of_names)
     # A key that may be left out is null only in Python; in a config, null removes it.
     choices: list[Any] = copy.get("anyOf", [])
-    if not of_names and {"type": "null"} in choices:
+    if not of_names and not of_items and {"type": "null"} in choices:
         rest = [one for one in choices if one != {"type": "null"}]
         del copy["anyOf"]
         copy.pop("default", None)

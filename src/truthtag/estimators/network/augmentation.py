@@ -22,7 +22,8 @@ def transform(batch: Batch, options: TrainingOptions, rngs: Sequence[torch.Gener
     """Rotate and reflect every event of a batch at random, as the options say.
 
     Args:
-        batch: The events, features of shape (n_networks, n_jets, 4).
+        batch: The events, features of shape (n_networks, n_jets, n_columns). Of these only eta and
+            phi change: further columns are taken to be the same however an event is turned.
         options: Which transformations are made.
         rngs: A generator for each network.
 

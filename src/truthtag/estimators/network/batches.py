@@ -5,18 +5,27 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from truthtag.arrays import AnyArray, BoolArray, FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.estimators.network.inputs import PLAIN_COLUMNS, InputColumns
 from truthtag.estimators.network.options import FEATURES
 from truthtag.estimators.network.pairs import Shape
 
-__all__ = ["EVALUATION_EVENTS", "MIN_EVENTS_EQUAL_CUT", "Batch", "TrainingEvents", "features"]
+__all__ = [
+    "EVALUATION_EVENTS",
+    "MIN_EVENTS_EQUAL_CUT",
+    "Batch",
+    "TrainingEvents",
+    "Weighting",
+    "features",
+]
 
 EVALUATION_EVENTS = 1_000
 """Events that are evaluated at once: their layers stay in a processor's cache."""
@@ -27,12 +36,16 @@ MIN_EVENTS_EQUAL_CUT = 16
 Cut = tuple[int, int]
 """First and last position (excluded) of the events of one multiplicity that a batch takes."""
 
+Weighting = Literal["ignore", "use", "absolute"]
+"""What the weights of events do in training, as in :class:`.options.TrainingOptions`."""
+
 
 class Batch(NamedTuple):
     """Jets of many events, those of one multiplicity together: every step is a plain rectangle.
 
     Attributes:
-        features: One row per jet, the columns of :data:`.options.FEATURES`, shape (n_jets, 4).
+        features: One row per jet, the columns of :class:`.inputs.InputColumns`, shape (n_jets,
+            n_columns); the first four are those of :data:`.options.FEATURES`.
         shape: Pairs (m, n): m events of n jets each, in the order of the rows; the products m * n
             sum to n_jets.
     """
@@ -41,32 +54,125 @@ class Batch(NamedTuple):
     shape: Shape
 
 
-def features(jets: Jets) -> Tensor:
-    """Return what the network sees of each jet, float32, shape (n_jets, 4)."""
-    columns = [torch.tensor(getattr(jets, name)).float() for name in FEATURES]
-    return torch.stack(columns, dim=-1)
+def features(jets: Jets, columns: InputColumns = PLAIN_COLUMNS) -> Tensor:
+    """Return what the network sees of each jet.
+
+    Args:
+        jets: The jets.
+        columns: The columns that the network needs.
+
+    Returns:
+        float32, shape (n_jets, n_columns).
+
+    Raises:
+        DataError: The jets lack a column, a value is not finite, or is a category that the network
+            does not know; the message names the column, and the row and its event.
+    """
+    held = [torch.tensor(getattr(jets, name)).float() for name in FEATURES]
+    for name in columns.further:
+        values = _further_column(jets, name)
+        if name in columns.categories:
+            held.extend(_indicators(jets, name, values, columns.categories[name]))
+        else:
+            held.append(torch.tensor(values).float())
+    rows = torch.stack(held, dim=-1)
+    _require_finite(rows, columns.names, jets)
+    return rows
+
+
+def _further_column(jets: Jets, name: str) -> AnyArray:
+    """Return a column beside those that all jets have, shape (n_jets,)."""
+    present = [column for column in jets.jet_columns if column in (*FEATURES, "mass")]
+    present.extend(jets.further)
+    if name not in present:
+        msg = (
+            f"the network sees the column {name!r} of each jet, and these jets lack it; there are "
+            f"{', '.join(present)}. Read or make the jets with that column, or leave it out of "
+            "architecture.inputs and train anew."
+        )
+        raise DataError(msg)
+    return jets.per_jet(name)
+
+
+def _indicators(jets: Jets, name: str, values: AnyArray, known: Sequence[int]) -> list[Tensor]:
+    """Return a column of 0 and 1 for each value of a category, each of shape (n_jets,)."""
+    strange = ~np.isin(values, known)
+    if strange.any():
+        rule = (
+            f"the network knows the values {', '.join(map(str, known))}. Train on a sample whose "
+            "labels name this one, or merge it into one of them"
+        )
+        _refuse_row(jets, name, values, strange, rule)
+    return [torch.tensor(values == value).float() for value in known]
+
+
+def _require_finite(rows: Tensor, names: Sequence[str], jets: Jets) -> None:
+    """Refuse inputs that are not finite: one makes the efficiencies of all jets of its event so."""
+    if bool(rows.isfinite().all()):
+        return
+    bad = ~rows.isfinite().numpy()
+    column = int(np.argmax(bad.any(axis=0)))
+    rule = "a network needs finite inputs; correct the value, or drop such jets"
+    _refuse_row(jets, names[column], rows[:, column].numpy(), bad[:, column], rule)
+
+
+def _refuse_row(jets: Jets, name: str, values: AnyArray, bad: BoolArray, rule: str) -> None:
+    row = int(np.argmax(bad))
+    event = jets.per_jet("event")[row]
+    msg = (
+        f"column {name!r} is {values[row]} in row {row} (event {event}), {int(bad.sum())} such "
+        f"rows: {rule}."
+    )
+    raise DataError(msg)
 
 
 class TrainingEvents:
-    """Jets and tags as tensors, events of one multiplicity together.
+    r"""Jets and tags as tensors, events of one multiplicity together.
+
+    With weights, the loss of each event is multiplied by
+
+    .. math:: w_e / \bar w, \quad \bar w = \frac{1}{N} \sum_e w_e
+
+    or the same of :math:`|w_e|`: their mean is 1, so that neither the learning rate nor the loss
+    depends on the unit of the weights.
 
     Args:
         jets: A tagged sample.
         device: Where training reads them.
+        columns: The columns that the network needs.
+        weights: What the weights of events do.
 
     Attributes:
-        groups: For each multiplicity n, features of shape (m, n, 4) and tags of shape (m, n).
+        groups: For each multiplicity n, features of shape (m, n, n_columns) and tags of shape
+            (m, n); with several working points these say which each jet passes, (m, n, n_points).
+        weights: For each multiplicity, weights of mean 1 over all events, float32, shape (m,); None
+            where they are ignored.
+        weighting: What the weights of events do.
+        columns: The columns of the rows.
         count: Number of events that have jets.
-        rows: Features of all jets, in the order of the sample, shape (n_jets, 4).
-        flavours: Hadron flavours that occur, in rising order.
+        effective_count: As many events of one weight have the same relative error,
+            :math:`(\sum w)^2 / \sum w^2`.
+        rows: Features of all jets, in the order of the sample, shape (n_jets, n_columns).
+        flavours: Hadron flavours that the labels of the jets state, or else those that occur, in
+            rising order.
+        occurring: Those that occur.
+        points: Names of the working points, as the labels state them.
 
     Raises:
-        DataError: The sample has no tags, or no jets.
+        DataError: The sample has no tags, or no jets, or lacks a column; its weights are used, and
+            do not have a positive sum.
     """
 
-    def __init__(self, jets: Jets, device: torch.device | str = "cpu") -> None:
-        if jets.is_tagged is None:
-            msg = "the sample has no column 'is_tagged': a network learns from tags. Tag it first."
+    def __init__(
+        self,
+        jets: Jets,
+        device: torch.device | str = "cpu",
+        columns: InputColumns = PLAIN_COLUMNS,
+        weights: Weighting = "ignore",
+    ) -> None:
+        if not jets.has_tags:
+            name = "is_tagged" if jets.n_points == 1 else "tag_bin"
+            msg = f"the sample has no column {name!r}: a network learns from tags. Tag it first."
             raise DataError(msg)
         if not jets.n_jets:
             msg = (
@@ -74,14 +180,32 @@ class TrainingEvents:
                 "Check how its events were selected."
             )
             raise DataError(msg)
-        rows = features(jets)
-        tags = torch.tensor(jets.is_tagged).float()
+        rows = features(jets, columns)
+        passes = torch.tensor(jets.passes()).float()
+        tags = passes if jets.n_points > 1 else passes.squeeze(-1)
+        of_events = _mean_one(jets, weights)
         self.groups: list[tuple[Tensor, Tensor]] = []
-        for _, index in jets.by_multiplicity():
+        self.weights: list[Tensor] | None = None if of_events is None else []
+        for events, index in jets.by_multiplicity():
             self.groups.append((rows[index].to(device), tags[index].to(device)))
+            if self.weights is not None and of_events is not None:
+                self.weights.append(torch.tensor(of_events[events]).float().to(device))
+        self.weighting = weights
+        self.columns = columns
         self.count = sum(len(group_tags) for _, group_tags in self.groups)
+        self.effective_count = float(self.count)
+        if of_events is not None:
+            counted = of_events[jets.multiplicity > 0]
+            self.effective_count = float(counted.sum() ** 2 / np.square(counted).sum())
         self.rows = rows
-        self.flavours = tuple(int(flavour) for flavour in np.unique(jets.flavour))
+        self.occurring = tuple(int(flavour) for flavour in np.unique(jets.flavour))
+        self.flavours = jets.labels.flavours or self.occurring
+        self.points = jets.labels.points
+
+    @property
+    def n_points(self) -> int:
+        """Number of working points, at least 1."""
+        return max(1, len(self.points))
 
     @property
     def device(self) -> torch.device:
@@ -89,10 +213,15 @@ class TrainingEvents:
         return self.groups[0][1].device
 
     def digest(self) -> str:
-        """Return a short digest of all features and tags, so that a checkpoint knows its events."""
+        """Return a short digest of all features, tags and weights in use.
+
+        By it a checkpoint knows its events.
+        """
         hashed = hashlib.sha256(self.rows.numpy().tobytes())
         for _, tags in self.groups:
             hashed.update(tags.cpu().numpy().tobytes())
+        for weights in self.weights or ():
+            hashed.update(weights.cpu().numpy().tobytes())
         return hashed.hexdigest()[:16]
 
     def steps(self, size: int) -> int:
@@ -133,8 +262,25 @@ class TrainingEvents:
                 default each once.
 
         Yields:
-            A micro-batch, features of shape (n_networks, n_jets, 4), and the tags of its jets,
-            shape (n_networks, n_jets).
+            A micro-batch, features of shape (n_networks, n_jets, n_columns), and the tags of its
+            jets, shape (n_networks, n_jets), or (n_networks, n_jets, n_points) where there are
+            several working points.
+        """
+        for batch, tags, _ in self.weighted_batches(size, rngs, micro_batches, resamples):
+            yield batch, tags
+
+    def weighted_batches(
+        self,
+        size: int,
+        rngs: Sequence[torch.Generator] = (),
+        micro_batches: int = 1,
+        resamples: Sequence[Sequence[Tensor]] = (),
+    ) -> Iterator[tuple[Batch, Tensor, Tensor | None]]:
+        """Go through all events as :meth:`batches` does, with their weights.
+
+        Yields:
+            A micro-batch, the tags of its jets, and the weights of its events, shape (n_networks,
+            n_events), or None where they are ignored.
         """
         sizes = [len(tags) for _, tags in self.groups]
         n_cuts = self.steps(size) * micro_batches
@@ -143,18 +289,21 @@ class TrainingEvents:
         for bounds in cuts:
             rows = []
             tags = []
+            weights = []
             shape = []
-            for (group_rows, group_tags), order, (first, last) in zip(
-                self.groups, orders, bounds, strict=True
-            ):
+            for number, (order, (first, last)) in enumerate(zip(orders, bounds, strict=True)):
                 if last == first:
                     continue
+                group_rows, group_tags = self.groups[number]
                 events = order[:, first:last]
-                # Indexed by an order per network: (n_networks, m, n, 4) and (n_networks, m, n).
+                # Indexed by an order per network: (n_networks, m, n, ...).
                 rows.append(group_rows[events].flatten(1, 2))
-                tags.append(group_tags[events].flatten(1))
+                tags.append(group_tags[events].flatten(1, 2))
+                if self.weights is not None:
+                    weights.append(self.weights[number][events])
                 shape.append((last - first, group_tags.shape[1]))
-            yield Batch(torch.cat(rows, dim=1), shape), torch.cat(tags, dim=1)
+            batch = Batch(torch.cat(rows, dim=1), shape)
+            yield batch, torch.cat(tags, dim=1), torch.cat(weights, dim=1) if weights else None
 
     def _orders(
         self,
@@ -175,6 +324,27 @@ class TrainingEvents:
                 ]
         device = self.device
         return [torch.stack(of_group).to(device) for of_group in zip(*orders, strict=True)]
+
+
+def _mean_one(jets: Jets, weighting: Weighting) -> FloatArray | None:
+    """Return the weights of the events divided by the mean of those that have jets.
+
+    Returns:
+        Shape (n_events,), or None where weights are ignored.
+    """
+    if weighting == "ignore":
+        return None
+    weights = np.abs(jets.weight) if weighting == "absolute" else jets.weight
+    mean = float(weights[jets.multiplicity > 0].mean())
+    if not mean > 0:
+        msg = (
+            f"the weights of {jets.n_events} events have the mean {mean}; training with weights "
+            "needs a positive one. Check the column 'weight', or set training.weights to "
+            "'absolute' or 'ignore'."
+        )
+        raise DataError(msg)
+    of_events: FloatArray = weights / mean
+    return of_events
 
 
 def _even_cuts(sizes: Sequence[int], steps: int) -> list[list[Cut]]:

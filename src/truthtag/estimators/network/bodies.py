@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from truthtag.estimators.network.layers import head_in_float32, mlp
+from truthtag.estimators.network.layers import head_in_float32, mlp, without_single_point
 from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.network.pairs import Shape, pair_linear, sum_neighbours
 
@@ -71,14 +71,18 @@ class GraphBody(nn.Module):
     """Graph blocks one after the other, inputs appended after each; then a network per jet.
 
     Source: Appendix B of arXiv:2004.02665.
+
+    Args:
+        architecture: Sizes of the layers.
+        n_in: Number of columns that it sees of each jet.
+        n_points: Number of working points, each an output of the network per jet.
     """
 
     outputs_probability = False
-    """Whether the output is the logit of the efficiency itself, whatever mu."""
+    """Whether the first output is the logit of the efficiency itself, whatever mu."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, n_in: int, n_points: int = 1) -> None:
         super().__init__()
-        n_in = len(architecture.inputs)
         n_edge = len(architecture.edge_features)
         width = architecture.width
         blocks = []
@@ -87,14 +91,18 @@ class GraphBody(nn.Module):
             blocks.append(GNBlock(size, width, n_edge, architecture.hidden))
             size = width + n_in
         self.blocks = nn.ModuleList(blocks)
-        self.head = mlp([size, *architecture.head, 1])
+        self.head = mlp([size, *architecture.head, n_points])
 
     def forward(self, x0: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
-        """Return logits of the scores, shape (n_jets,)."""
+        """Return logits of the scores, shape (n_jets,), or (n_jets, n_points) where several.
+
+        The first is that of the loosest point, the others of passing each point given that the jet
+        passes the one before.
+        """
         x = x0
         for block in self.blocks:
             x = torch.cat([block(x, shape, edges), x0], dim=-1)
-        return head_in_float32(self.head, x).squeeze(-1)
+        return without_single_point(head_in_float32(self.head, x))
 
 
 class FactorisedBody(nn.Module):
@@ -106,19 +114,29 @@ class FactorisedBody(nn.Module):
 
     Both g and h are small networks and :math:`\sigma` the logistic function. Unlike a graph network
     it can be read: :meth:`terms` gives the two terms.
+
+    With several working points, the probability to pass each given that the jet passes the one
+    before has this form, with an output of g and of h of its own. So has the efficiency at each
+    point then, a product of such products: its terms are the sums of those up to the point. Since
+    no factor is above 1, a neighbour can only lower each of these probabilities: tighter points are
+    taken to suffer at least as much from neighbours as looser ones.
+
+    Args:
+        architecture: Sizes of the layers.
+        n_in: Number of columns that it sees of each jet.
+        n_points: Number of working points.
     """
 
     # A product of probabilities is the efficiency itself, not the score that Eq. 5 trains.
     outputs_probability = True
-    """Whether the output is the logit of the efficiency itself, whatever mu."""
+    """Whether the first output is the logit of the efficiency itself, whatever mu."""
 
-    def __init__(self, architecture: Architecture) -> None:
+    def __init__(self, architecture: Architecture, n_in: int, n_points: int = 1) -> None:
         super().__init__()
-        n_in = len(architecture.inputs)
         n_pair = 2 * n_in + len(architecture.edge_features)
         hidden = architecture.hidden or architecture.width
-        self.base = mlp([n_in, *architecture.head, 1])
-        self.factor = mlp([n_pair, hidden, hidden, 1])
+        self.base = mlp([n_in, *architecture.head, n_points])
+        self.factor = mlp([n_pair, hidden, hidden, n_points])
         nn.init.constant_(cast("Tensor", self.factor[-1].bias), INITIAL_FACTOR_LOGIT)
 
     def terms(self, x: Tensor, shape: Shape, edges: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -130,21 +148,34 @@ class FactorisedBody(nn.Module):
             edges: Features of the ordered pairs, shape (n_pairs, n_edge), or None.
 
         Returns:
-            One value per jet, shape (n_jets,), and one per ordered pair, shape (n_pairs,).
+            One value per jet, shape (n_jets,), and one per ordered pair, shape (n_pairs,); with
+            several working points those of each, given the one before, (n_jets, n_points) and
+            (n_pairs, n_points).
         """
+        base, factors = self._terms_of_points(x, shape, edges)
+        return without_single_point(base), without_single_point(factors)
+
+    def _terms_of_points(
+        self, x: Tensor, shape: Shape, edges: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return :meth:`terms` with an axis for the working points, also where there is one."""
         first = cast("nn.Linear", self.factor[0])
         rest = cast("nn.Sequential", self.factor[1:])
-        factor_logits = head_in_float32(rest, pair_linear(first, x, shape, edges)).squeeze(-1)
-        base_logits = head_in_float32(self.base, x).squeeze(-1)
+        factor_logits = head_in_float32(rest, pair_linear(first, x, shape, edges))
+        base_logits = head_in_float32(self.base, x)
         return F.logsigmoid(base_logits), F.logsigmoid(factor_logits)
 
     def forward(self, x: Tensor, shape: Shape, edges: Tensor | None) -> Tensor:
-        """Return logits of the efficiencies, shape (n_jets,)."""
-        base, factors = self.terms(x, shape, edges)
-        log_eff = base + sum_neighbours(factors[:, None], shape).squeeze(-1)
+        """Return logits of the efficiencies, shape (n_jets,), or (n_jets, n_points) where several.
+
+        The first is that of the loosest point, the others of passing each point given that the jet
+        passes the one before.
+        """
+        base, factors = self._terms_of_points(x, shape, edges)
+        log_eff = base + sum_neighbours(factors, shape)
         # An efficiency of exactly 1 would have an infinite logit.
         log_eff = log_eff.clamp(max=-1e-6)
-        return log_eff - torch.log(-torch.expm1(log_eff))
+        return without_single_point(log_eff - torch.log(-torch.expm1(log_eff)))
 
 
 BODIES: dict[str, type[GraphBody | FactorisedBody]] = {

@@ -116,20 +116,34 @@ class NetworkEstimator:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """Return what members of one ensemble share: kind, architecture and training."""
+        """Return what members of one ensemble share.
+
+        Kind, architecture with its inputs, training, names of the working points, and values of the
+        inputs that are categories.
+        """
         training = None if self.training is None else self.training.model_dump(mode="json")
         return {
             "kind": "network",
             "architecture": self.network.architecture.model_dump(mode="json"),
             "training": training,
+            "points": list(self.points),
+            "categories": self.network.meaning.get("categories", {}),
         }
 
+    @property
+    def points(self) -> tuple[str, ...]:
+        """Names of the working points, the loosest first; empty, or one, for a single point."""
+        return self.network.points
+
     def efficiency(self, jets: Jets) -> FloatArray:
-        """Return the efficiency of each jet, shape (n_jets,).
+        """Return the efficiency of each jet.
+
+        Returns:
+            Shape (n_jets,), or (n_jets, n_points) where there are several working points.
 
         Raises:
-            DataError: A jet has a flavour that the network was not trained on, or the network gives
-                it no finite efficiency.
+            DataError: The jets lack a column that the network sees, a jet has a flavour or category
+                that it does not know, or the network gives it no finite efficiency.
         """
         return self.network.efficiency(jets)
 
@@ -137,9 +151,19 @@ class NetworkEstimator:
         """Return a few words for the log."""
         count = sum(weight.numel() for weight in self.network.parameters())
         text = f"network of kind {self.network.architecture.kind}, {count} parameters"
+        further = self.network.columns.further
+        if further:
+            text += f", further inputs {', '.join(map(self._described, further))}"
+        if self.network.n_points > 1:
+            text += f", working points {', '.join(self.points)}"
         if "validation_loss" in self.provenance:
             text += f", validation loss {self.provenance['validation_loss']:.6f} nats/event"
         return text
+
+    def _described(self, name: str) -> str:
+        """Return the name of a further input, with the number of values where it has categories."""
+        categories = self.network.columns.categories
+        return f"{name} ({len(categories[name])} categories)" if name in categories else name
 
     def to(self, device: str) -> Self:
         """Move the network to a device by name (``auto``, ``cpu`` or ``cuda``), and return self.

@@ -26,6 +26,9 @@ def save_network(
 ) -> None:
     """Write a network to one file: weights, input scaling, options, provenance, and their digest.
 
+    Names of working points and values of categories are in the file where the network has some: a
+    network of one point and of numbers only has the file that it always had.
+
     Args:
         network: The network.
         path: The file to write.
@@ -38,6 +41,7 @@ def save_network(
         "training": None if training is None else training.model_dump(mode="json"),
         "flavours": list(network.flavours),
         "mu": network.mu,
+        **network.meaning,
         "provenance": dict(provenance),
     }
     # Through JSON: pickle notices which strings are one object, and bytes would differ.
@@ -76,7 +80,13 @@ def network_of(content: Mapping[str, Any], path: str | Path) -> EfficiencyNetwor
     """
     try:
         architecture = Architecture.model_validate(content["architecture"])
-        network = EfficiencyNetwork(architecture, content["flavours"], content["mu"])
+        network = EfficiencyNetwork(
+            architecture,
+            content["flavours"],
+            content["mu"],
+            _points_of(content.get("points", [])),
+            _categories_of(content.get("categories", {})),
+        )
         network.load_state_dict(content["state"])
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         msg = f"{path}: does not hold a whole network ({_in_one_line(error)}). {REMEDY}"
@@ -90,6 +100,25 @@ def network_of(content: Mapping[str, Any], path: str | Path) -> EfficiencyNetwor
             )
             raise DataError(msg)
     return network.eval()
+
+
+def _points_of(stored: Any) -> tuple[str, ...]:
+    """Return the names of working points that a file holds."""
+    if not isinstance(stored, list) or not all(isinstance(name, str) for name in stored):
+        msg = f"points are {stored!r}, no list of names"
+        raise TypeError(msg)
+    return tuple(stored)
+
+
+def _categories_of(stored: Any) -> dict[str, tuple[int, ...]]:
+    """Return the values of categories that a file holds."""
+    known = {}
+    for name, values in stored.items():
+        if not all(isinstance(value, int) for value in values):
+            msg = f"the categories of {name!r} are {values!r}, no integers"
+            raise TypeError(msg)
+        known[name] = tuple(values)
+    return known
 
 
 def training_of(content: Mapping[str, Any], path: str | Path) -> TrainingOptions | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -21,6 +22,7 @@ from truthtag.estimators.network.baseline import (
 )
 from truthtag.estimators.network.batches import TrainingEvents
 from truthtag.estimators.network.device import choose_device
+from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import NetworkOptions
 from truthtag.estimators.network.trainer import EpochResult, Training, train
@@ -37,7 +39,9 @@ class TrainedNetwork:
     Attributes:
         network: The network, ready to predict.
         history: A row per epoch, the columns of :class:`.trainer.EpochResult`.
-        provenance: Its seed, options of training, number of training events and validation loss.
+        provenance: Its seed, options of training, number of training events and validation loss;
+            where there are any, its further inputs, the values of those that are categories, and
+            its working points, with the validation loss of each.
     """
 
     network: EfficiencyNetwork
@@ -72,14 +76,19 @@ def train_networks(
 
     Raises:
         ConfigError: There is no such device.
-        DataError: A sample has no tags or jets, the loss is not finite, or a network is worse than
-            a constant per flavour.
+        DataError: A sample has no tags or jets or lacks an input, both differ in what their labels
+            mean, weights in use have no positive sum, the loss is not finite, or a network is worse
+            than a constant per flavour.
     """
+    columns = InputColumns.of(options.architecture.inputs, train_jets.labels.categories)
+    weights = options.training.weights
     with _threads(options.threads):
         place = choose_device(device)
-        events = TrainingEvents(train_jets, place)
-        validation = TrainingEvents(validation_jets, place)
+        events = TrainingEvents(train_jets, place, columns, weights)
+        validation = TrainingEvents(validation_jets, place, columns, weights)
         _warn_of_equal_tags(train_jets, logger)
+        _warn_of_absent_flavours(events, logger)
+        _tell_of_weights(train_jets, events, logger)
         training = Training(options.architecture, options.training, events, seeds, place)
         logger.info(
             "%d events, %d network(s) of %d parameters, %s, %d threads",
@@ -94,6 +103,8 @@ def train_networks(
             "architecture": options.architecture.model_dump(mode="json"),
             "training": options.training.model_dump(mode="json"),
             "seeds": [list(seed) for seed in seeds],
+            "flavours": list(events.flavours),
+            **training.networks.like.meaning,
             "events": events.digest(),
             "validation": validation.digest(),
         }
@@ -146,13 +157,19 @@ def _results(
         network = training.best_network(which)
         compared = compare_with_constant(network.to(events.device), events, validation)
         _check_comparison(compared, seed, training, logger)
+        _warn_of_points(compared, seed, network.points, training, logger)
         history = pd.DataFrame([asdict(row) for row in record.history])
         provenance = {
             "seed": list(seed),
             "training": training.options.model_dump(mode="json"),
             "train_events": events.count,
             "validation_loss": record.best_loss,
+            **network.meaning,
         }
+        if network.columns.further:
+            provenance["inputs"] = list(network.architecture.inputs)
+        if compared.of_points:
+            provenance["validation_losses"] = [one.loss for one in compared.of_points]
         results.append(TrainedNetwork(network.cpu(), history, provenance))
     return results
 
@@ -188,18 +205,82 @@ def _check_comparison(
         )
 
 
-def _warn_of_equal_tags(jets: Jets, logger: logging.Logger) -> None:
-    """Warn of a sample that cannot teach what makes a jet tagged."""
-    tags = jets.is_tagged
-    if tags is None or (tags.any() and not tags.all()):
+def _warn_of_points(
+    compared: BaselineComparison,
+    seed: Seed,
+    points: Sequence[str],
+    training: Training,
+    logger: logging.Logger,
+) -> None:
+    """Warn of working points at which a network is worse than a constant, though not in all."""
+    if training.steps_per_epoch * training.epochs_done < MIN_STEPS_TO_JUDGE:
         return
-    which = "every" if tags.all() else "no"
-    logger.warning(
-        "%s jet of the training sample (%d jets) is tagged: the efficiency will be %s everywhere. "
-        "Check the column 'is_tagged'.",
-        which,
-        len(tags),
-        "near 1" if tags.all() else "near 0",
+    for name, one in zip(points, compared.of_points, strict=False):
+        if one.is_worse:
+            logger.warning(
+                "the network of seed %s has a validation loss of %.6g nats/event at the working "
+                "point %r, given the one before, above that of one constant per flavour, %.6g "
+                "(standard error of the difference %.2g). Train longer, or on more events.",
+                tuple(seed),
+                one.loss,
+                name,
+                one.constant_loss,
+                one.error,
+            )
+
+
+def _warn_of_equal_tags(jets: Jets, logger: logging.Logger) -> None:
+    """Warn of a sample that cannot teach what makes a jet tagged, at one of its points."""
+    passes = jets.passes()
+    candidates = np.ones(jets.n_jets, dtype=bool)
+    column = "is_tagged" if jets.n_points == 1 else "tag_bin"
+    for point in range(jets.n_points):
+        tags = passes[candidates, point]
+        if not tags.any() or tags.all():
+            where = "" if jets.n_points == 1 else f" at point {jets.labels.points[point]!r}"
+            logger.warning(
+                "%s jet of the training sample%s (%d jets) is tagged%s: the %s will be %s "
+                "everywhere. Check the column %r.",
+                "every" if tags.all() else "no",
+                " that passes the point before" if point else "",
+                len(tags),
+                where,
+                "share that passes" if point else "efficiency",
+                "near 1" if tags.all() else "near 0",
+                column,
+            )
+        if not tags.any():
+            # Nor does any jet pass a tighter point.
+            return
+        candidates = passes[:, point]
+
+
+def _warn_of_absent_flavours(events: TrainingEvents, logger: logging.Logger) -> None:
+    """Warn of known flavours of which the training sample has no jet."""
+    absent = [flavour for flavour in events.flavours if flavour not in events.occurring]
+    if absent:
+        logger.warning(
+            "no jet of the training sample has the flavour %s: what the networks say of such jets "
+            "is extrapolated from other flavours",
+            " or ".join(map(str, absent)),
+        )
+
+
+def _tell_of_weights(jets: Jets, events: TrainingEvents, logger: logging.Logger) -> None:
+    """Say how many events are left where weights are used; warn of negative ones."""
+    if events.weighting == "ignore":
+        return
+    negative = int((jets.weight < 0).sum())
+    as_they_are = events.weighting == "use" and negative > 0
+    logger.log(
+        logging.WARNING if as_they_are else logging.INFO,
+        "training.weights is %r: %d events with jets, %d events of negative weight, have the "
+        "statistics of %.1f events of one weight%s",
+        events.weighting,
+        events.count,
+        negative,
+        events.effective_count,
+        "; a loss with negative weights need not have a minimum" if as_they_are else "",
     )
 
 

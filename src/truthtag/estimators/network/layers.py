@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Sequence
+import statistics
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from truthtag.errors import DataError
 from truthtag.estimators.network.options import FEATURES
 
-__all__ = ["Standardise", "head_in_float32", "mlp"]
+__all__ = ["Standardise", "head_in_float32", "mlp", "without_single_point"]
 
 
 def mlp(sizes: Sequence[int], last: nn.Module | None = None) -> nn.Sequential:
@@ -46,15 +47,24 @@ def head_in_float32(layers: nn.Sequential, x: Tensor) -> Tensor:
     return out
 
 
+def without_single_point(values: Tensor) -> Tensor:
+    """Drop the last axis, that of the working points, where there is one point only."""
+    return values.squeeze(-1) if values.shape[-1] == 1 else values
+
+
 class Standardise(nn.Module):
     r"""Shift and scale the inputs by the mean and standard deviation of the training sample.
 
     .. math:: x' = (x - \bar x) / s_x
 
-    The two are buffers: they travel with the weights.
+    The two are buffers: they travel with the weights. Columns of 0 and 1 stay as they are: a
+    category that does not occur in the sample has no standard deviation to divide by. A column of
+    numbers that does not vary is refused: the network would learn nothing of it, and give jets with
+    another value an efficiency that nothing has taught it. Only where a part of the samples has
+    jets of a single one of several known flavours is the flavour scaled by those known.
 
     Args:
-        size: Number of inputs.
+        size: Number of inputs, columns of the rows.
     """
 
     mean: Tensor
@@ -66,7 +76,12 @@ class Standardise(nn.Module):
         self.register_buffer("scale", torch.ones(size))
 
     def fit(
-        self, rows: Tensor, names: Sequence[str] = FEATURES, used: Collection[str] | None = None
+        self,
+        rows: Tensor,
+        names: Sequence[str] = FEATURES,
+        used: Collection[str] | None = None,
+        indicators: Collection[str] = (),
+        possible: Mapping[str, Sequence[float]] | None = None,
     ) -> None:
         """Take mean and standard deviation from a sample.
 
@@ -75,6 +90,10 @@ class Standardise(nn.Module):
             names: Their names.
             used: Names of those that the network sees, by default all. Of the others, a column that
                 does not vary keeps a scale of 1: nothing depends on it.
+            indicators: Names of columns of 0 and 1, which stay as they are, whether or not they
+                vary.
+            possible: Values that a column can have, by its name: where the column does not vary in
+                the sample, but these do, mean and standard deviation are theirs.
 
         Raises:
             DataError: A column in use holds a value that is not finite, or does not vary.
@@ -82,15 +101,27 @@ class Standardise(nn.Module):
         mean = rows.double().mean(dim=0)
         scale = rows.double().std(dim=0)
         for column, name in enumerate(names):
+            if name in indicators:
+                mean[column] = 0.0
+                scale[column] = 1.0
+                continue
             center = float(mean[column])
-            width = float(scale[column])
+            # Equal values can have a mean that is rounded, and then a tiny standard deviation.
+            varies = bool((rows[:, column] != rows[0, column]).any())
+            width = float(scale[column]) if varies else 0.0
             if math.isfinite(center) and math.isfinite(width) and width > 0:
+                continue
+            values = (possible or {}).get(name, ())
+            if math.isfinite(center) and len(set(values)) > 1:
+                mean[column] = statistics.fmean(values)
+                scale[column] = statistics.pstdev(values)
                 continue
             if used is None or name in used:
                 msg = (
                     f"input {name!r} has mean {center} and standard deviation {width} on the "
                     "training sample: it must be finite and vary. "
-                    "Check that column, or train on more events."
+                    "Check that column, train on more events, or leave it out of "
+                    "architecture.inputs."
                 )
                 raise DataError(msg)
             mean[column] = center if math.isfinite(center) else 0.0

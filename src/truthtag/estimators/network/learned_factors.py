@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+from torch import Tensor
 
 from truthtag.arrays import FloatArray
 from truthtag.errors import DataError
@@ -25,17 +26,25 @@ def read_factors(
     probe: Mapping[str, float],
     base_pt: FloatArray,
     neighbour_delta_r: FloatArray,
+    point: int = 0,
 ) -> pd.DataFrame:
     """Evaluate the two terms of a factorised ensemble beside those of the truth.
+
+    With several working points, both are those of the efficiency at one of them, by default the
+    loosest: its own efficiency and factors are products of those of all points up to it. Further
+    inputs of the probe and its neighbours are what ``probe`` says of them; a number that it does
+    not name has its mean over the training sample, and a category must be named.
 
     Args:
         networks: The networks of the ensemble, all of kind ``factorised``.
         truth: The true efficiency.
         flavours: Numbers of the hadron flavours, by name.
         probe: The jet whose neighbours are looked at: ``pt`` [GeV], ``eta`` and ``flavour`` (a
-            number). Base efficiencies are read at its eta, neighbours have its pT and eta.
+            number), and further inputs by name. Base efficiencies are read at its eta, neighbours
+            have its pT, eta and further inputs.
         base_pt: Transverse momenta at which base efficiencies are read, shape (n,) [GeV].
         neighbour_delta_r: Delta R of the neighbour, along phi, shape (m,).
+        point: Position of the working point, 0 for the loosest.
 
     Returns:
         A row per panel (``base``, ``factor``), flavour (of the jet, of the neighbour) and place
@@ -43,15 +52,18 @@ def read_factors(
         at which all were read.
 
     Raises:
-        DataError: A network is not factorised.
+        DataError: A network is not factorised, has no such point, or sees a category that the
+            probe does not name.
     """
     eta = np.full(len(base_pt), probe["eta"])
     panels = []
     for name, flavour in flavours.items():
-        bases = [_base(network, base_pt, probe["eta"], flavour) for network in networks]
+        bases = [_base(network, base_pt, probe, flavour, point) for network in networks]
         true_base = truth.own(flavour, base_pt, eta)
         panels.append(_rows("base", name, base_pt, bases, true_base))
-        factors = [_factor(network, probe, flavour, neighbour_delta_r) for network in networks]
+        factors = [
+            _factor(network, probe, flavour, neighbour_delta_r, point) for network in networks
+        ]
         true_factor = truth.factor(flavour, neighbour_delta_r, probe["pt"])
         panels.append(_rows("factor", name, neighbour_delta_r, factors, true_factor))
     return pd.concat(panels, ignore_index=True).assign(eta=probe["eta"])
@@ -74,10 +86,17 @@ def _rows(
     )
 
 
-def _base(network: EfficiencyNetwork, pt: FloatArray, eta: float, flavour: int) -> FloatArray:
+def _base(
+    network: EfficiencyNetwork,
+    pt: FloatArray,
+    probe: Mapping[str, float],
+    flavour: int,
+    point: int,
+) -> FloatArray:
     """Return the efficiency of jets that are alone, shape (n,)."""
-    rows = torch.tensor([[value, eta, 0.0, flavour] for value in pt.tolist()])
-    base, _ = _terms(network, Batch(rows, [(len(rows), 1)]))
+    further = _further_columns(network, probe)
+    rows = torch.tensor([[value, probe["eta"], 0.0, flavour, *further] for value in pt.tolist()])
+    base, _ = _terms(network, Batch(rows, [(len(rows), 1)]), point)
     return base
 
 
@@ -86,20 +105,48 @@ def _factor(
     probe: Mapping[str, float],
     neighbour_flavour: int,
     delta_r: FloatArray,
+    point: int,
 ) -> FloatArray:
     """Return the factor by which a neighbour lowers the efficiency of the probe, shape (m,)."""
+    further = _further_columns(network, probe)
     events = []
     for distance in delta_r.tolist():
-        jet = [probe["pt"], probe["eta"], 0.0, probe["flavour"]]
-        neighbour = [probe["pt"], probe["eta"], distance, neighbour_flavour]
+        jet = [probe["pt"], probe["eta"], 0.0, probe["flavour"], *further]
+        neighbour = [probe["pt"], probe["eta"], distance, neighbour_flavour, *further]
         events.append([jet, neighbour])
     rows = torch.tensor(events).flatten(0, 1)
-    _, factors = _terms(network, Batch(rows, [(len(events), 2)]))
+    _, factors = _terms(network, Batch(rows, [(len(events), 2)]), point)
     # Of the two ordered pairs of each event, the first is the probe that looks at its neighbour.
     return factors[::2]
 
 
-def _terms(network: EfficiencyNetwork, batch: Batch) -> tuple[FloatArray, FloatArray]:
+def _further_columns(network: EfficiencyNetwork, probe: Mapping[str, float]) -> list[float]:
+    """Return the columns of a feature row that follow the flavour."""
+    columns = network.columns
+    held: list[float] = []
+    for name in columns.further:
+        if name in columns.categories:
+            held.extend(_chosen_category(name, columns.categories[name], probe))
+        else:
+            place = columns.names.index(name)
+            held.append(float(probe.get(name, network.standardise.mean[place])))
+    return held
+
+
+def _chosen_category(name: str, values: Sequence[int], probe: Mapping[str, float]) -> list[float]:
+    """Return 1 for the value that the probe has, and 0 for the others."""
+    if probe.get(name) not in values:
+        listed = ", ".join(map(str, values))
+        msg = (
+            f"the network sees the category {name!r}, and the jet whose factors are to be read has "
+            f"{probe.get(name, 'none')}; a category has no mean to stand in. Give it one of "
+            f"{listed}."
+        )
+        raise DataError(msg)
+    return [float(probe[name] == value) for value in values]
+
+
+def _terms(network: EfficiencyNetwork, batch: Batch, point: int) -> tuple[FloatArray, FloatArray]:
     """Return own efficiencies, shape (n_jets,), and factors, shape (n_pairs,)."""
     if not isinstance(network.body, FactorisedBody):
         msg = (
@@ -107,7 +154,16 @@ def _terms(network: EfficiencyNetwork, batch: Batch) -> tuple[FloatArray, FloatA
             "only 'factorised' has. Choose an ensemble of that kind."
         )
         raise DataError(msg)
+    if not 0 <= point < network.n_points:
+        msg = f"working point {point} was asked for; the network has {network.n_points}, from 0"
+        raise DataError(msg)
     with torch.inference_mode():
         x = network.standardise(batch.features)[:, network.seen]
         base, factors = network.body.terms(x, batch.shape, network.edges(batch))
-    return base.exp().double().numpy(), factors.exp().double().numpy()
+    return _up_to_point(base, network, point), _up_to_point(factors, network, point)
+
+
+def _up_to_point(logarithms: Tensor, network: EfficiencyNetwork, point: int) -> FloatArray:
+    """Return the product of the terms of all points up to one of them, shape (n,)."""
+    of_points = logarithms.view(-1, network.n_points)[:, : point + 1]
+    return of_points.sum(dim=1).exp().double().numpy()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,8 +15,9 @@ from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.estimators.network.batches import Batch, features
 from truthtag.estimators.network.bodies import BODIES
+from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.layers import Standardise
-from truthtag.estimators.network.options import FEATURES, Architecture
+from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.network.pairs import pair_geometry
 
 __all__ = ["EfficiencyNetwork"]
@@ -34,12 +36,22 @@ class EfficiencyNetwork(nn.Module):
     .. math:: \epsilon = \frac{\mu s}{1 - s + \mu s}, \quad
         \mathrm{logit}(\epsilon) = \mathrm{logit}(s) + \log \mu
 
+    With K working points, the loosest first, the body gives K logits: this one, and those of
+    passing each point given that the jet passes the one before. The efficiency at point k is the
+    product of the first k probabilities,
+
+    .. math:: \epsilon_k = \prod_{j \le k} \sigma(z_j), \quad z_1 = \mathrm{logit}(s) + \log\mu
+
+    so that a tighter point never has a higher efficiency than a looser one.
+
     Source: Section 5 and Appendix B of arXiv:2004.02665.
 
     Args:
         architecture: Sizes of the layers, and what they see.
-        flavours: Hadron flavours of the training sample; any other is refused.
+        flavours: Hadron flavours that the network knows; any other is refused.
         mu: Weight of non-tagged jets in the loss.
+        points: Names of the working points, the loosest first; empty, or one, for a single point.
+        categories: Values of those further inputs that are categories, by name.
 
     Example:
         >>> network = EfficiencyNetwork(Architecture(width=256))
@@ -48,42 +60,80 @@ class EfficiencyNetwork(nn.Module):
     """
 
     def __init__(
-        self, architecture: Architecture, flavours: Sequence[int] = (0, 4, 5), mu: float = 1.0
+        self,
+        architecture: Architecture,
+        flavours: Sequence[int] = (0, 4, 5),
+        mu: float = 1.0,
+        points: Sequence[str] = (),
+        categories: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         super().__init__()
         self.architecture = architecture
         self.flavours = tuple(flavours)
         self.mu = mu
-        self.standardise = Standardise(len(FEATURES))
-        self.seen = [FEATURES.index(name) for name in architecture.inputs]
-        self.body = BODIES[architecture.kind](architecture)
+        self.points = tuple(points)
+        self.columns = InputColumns.of(architecture.inputs, categories or {})
+        self.standardise = Standardise(len(self.columns.names))
+        self.seen = self.columns.positions(architecture.inputs)
+        self.body = BODIES[architecture.kind](architecture, len(self.seen), self.n_points)
+
+    @property
+    def n_points(self) -> int:
+        """Number of working points, at least 1."""
+        return max(1, len(self.points))
+
+    @property
+    def meaning(self) -> dict[str, Any]:
+        """Return what its outputs and further inputs mean, as JSON holds it.
+
+        Returns:
+            ``points`` and ``categories``, each only where there are any.
+        """
+        known: dict[str, Any] = {}
+        if self.points:
+            known["points"] = list(self.points)
+        if self.columns.categories:
+            values = self.columns.categories
+            known["categories"] = {name: list(values[name]) for name in sorted(values)}
+        return known
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return the logits of the scores, shape (n_jets,)."""
+        """Return the logits of the scores, shape (n_jets,), or (n_jets, n_points) where several."""
         x = self.standardise(batch.features)[:, self.seen]
         logits: Tensor = self.body(x, batch.shape, self.edges(batch))
         if self.body.outputs_probability:
-            return logits - math.log(self.mu)
+            return self._plus_at_first_point(logits, -math.log(self.mu))
         return logits
+
+    def _plus_at_first_point(self, logits: Tensor, shift: float) -> Tensor:
+        """Add a number to the logits of the loosest point."""
+        if self.n_points == 1:
+            return logits + shift
+        return torch.cat([logits[..., :1] + shift, logits[..., 1:]], dim=-1)
 
     def edges(self, batch: Batch) -> Tensor | None:
         """Return the edge features of all ordered pairs, shape (n_pairs, n_edge), or None."""
         return pair_geometry(batch.features, batch.shape, self.architecture.edge_features)
 
     def efficiency(self, jets: Jets) -> FloatArray:
-        """Return the efficiency of each jet, shape (n_jets,).
+        """Return the efficiency of each jet.
 
         Args:
             jets: Any number of events of any number of jets; tags are not needed.
 
+        Returns:
+            Shape (n_jets,), or (n_jets, n_points) where there are several working points: falling
+            from point to point.
+
         Raises:
-            DataError: A jet has a flavour that the network was not trained on, or the network gives
-                it no finite efficiency.
+            DataError: The jets lack a column that the network sees, a jet has a flavour or category
+                that it does not know or a value that is not finite, or the network gives it no
+                finite efficiency.
         """
         remedy = "Train on a sample that has this flavour"
         jets.require_flavours(self.flavours, "the network was trained on the flavours", remedy)
-        rows = features(jets)
-        eff = np.empty(jets.n_jets)
+        rows = features(jets, self.columns)
+        eff = np.empty((jets.n_jets, self.n_points))
         device = self.standardise.mean.device
         self.eval()
         with torch.inference_mode():
@@ -92,20 +142,25 @@ class EfficiencyNetwork(nn.Module):
                     chosen = index[first : first + PREDICTION_EVENTS]
                     batch = Batch(rows[chosen.ravel()].to(device), [chosen.shape])
                     # Corrected for mu in float64, where it costs no precision.
-                    logits = self(batch).double() + math.log(self.mu)
-                    eff[chosen] = torch.sigmoid(logits).cpu().numpy().reshape(chosen.shape)
+                    logits = self._plus_at_first_point(self(batch).double(), math.log(self.mu))
+                    probabilities = torch.sigmoid(logits).cpu().numpy()
+                    eff[chosen] = probabilities.reshape(*chosen.shape, self.n_points)
+        # Of probabilities in [0, 1], whose rounded product is never above either factor.
+        np.cumprod(eff, axis=1, out=eff)
         _require_finite(eff, jets)
-        return eff
+        return eff if self.n_points > 1 else eff[:, 0]
 
 
 def _require_finite(eff: FloatArray, jets: Jets) -> None:
-    bad = ~np.isfinite(eff)
+    """Refuse efficiencies that are not finite, shape (n_jets, n_points)."""
+    bad = ~np.isfinite(eff).all(axis=1)
     if bad.any():
         row = int(np.argmax(bad))
+        wrong = eff[row][~np.isfinite(eff[row])][0]
         event = jets.per_jet("event")[row]
         msg = (
             f"the network gives jet {row} (event {event}, pt {jets.pt[row]}, eta {jets.eta[row]}) "
-            f"the efficiency {eff[row]} ({int(bad.sum())} such jets): it must lie in [0, 1]. "
+            f"the efficiency {wrong} ({int(bad.sum())} such jets): it must lie in [0, 1]. "
             "Its weights are not finite, or this jet is far from all that it was trained on: "
             "train the network again, or drop such jets."
         )

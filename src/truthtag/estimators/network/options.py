@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from truthtag.data.columns import SCHEMA
 from truthtag.estimators.protocol import EstimatorOptions
 from truthtag.options import Options, Real, Whole
 
 __all__ = ["EDGE_FEATURES", "FEATURES", "Architecture", "NetworkOptions", "TrainingOptions"]
 
 FEATURES = ("pt", "eta", "phi", "flavour")
-"""What a network can see of each jet, in this order."""
+"""What every feature row begins with; the columns of further inputs follow."""
 
 EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
 """What a network can see of each ordered pair of jets: neighbour minus jet."""
 
-Feature = Literal["pt", "eta", "phi", "flavour"]
+HIDDEN = tuple(name for name in SCHEMA if name not in (*FEATURES, "mass"))
+"""Columns of jets that no efficiency may see: tags, scores, weights, numbers of events."""
+
 EdgeFeature = Literal["delta_eta", "delta_phi", "delta_r"]
 Value = TypeVar("Value")
 
@@ -35,6 +39,21 @@ def _all_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
     return values
 
 
+def _input_name(value: str) -> str:
+    """Refuse what cannot be the name of a column that a network may see."""
+    if value in HIDDEN or value.startswith("efficiency_true"):
+        msg = f"{value!r} is nothing that an efficiency may depend on; name properties of the jet"
+        raise ValueError(msg)
+    if not re.fullmatch(r"[A-Za-z]\w*", value):
+        msg = (
+            f"{value!r} is no name of a column: it must begin with a letter, and hold letters, "
+            "digits and _"
+        )
+        raise ValueError(msg)
+    return value
+
+
+Feature = Annotated[str, AfterValidator(_input_name)]
 LayerSize = Annotated[Whole, Field(ge=1)]
 
 
@@ -66,7 +85,10 @@ class Architecture(Options):
         AfterValidator(_all_different),
         Field(min_length=1),
     ] = ("pt", "eta", "phi", "flavour")
-    """What each jet shows of itself."""
+    """What each jet shows of itself: `pt`, `eta`, `phi`, `flavour`, `mass`, or any further column
+    of the samples. A column of categories, whose values are in the labels of the sample, becomes a
+    column of 0 and 1 for each value; any other is a number. Further columns stay as they are where
+    events are turned and mirrored (`training.rotate_phi`, `reflect_phi`, `reflect_eta`)."""
 
     edge_features: Annotated[
         tuple[EdgeFeature, ...], BeforeValidator(_as_tuple), AfterValidator(_all_different)
@@ -118,7 +140,16 @@ class TrainingOptions(Options):
     mu: Annotated[Real, Field(ge=1e-3, le=1e3)] = 1.0
     """Weight of non-tagged jets in Eq. 5, from 0.001 to 1000; the efficiency is corrected for it.
     Beyond these limits the scores are so close to 0 or 1 that the correction loses all
-    precision."""
+    precision. With several working points it is the weight of jets that pass none of them; that a
+    jet passes the loosest point, but not a tighter one, has weight 1."""
+
+    weights: Literal["ignore", "use", "absolute"] = "ignore"
+    """What the weights of events do in training: nothing, or each event's loss is multiplied by its
+    weight or the absolute value of that, divided by the mean over the sample. Whether a jet is
+    tagged does not depend on the weight of its event, given all that tagging depends on: training
+    without weights learns the same efficiency from far more effective events. Weights matter where
+    the inputs lack something that both weight and tag depend on. Negative weights that are used as
+    they are can make a loss that has no minimum; `absolute` cannot."""
 
     bootstrap: bool = False
     """Train each network on events drawn with replacement from the training sample: the standard

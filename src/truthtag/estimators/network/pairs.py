@@ -78,8 +78,8 @@ def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | 
     r"""Compute the edge features of all ordered pairs, in the order of :func:`pair_linear`.
 
     Args:
-        rows: The jets, the columns of :data:`~truthtag.estimators.network.options.FEATURES`,
-            neither shifted nor scaled, shape (n_jets, 4).
+        rows: The jets, neither shifted nor scaled, shape (n_jets, n_columns); the first columns are
+            those of :data:`~truthtag.estimators.network.options.FEATURES`.
         shape: Which rows make an event, as in :class:`truthtag.estimators.network.batches.Batch`.
         names: Which of :data:`~truthtag.estimators.network.options.EDGE_FEATURES`.
 

@@ -49,10 +49,12 @@ class StackedNetworks:
         """Return the logits of the scores.
 
         Args:
-            batch: Features of shape (n_networks, n_jets, 4): each network sees events of its own.
+            batch: Features of shape (n_networks, n_jets, n_columns): each network sees events of
+                its own.
 
         Returns:
-            Shape (n_networks, n_jets).
+            Shape (n_networks, n_jets), or (n_networks, n_jets, n_points) where there are several
+            working points.
         """
         if self.count == 1:
             # A stack of one network would take a third to two thirds longer.

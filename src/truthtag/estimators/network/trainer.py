@@ -21,6 +21,7 @@ from truthtag.estimators.network.augmentation import transform
 from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
 from truthtag.estimators.network.checkpoint import read_checkpoint, write_checkpoint
 from truthtag.estimators.network.device import uses_bfloat16
+from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.loss import batch_loss
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import Architecture, TrainingOptions
@@ -38,8 +39,9 @@ class EpochResult:
 
     Attributes:
         epoch: Number of the epoch, from 1.
-        train_loss: Mean of Eq. 5 over the training events, while the weights changed [nats/event].
-        validation_loss: Mean of Eq. 5 over the validation events, after the epoch [nats/event].
+        train_loss: Mean of Eq. 5 over the training events, while the weights changed [nats/event];
+            with several working points their sum, with weights of events the weighted mean.
+        validation_loss: The same over the validation events, after the epoch [nats/event].
         learning_rate: Learning rate of the epoch's last step.
         seconds: Time it took, divided by the number of networks that were trained together [s].
         events_per_second: Training events per second and network [1/s].
@@ -95,6 +97,10 @@ class Training:
         seeds: A seed per network, saying which of which ensemble: numbers and names,
             ``(1, "gnn", 0)`` say. Initial weights, order of events and rotations follow from it.
         device: Where to train; the events are there too.
+
+    Raises:
+        DataError: The events were prepared for other inputs or another use of weights, or an input
+            does not vary in them.
     """
 
     def __init__(
@@ -105,6 +111,7 @@ class Training:
         seeds: Sequence[Seed],
         device: torch.device | str = "cpu",
     ) -> None:
+        _require_prepared(architecture, options, events)
         self.options = options
         self.seeds = tuple(seeds)
         networks = [_new_network(architecture, options, events, seed).to(device) for seed in seeds]
@@ -291,10 +298,10 @@ def train(
         The epochs as they end, one for each network that has not stopped yet.
 
     Raises:
-        DataError: The loss is no longer finite, or the validation events have a flavour that the
-            training events lack.
+        DataError: The loss is no longer finite, the validation events have a flavour that the
+            training events lack, or other working points, or were prepared otherwise.
     """
-    _require_flavours(events, validation)
+    _require_alike(events, validation)
     while not training.is_finished:
         number = training.epochs_done + 1
         started = time.perf_counter()
@@ -342,12 +349,13 @@ def _one_epoch(
     in_bfloat16 = uses_bfloat16(options.precision, device)
     loss_sum = torch.zeros(len(rngs), dtype=torch.float64, device=device)
     n_seen = 0
-    batches = events.batches(options.batch_events, rngs, n_micro, training.resamples)
-    for position, (batch, tags) in enumerate(batches, start=1):
+    n_points = training.networks.like.n_points
+    batches = events.weighted_batches(options.batch_events, rngs, n_micro, training.resamples)
+    for position, (batch, tags, weights) in enumerate(batches, start=1):
         moved = transform(batch, options, rngs)
         with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
             logits = training.networks(moved).float()
-        loss = batch_loss(logits, tags, batch.shape, options.mu)
+        loss = batch_loss(logits, tags, batch.shape, options.mu, n_points, weights)
         # Networks do not share weights: the gradient of the sum is that of each loss.
         total_loss = loss.sum() / n_micro
         total_loss.backward()  # type: ignore[no-untyped-call]
@@ -362,15 +370,20 @@ def _one_epoch(
 
 
 def evaluate(networks: StackedNetworks, events: TrainingEvents, mu: float) -> list[float]:
-    """Return the mean of Eq. 5 over all events, for each network [nats/event]."""
+    """Return the mean of Eq. 5 over all events, for each network [nats/event].
+
+    It is summed over the working points, and weighted where the events have weights.
+    """
+    n_points = networks.like.n_points
     loss_sum = torch.zeros(networks.count, dtype=torch.float64, device=events.device)
     with torch.inference_mode():
-        for batch, tags in events.batches(EVALUATION_EVENTS):
+        for batch, tags, weights in events.weighted_batches(EVALUATION_EVENTS):
             # Every network sees the same events.
             rows = batch.features.expand(networks.count, -1, -1)
             logits = networks(Batch(rows, batch.shape))
             n_events = sum(m for m, _ in batch.shape)
-            loss_sum += batch_loss(logits, tags, batch.shape, mu) * n_events
+            loss = batch_loss(logits, tags, batch.shape, mu, n_points, weights)
+            loss_sum += loss * n_events
     return [float(mean) for mean in loss_sum / events.count]
 
 
@@ -385,14 +398,45 @@ def _micro_batches(options: TrainingOptions, events: TrainingEvents) -> int:
     return max(1, min(wanted, most))
 
 
-def _require_flavours(events: TrainingEvents, validation: TrainingEvents) -> None:
-    unknown = sorted(set(validation.flavours) - set(events.flavours))
+def _require_prepared(
+    architecture: Architecture, options: TrainingOptions, events: TrainingEvents
+) -> None:
+    """Refuse events that were prepared for other networks, or for another training."""
+    wanted = InputColumns.of(architecture.inputs, events.columns.categories).further
+    if events.columns.further != wanted:
+        msg = (
+            f"the events were prepared with the further inputs {list(events.columns.further)}, the "
+            f"networks see {list(wanted)}. Prepare both alike: TrainingEvents(..., columns=...)."
+        )
+        raise DataError(msg)
+    if events.weighting != options.weights:
+        msg = (
+            f"the events were prepared with weights {events.weighting!r}, training.weights is "
+            f"{options.weights!r}. Prepare both alike: TrainingEvents(..., weights=...)."
+        )
+        raise DataError(msg)
+
+
+def _require_alike(events: TrainingEvents, validation: TrainingEvents) -> None:
+    """Refuse validation events that mean something else than the training events."""
+    unknown = sorted(set(validation.occurring) - set(events.flavours))
     if unknown:
         msg = (
             f"the validation events have jets of flavour {unknown[0]}, the training events only "
             f"{list(events.flavours)}. Train on a sample that has this flavour, or drop those jets."
         )
         raise DataError(msg)
+    for what, ours, theirs in (
+        ("working points", list(events.points), list(validation.points)),
+        ("columns", list(events.columns.names), list(validation.columns.names)),
+        ("weights", events.weighting, validation.weighting),
+    ):
+        if ours != theirs:
+            msg = (
+                f"the training events have the {what} {ours}, the validation events {theirs}. "
+                "Make both with the same labels, inputs and options."
+            )
+            raise DataError(msg)
 
 
 def _require_finite(result: EpochResult, options: TrainingOptions) -> None:
@@ -412,8 +456,20 @@ def _new_network(
     """Return a network with random weights that follow from its seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(_stream(seed, 0))
-        network = EfficiencyNetwork(architecture, events.flavours, options.mu)
-    network.standardise.fit(events.rows, used=architecture.inputs)
+        network = EfficiencyNetwork(
+            architecture,
+            events.flavours,
+            options.mu,
+            events.points,
+            events.columns.categories,
+        )
+    network.standardise.fit(
+        events.rows,
+        events.columns.names,
+        used=architecture.inputs,
+        indicators=events.columns.indicators,
+        possible={"flavour": events.flavours},
+    )
     return network
 
 
@@ -423,12 +479,17 @@ def _schedule(
     """Return the course of the learning rate over all steps."""
     if options.schedule == "constant":
         return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
+    # The scheduler counts its own start as a step.
+    total_steps = steps + 1
+    warm_up = options.warm_up
+    if warm_up * total_steps == 1:
+        # A rise of no step at all, by whose length torch would divide.
+        warm_up *= 1 - 1e-9
     return torch.optim.lr_scheduler.OneCycleLR(
         optimiser,
         max_lr=options.learning_rate,
-        # The scheduler counts its own start as a step.
-        total_steps=steps + 1,
-        pct_start=options.warm_up,
+        total_steps=total_steps,
+        pct_start=warm_up,
         cycle_momentum=False,
     )
 

@@ -37,6 +37,7 @@ def residuals_and_histograms(inputs: Inputs) -> pd.DataFrame:
     Raises:
         DataError: The sample has no true efficiencies.
     """
+    inputs = inputs.at_loosest_point()
     sample, jets = next(iter(inputs.samples.items()))
     if jets.efficiency_true is None:
         msg = (

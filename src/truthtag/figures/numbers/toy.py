@@ -27,7 +27,7 @@ def weighting(inputs: Inputs) -> pd.DataFrame:
         Rows of a closure histogram, and before them those of all generated events, tagged or not
         (``filled_by`` is ``generated``); ``panel`` names the pair.
     """
-    corrected = inputs.corrected()
+    corrected = inputs.at_loosest_point().corrected()
     sample = next(iter(corrected.samples))
     jets = corrected.samples[sample]
     replicas = {
@@ -60,6 +60,7 @@ def universality(inputs: Inputs) -> pd.DataFrame:
     Raises:
         DataError: A sample has no tags.
     """
+    inputs = inputs.at_loosest_point()
     flavour = next(iter(inputs.flavours.values()))
     parts = []
     for sample, jets in inputs.samples.items():

@@ -14,7 +14,7 @@ from matplotlib.ticker import LogFormatterSciNotation, NullFormatter
 from truthtag.arrays import FloatArray
 from truthtag.data.files import rows_by
 from truthtag.figures.labels import FLAVOUR_NAMES, DrawingContext
-from truthtag.figures.plots.style import look_of, new_figure, stamp, style
+from truthtag.figures.plots.style import look_of, new_figure, rows_by_point, stamp, style
 
 __all__ = ["draw_calibration"]
 
@@ -23,30 +23,36 @@ def draw_calibration(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw the tagged fraction of jets against their predicted efficiency, and the ratio.
 
     Args:
-        frame: Rows of :func:`truthtag.statistics.coverage.calibration`.
+        frame: Rows of :func:`truthtag.statistics.coverage.calibration`; of several working points,
+            each has panels of its own, the loosest above.
         context: Names of the flavours; each has a column of panels.
     """
     with style():
-        figure = new_figure(17, 8)
         # Logarithmic axes have no place for efficiencies of 0; the table has them.
         positive = frame[frame["predicted"] > 0]
         there = set(positive["flavour"])
         present = [flavour for flavour in context.flavours if flavour in there]
         columns = max(len(present), 1)
-        grid = figure.subplots(2, columns, sharex="col", squeeze=False, height_ratios=[1.6, 1])
+        by_point = rows_by_point(positive)
+        figure = new_figure(17, 8 * len(by_point))
+        rows = 2 * len(by_point)
+        heights = [1.6, 1] * len(by_point)
+        grid = figure.subplots(rows, columns, sharex="col", squeeze=False, height_ratios=heights)
         looks = look_of(list(positive["efficiency"].unique()))
-        for (top, bottom), flavour in zip(grid.T, present, strict=False):
-            of_flavour = positive[positive["flavour"] == flavour]
-            for name, rows in rows_by(of_flavour, "efficiency").items():
-                _draw_bins(top, bottom, rows, name, looks[name])
-            lowest = of_flavour["predicted"].min() * 0.8
-            highest = of_flavour["predicted"].max() * 1.25
-            _finish(top, bottom, flavour, np.array([lowest, highest]))
-            stamp(top, context.origin)
+        for number, (point, of_point) in enumerate(by_point.items()):
+            panels = grid[2 * number : 2 * number + 2]
+            for (top, bottom), flavour in zip(panels.T, present, strict=False):
+                of_flavour = of_point[of_point["flavour"] == flavour]
+                for name, bins in rows_by(of_flavour, "efficiency").items():
+                    _draw_bins(top, bottom, bins, name, looks[name])
+                all_points = positive.loc[positive["flavour"] == flavour, "predicted"]
+                ends = np.array([all_points.min() * 0.8, all_points.max() * 1.25])
+                _finish(top, bottom, flavour, ends)
+                stamp(top, f"{context.origin}, {point}" if point else context.origin)
+            panels[0, 0].set_ylabel("tagged fraction")
+            panels[1, 0].set_ylabel("tagged / predicted")
         if present:
             grid[0, 0].legend(loc="upper left")
-        grid[0, 0].set_ylabel("tagged fraction")
-        grid[1, 0].set_ylabel("tagged / predicted")
     return figure
 
 

@@ -10,7 +10,14 @@ from matplotlib.figure import Figure
 
 from truthtag.data.files import rows_by
 from truthtag.figures.labels import FLAVOUR_NAMES, DrawingContext
-from truthtag.figures.plots.style import bin_edges, look_of, new_figure, stamp, style
+from truthtag.figures.plots.style import (
+    bin_edges,
+    look_of,
+    new_figure,
+    rows_by_point,
+    stamp,
+    style,
+)
 
 __all__ = ["draw_coverage"]
 
@@ -27,27 +34,32 @@ def draw_coverage(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw how often the truth lies within one and two standard deviations, by pT and Delta R.
 
     Args:
-        frame: Rows of :func:`truthtag.statistics.coverage.jet_coverage`, ``raw`` and ``corrected``.
+        frame: Rows of :func:`truthtag.statistics.coverage.jet_coverage`, ``raw`` and ``corrected``;
+            of several working points, each has panels of its own, the loosest above.
         context: Names of the flavours; each has a column of panels.
     """
     with style():
-        figure = new_figure(17, 11)
         of_jets = frame[frame["variable"].isin(VARIABLES)]
+        by_point = rows_by_point(of_jets)
+        panels_of = [(point, variable) for point in by_point for variable in VARIABLES]
+        figure = new_figure(17, 11 * len(by_point))
         there = set(of_jets["flavour"])
         present = [flavour for flavour in context.flavours if flavour in there]
         # Where nothing has a spread, the panels are empty.
         columns = present or list(context.flavours)
-        grid = figure.subplots(len(VARIABLES), len(columns), sharey=True, squeeze=False)
+        grid = figure.subplots(len(panels_of), len(columns), sharey=True, squeeze=False)
         looks = look_of(list(of_jets["efficiency"].unique()))
-        for panels, (variable, label) in zip(grid, VARIABLES.items(), strict=True):
-            of_variable = of_jets[of_jets["variable"] == variable]
+        for panels, (point, variable) in zip(grid, panels_of, strict=True):
+            of_point = by_point[point]
+            of_variable = of_point[of_point["variable"] == variable]
             for axes, flavour in zip(panels, columns, strict=True):
                 _expected(axes)
                 of_flavour = of_variable[of_variable["flavour"] == flavour]
                 for name, rows in rows_by(of_flavour, "efficiency").items():
                     _draw_efficiency(axes, rows_by(rows, "spread"), looks[name])
-                axes.set(xlabel=label, ylim=(0, 105))
-                stamp(axes, f"{FLAVOUR_NAMES.get(flavour, flavour)} jets, in domain")
+                axes.set(xlabel=VARIABLES[variable], ylim=(0, 105))
+                which = f"{FLAVOUR_NAMES.get(flavour, flavour)} jets, in domain"
+                stamp(axes, f"{which}, {point}" if point else which)
             panels[0].set_ylabel("truth within 1, 2 std. dev. [%]")
         _legend(figure, grid[0, 0], looks)
     return figure

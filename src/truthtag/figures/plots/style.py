@@ -17,7 +17,8 @@ from matplotlib.style import context as style_context
 from matplotlib.text import Text
 
 from truthtag.arrays import FloatArray
-from truthtag.data.files import atomic_write
+from truthtag.data.files import atomic_write, rows_by
+from truthtag.statistics.points import WORKING_POINT
 
 __all__ = [
     "add_remark",
@@ -25,6 +26,7 @@ __all__ = [
     "look_of",
     "new_figure",
     "points",
+    "rows_by_point",
     "save_figure",
     "split_figure",
     "stamp",
@@ -110,6 +112,13 @@ def add_remark(figure: Figure, remark: str) -> None:
     """Put a remark, ``quick look`` say, before what is written above each of the axes."""
     for text in figure.findobj(lambda artist: artist.get_gid() == STAMP):
         cast("Text", text).set_text(f"{remark}: {cast('Text', text).get_text()}")
+
+
+def rows_by_point(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Split a table by the working point; of one point only, all rows are under an empty name."""
+    if WORKING_POINT not in frame or frame.empty:
+        return {"": frame}
+    return rows_by(frame, WORKING_POINT)
 
 
 def bin_edges(frame: pd.DataFrame) -> FloatArray:

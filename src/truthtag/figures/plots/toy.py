@@ -40,13 +40,16 @@ def draw_weighting(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw Figure 1: cutting events away, weighting them, and the statistical error of either.
 
     Args:
-        frame: Rows of a closure histogram, and those of all generated events.
+        frame: Rows of a closure histogram, and those of all generated events. Weights are those of
+            the true efficiency or, where that is not known, of the last one.
         context: What the numbers are from.
     """
     by_name = rows_by(frame, "filled_by")
-    everything = by_name["generated"]
-    direct = by_name["direct"]
-    weighted = by_name["true"]
+    everything = by_name.pop("generated")
+    direct = by_name.pop("direct")
+    name = "true" if "true" in by_name else next(reversed(by_name), "")
+    # Without any efficiency, nothing is weighted.
+    weighted = by_name.get(name, everything.assign(**{"yield": 0.0, "error": 0.0}))
     edges = bin_edges(direct)
     pair = pair_name(frame["panel"].iloc[0])
     with style():
@@ -62,7 +65,8 @@ def draw_weighting(frame: pd.DataFrame, context: DrawingContext) -> Figure:
             axes.set_yscale("log")
             stamp(axes, context.origin)
         points(grid[0, 0], direct, label="direct tagging: the events that pass")
-        weight = r"every event, weight $\epsilon_1\epsilon_2$ (true $\epsilon$)"
+        efficiency = r"true $\epsilon$" if name == "true" else name
+        weight = rf"every event, weight $\epsilon_1\epsilon_2$ ({efficiency})"
         steps(grid[0, 1], weighted, WEIGHTED, label=weight)
         _relative_error(grid[1, 0], direct, "black")
         _relative_error(grid[1, 1], weighted, WEIGHTED["color"])
@@ -101,8 +105,9 @@ def draw_universality(frame: pd.DataFrame, context: DrawingContext) -> Figure:
         middle.set(xlabel=PT, ylabel=f"tagged fraction of {flavour} jets", ylim=(0, 1))
         for axes in (left, middle):
             axes.legend(loc="upper right")
-        stamp(left, "samples differ in what maps leave out")
-        stamp(middle, "so one map cannot serve both")
+        several = len(by_sample) > 1
+        stamp(left, "samples differ in what maps leave out" if several else context.origin)
+        stamp(middle, "so one map cannot serve both" if several else context.origin)
         stamp(right, f"{context.sample(last)}, fits from {context.trained_on}")
     return figure
 

@@ -1,0 +1,29 @@
+"""Describe every sample: events, weights, jets of each flavour, how many of them are tagged."""
+
+import pandas as pd
+
+from truthtag.data.files import read_frames, read_metadata, write_frame
+from truthtag.data.jets import read_jets
+from truthtag.statistics.samples import sample_table
+from truthtag.workflow.logs import job_log
+
+if __name__ == "__main__":
+    with job_log(snakemake.log[0]) as log:
+        params = snakemake.params
+        # Only samples that were read have tables of all their events, and counts.
+        events = params.get("events") or {}
+        parts = []
+        for sample, shards in params.samples.items():
+            files = events.get(sample)
+            counts = [read_metadata(shard).get("counts", {}) for shard in shards]
+            table = sample_table(
+                read_jets(shards),
+                params.flavours,
+                read_frames(files) if files else None,
+                [region for one in counts for region in one.get("by_region", [])],
+            )
+            table.insert(0, "sample", sample)
+            parts.append(table)
+            effective = table["effective_events"].iloc[0]
+            log.info("%s: %d jets, %.1f effective events", sample, table["jets"].iloc[0], effective)
+        write_frame(pd.concat(parts), snakemake.output[0])
