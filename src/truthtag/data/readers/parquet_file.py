@@ -50,26 +50,23 @@ def open_events(path: str | Path, options: ReaderOptions) -> Iterator[Source]:
     with open_parquet(local) as file:
         places = _places(file.schema_arrow)
         names = Names(list(places), options.layout, str(path))
-        column = _column_of("pt", names, options)
-        assert column is not None
-        if _is_list(file.schema_arrow.field(places[column][0]).type):
+        pt = names.require(_column_of("pt", options), "for the transverse momentum").key
+        if _is_list(file.schema_arrow.field(places[pt][0]).type):
             yield ParquetLists(str(path), file, places)
             return
-        numbers = [_column_of(role, names, options) for role in ("run", "luminosity_block")]
-        numbers.append(_column_of("event", names, options))
-        yield JetRows(str(path), file, places, [number for number in numbers if number])
+        need = "which numbers the events of a file with a row per jet"
+        numbers = [names.require(_column_of("event", options), need)]
+        for role in ("luminosity_block", "run"):
+            found = names.find(_column_of(role, options))
+            if found is not None:
+                numbers.insert(0, found)
+        yield JetRows(str(path), file, places, [branch.key for branch in numbers])
 
 
-def _column_of(role: str, names: Names, options: ReaderOptions) -> str | None:
-    """Return the key of the column that says how the file is laid out; None where it may lack."""
-    text = options.columns.get(role, role)
-    name = (parse_formula(text).branches or (role,))[0]
-    if role == "pt":
-        return names.require(name, "for the transverse momentum").key
-    if role == "event":
-        return names.require(name, "which numbers the events of a file with a row per jet").key
-    found = names.find(name)
-    return None if found is None else found.key
+def _column_of(role: str, options: ReaderOptions) -> str:
+    """Return the name of the column that tells how a file is laid out."""
+    branches = parse_formula(options.columns.get(role, role)).branches
+    return branches[0] if branches else role
 
 
 class _ParquetSource(Source):
@@ -167,13 +164,10 @@ class JetRows(_ParquetSource):
         for rows in self._rows_of_whole_events(wanted, step * ROWS_PER_EVENT):
             offsets = self._offsets(rows)
             numbers = [rows[key][offsets[:-1]] for key in self.numbers]
-            joined = (
-                [np.r_[before, after] for before, after in zip(last, numbers, strict=True)]
-                if last
-                else numbers
-            )
-            rising = rising and bool(_rises(joined).all())
-            last = [values[-1:] for values in joined]
+            if last:
+                numbers = [np.r_[pair] for pair in zip(last, numbers, strict=True)]
+            rising = rising and bool(_rises(numbers).all())
+            last = [values[-1:] for values in numbers]
             for begin in range(0, max(len(offsets) - 1, 1), step):
                 some = offsets[begin : begin + step + 1]
                 columns = {

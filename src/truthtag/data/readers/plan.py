@@ -92,7 +92,7 @@ def make_plan(
         jets=[(finder.range(text, "jets"), ends) for text, ends in options.jets.items()],
         events=[(finder.range(text, "events"), ends) for text, ends in options.events.items()],
         valid=_valid(options, formulas.get("discriminant")),
-        thresholds=tuple(working_points.values()),
+        thresholds=tuple(map(float, working_points.values())),
         branches=finder.branches,
     )
 
