@@ -48,8 +48,8 @@ written as floats, `1.0e+5`. YAML takes `1e5` and `1e-3`, without a point or a s
 error then says what to write. NaN and infinity are refused; only the last edge of a map's axis may
 be `.inf`.
 
-Names of samples, estimators, flavours, generators, readers and distributions become names of files and
-columns: they begin with a letter, and hold letters, digits and `_`.
+Names of samples, estimators, flavours, generators, readers and distributions become names of files
+and columns: they begin with a letter, and hold letters, digits and `_`.
 
 This page is made from the models in `src/truthtag/workflow/options.py` by `make docs`.
 """

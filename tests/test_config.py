@@ -564,7 +564,7 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "an input that no generator makes",
         lambda c: c.update(inputs={"n_tracks": {}}),
-        r"inputs\.n_tracks: 'n_tracks' is not a further variable of generators\.multijet; add it to",
+        r"inputs\.n_tracks: 'n_tracks' is not a further variable of generators\.multijet; add",
     ),
     (
         "a variable without a mean for each flavour",
@@ -1326,26 +1326,18 @@ def test_the_schema_is_made_from_the_models() -> None:
     assert SCHEMA.read_text() == schema_file(), "run `make docs`"
 
 
-def test_reading_a_config_is_light() -> None:
+def test_reading_a_config_loads_nothing_heavy() -> None:
     code = (
-        "import sys, time; start = time.perf_counter()\n"
-        "import yaml; from truthtag.workflow.options import check_config\n"
+        "import sys, yaml; from truthtag.workflow.options import check_config\n"
         "from truthtag.workflow.layout import Layout\n"
         "Layout(check_config(yaml.safe_load(open(sys.argv[1])))).stale_files('no such folder')\n"
-        "print(time.perf_counter() - start)\n"
         "print(*sorted({name.partition('.')[0] for name in sys.modules}))\n"
     )
     command = [sys.executable, "-c", code, str(ROOT / "config/config.yaml")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
-    seconds = []
-    for _ in range(3):
-        done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
-        first, second = done.stdout.splitlines()
-        seconds.append(float(first))
-        heavy = {"torch", "pandas", "scipy", "matplotlib", "hist", "lightgbm", "boost_histogram"}
-        assert not heavy & set(second.split())
-    # The least of three: other jobs may compete for the cores. A second leaves room for slow disks.
-    assert min(seconds) < 1.0
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    heavy = {"torch", "pandas", "scipy", "matplotlib", "hist", "lightgbm", "boost_histogram"}
+    assert not (heavy | {"uproot", "awkward"}) & set(done.stdout.split())
 
 
 CONFIGS = [p for p in sorted((ROOT / "config").glob("**/*.yaml")) if p.name != "samples.yaml"]
@@ -1400,6 +1392,7 @@ def test_axes_can_be_lists_or_equal_bins() -> None:
 
 def test_a_distribution_has_a_selection_and_a_working_point(config: Config) -> None:
     raw = config.model_dump(mode="json")
+    raw["working_points"] = {"loose": 1.0, "tight": 2.0}
     raw["distributions"]["m_jj"] |= {
         "selection": {"n_jets": [4, None], "n_tracks_1": [None, 10], "ht": [5, 5]},
         "working_point": "loose",

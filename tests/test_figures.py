@@ -57,7 +57,7 @@ CONFIG: dict[str, Any] = {
         "test": {"generator": "multijet"},
         "boson": {"generator": "boson"},
     },
-    "roles": {"train": "train", "validation": "validation", "judged": ["test", "boson"]},
+    "roles": {"train": ["train"], "validation": ["validation"], "judged": ["test", "boson"]},
     "truth": {"kind": "neighbour_product"},
     "estimators": {
         "map": {"kind": "binned"},

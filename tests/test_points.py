@@ -178,7 +178,7 @@ def config_of(several: bool, has_truth: bool) -> dict[str, Any]:
         "generators": {"multijet": {"kind": "multijet"}} if has_truth else {},
         "readers": {} if has_truth else {"mine": {"format": "root", "columns": {"pt": "Jet_pt"}}},
         "samples": {"test": {"generator": "multijet"} if has_truth else {"reader": "mine"}},
-        "roles": {"train": "test", "validation": "test", "judged": ["test"]},
+        "roles": {"train": ["test"], "validation": ["test"], "judged": ["test"]},
         "estimators": {"low": {"kind": "binned"}, "near": {"kind": "binned"}},
         "distributions": distributions,
         "figures": {

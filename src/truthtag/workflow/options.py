@@ -163,7 +163,11 @@ EstimatorName = Annotated[str, AfterValidator(_check_estimator_name)]
 Text = Annotated[str, AfterValidator(_check_text)]
 Folder = Annotated[str, AfterValidator(_check_text), AfterValidator(_normal_path)]
 Count = Annotated[Whole, Field(ge=1)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_names), AfterValidator(_all_different)]
+Names = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_names, json_schema_input_type=str | list[str]),
+    AfterValidator(_all_different),
+]
 SomeNames = Annotated[Names, AfterValidator(_some)]
 
 
@@ -179,7 +183,7 @@ class Sample(Options):
     reader: str | None = None
     """Name of a reader, which says what is in the files and what to select."""
 
-    files: Annotated[tuple[str, ...], BeforeValidator(_as_names)] = ()
+    files: Names = ()
     """Files to read: paths from where snakemake is started, patterns such as `data/*.root`, or
     `root://` addresses. Each file becomes a shard, converted by a job of its own."""
 
