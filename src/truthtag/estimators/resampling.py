@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from truthtag.arrays import BoolArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.estimators.protocol import Estimator
@@ -17,7 +18,7 @@ __all__ = ["MAX_DRAWS", "draw_events", "fit_replicas"]
 Kind = TypeVar("Kind", bound=Estimator)
 
 MAX_DRAWS = 1000
-"""Bootstrap samples that are drawn for one replica, until one has every flavour."""
+"""Bootstrap samples that are drawn for one replica, until one has every flavour of the sample."""
 
 
 def fit_replicas(
@@ -44,7 +45,8 @@ def fit_replicas(
             of every fold of a sample so learns from one draw.
 
     Raises:
-        DataError: No bootstrap sample has every flavour, or as in ``kind.fit``.
+        DataError: No bootstrap sample has every flavour, see :func:`draw_events`, or as in
+            ``kind.fit``.
     """
     replicas = []
     for number in range(count):
@@ -59,26 +61,61 @@ def fit_replicas(
 def draw_events(jets: Jets, rng: np.random.Generator) -> Jets:
     """Draw as many events with replacement; again where a flavour is lost, which a map must know.
 
+    Where the labels of the sample state its flavours, rare ones are no reason to give up: after
+    :data:`MAX_DRAWS` draws, of each flavour that the last one lost an event takes the place of a
+    drawn one, both at random. So every replica has some jet of every flavour that the sample has; a
+    flavour that only the labels know is not missed.
+
     Args:
         jets: The sample.
         rng: The random stream.
 
     Raises:
-        DataError: The sample has no events, or each of :data:`MAX_DRAWS` draws lost a flavour.
+        DataError: The sample has no events; or the labels state no flavours, and each of
+            :data:`MAX_DRAWS` draws lost one.
     """
     if not jets.n_events:
         msg = "the sample has no events; there is nothing to draw replicas from"
         raise DataError(msg)
-    flavours = set(np.unique(jets.flavour))
+    flavours, counts = np.unique(jets.flavour, return_counts=True)
+    has = np.zeros((len(flavours), jets.n_events), dtype=bool)
+    has[np.searchsorted(flavours, jets.flavour), jets.event_of_jet] = True
     for _ in range(MAX_DRAWS):
-        drawn = jets.take(rng.integers(0, jets.n_events, jets.n_events))
-        if flavours == set(np.unique(drawn.flavour)):
-            return drawn
-    numbers, counts = np.unique(jets.flavour, return_counts=True)
+        drawn = rng.integers(0, jets.n_events, jets.n_events)
+        if has[:, drawn].any(axis=1).all():
+            return jets.take(drawn)
+    if jets.labels.flavours:
+        return jets.take(_mended(drawn, has, rng))
     rarest = int(np.argmin(counts))
     msg = (
         f"{MAX_DRAWS} times, {jets.n_events} events drawn with replacement lost one of the "
-        f"{len(numbers)} flavours; the rarest is {numbers[rarest]}, with {counts[rarest]} jets. "
+        f"{len(flavours)} flavours; the rarest is {flavours[rarest]}, with {counts[rarest]} jets. "
         "Use more events, or drop the jets of rare flavours."
     )
     raise DataError(msg)
+
+
+def _mended(drawn: IntArray, has: BoolArray, rng: np.random.Generator) -> IntArray:
+    """Put events of the flavours that a draw lost in the place of others, at random.
+
+    Args:
+        drawn: Positions of the events, shape (n_events,).
+        has: Which events have a jet of each flavour, shape (n_flavours, n_events).
+        rng: The random stream.
+
+    Returns:
+        Positions of events that have every flavour, shape (n_events,).
+    """
+    mended = drawn.copy()
+    # The first event of each flavour stays. These are different events, as are those that come in,
+    # so there are places enough.
+    kept = np.zeros(len(drawn), dtype=bool)
+    for of_flavour in has:
+        kept[np.flatnonzero(of_flavour[mended])[:1]] = True
+    for of_flavour in has:
+        if of_flavour[mended].any():
+            continue
+        place = rng.choice(np.flatnonzero(~kept))
+        mended[place] = rng.choice(np.flatnonzero(of_flavour))
+        kept[place] = True
+    return mended
