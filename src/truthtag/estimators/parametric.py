@@ -249,9 +249,12 @@ def _maximise(blocks: Sequence[_Block], start: FloatArray, n_jets: int) -> Float
         },
     )
     if not result.success:
+        remedy = "Fit it to more events."
+        if any((block.weight < 0).any() for block in blocks):
+            remedy = "Fit it to more events, or without negative weights: absolute or ignore."
         msg = (
             f"the fit of {result.x.size} parameters to {n_jets} jets did not converge in "
-            f"{result.nit} steps: the tags do not determine them. Fit it to more events."
+            f"{result.nit} steps: the tags do not determine them. {remedy}"
         )
         raise DataError(msg)
     return _from_free(result.x)

@@ -152,7 +152,8 @@ class SmoothedMap(TableEstimator):
         total = self._smooth(self.total)
         if self.entries is not None:
             # As where there are no jets: sums that are negative, or zero but for rounding.
-            total = np.where(total > ROUNDING * self._smooth(np.abs(self.total)), total, 0.0)
+            most = np.sqrt(self.entries.jets * self.entries.squares)
+            total = np.where(total > ROUNDING * self._smooth(most), total, 0.0)
         return divide(tagged, total, flavour_mean(self.counts))
 
     def _smooth(self, numbers: AnyArray) -> FloatArray:

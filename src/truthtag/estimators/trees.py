@@ -46,6 +46,8 @@ Fraction = Annotated[Real, Field(gt=0, le=1)]
 class TreesOptions(WeightedOptions):
     """Boosted trees on neighbour features; needs LightGBM (`pip install truthtag[trees]`)."""
 
+    stops_early: ClassVar[bool] = True
+
     kind: str = "trees"
     """Kind of estimator, `trees`."""
 
@@ -88,7 +90,8 @@ class BoostedTrees(TableEstimator):
     Beside what :func:`neighbour_features` says, they see every further column that the training
     jets have, of the jet and of its nearest neighbours; those that the labels call categories have
     no order. A jet of a flavour that no training jet has is refused. Fits are deterministic: one
-    thread, and a seed. Each replica is fitted with a seed of its own.
+    thread, and a seed. Each replica is fitted with a seed of its own. Where weights are negative,
+    leaves need enough jets that their sums are not: ``min_jets_in_leaf``.
 
     Source: Ke et al., LightGBM, Advances in Neural Information Processing Systems 30 (2017).
 
