@@ -15,27 +15,32 @@ AXES: dict[str, Any] = {
     "eta": {"bins": 10, "low": -2.5, "high": 2.5},
 }
 WAYS: dict[str, Any] = {"outside": "clamp", "coverage": 0.68}
+# The weights of the jets that tests make are drawn at random; numbers by hand count each jet once.
+COUNTED: dict[str, Any] = {"weights": "ignore"}
 OPTIONS: dict[str, dict[str, Any]] = {
-    "binned": {"kind": "binned", **AXES, **WAYS},
+    "binned": {"kind": "binned", **AXES, **WAYS, **COUNTED},
     "smoothed": {
         "kind": "smoothed",
         **AXES,
         "smoothing": {"pt": 30.0, "eta": 0.2},
         "outside": "clamp",
+        **COUNTED,
     },
     "nearest_jet": {
         "kind": "nearest_jet",
         **AXES,
         "delta_r": {"bins": 15, "low": 0.0, "high": 3.0},
         **WAYS,
+        **COUNTED,
     },
-    "parametric": {"kind": "parametric"},
+    "parametric": {"kind": "parametric", **COUNTED},
     "trees": {
         "kind": "trees",
         "rounds": 60,
         "learning_rate": 0.1,
         "min_jets_in_leaf": 5,
         "crowding": True,
+        **COUNTED,
     },
 }
 SEED = (1, "replicas")

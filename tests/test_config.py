@@ -1228,7 +1228,8 @@ def test_null_lets_an_entry_become_of_another_kind(default_config: Raw) -> None:
     config = copy.deepcopy(default_config)
     config["estimators"]["map"] = options
     filled = check_config(config).model_dump(mode="json")["estimators"]["map"]
-    assert set(filled) == {"kind", "pt", "eta", "smoothing", "outside", "replicas"}
+    axes_and_weights = {"abs_eta", "axes", "outside", "weights"}
+    assert set(filled) == {"kind", "pt", "eta", "smoothing", "replicas", *axes_and_weights}
     assert filled["outside"] == "clamp"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,13 @@ from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.files import read_metadata, write_frame
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r, wrap_angle_float32
+from truthtag.data.labels import Labels
 from truthtag.errors import ConfigError, DataError
 from truthtag.statistics.domain import (
     COLUMNS,
     VARIABLES,
     Domain,
+    further_variables,
     variables_of,
 )
 from truthtag.toy.generation import generate
@@ -346,6 +349,179 @@ def test_a_longer_sample_fills_more(
     assert (long.high >= short.high).all()
     assert (long.threshold < short.threshold).all()
     assert np.isinf(long.distance(jets)).sum() < np.isinf(short.distance(jets)).sum()
+
+
+# ---- further variables
+
+CATEGORY = Labels(categories={"process": (0, 1)})
+
+
+def with_further(jets: Jets, seed: int = 2) -> Jets:
+    rng = np.random.default_rng(seed)
+    further = {
+        "n_tracks": rng.integers(0, 10, jets.n_jets),
+        "process": rng.integers(0, 2, jets.n_jets),
+        "width": rng.random(jets.n_jets),
+    }
+    return jets.with_columns(further=further, labels=CATEGORY)
+
+
+def test_further_numbers_are_variables_and_categories_are_not(few: Jets) -> None:
+    jets = with_further(few)
+    assert further_variables(jets) == ("n_tracks", "width")
+    assert further_variables(few) == ()
+    values = variables_of(jets, ("n_tracks", "width"))
+    assert np.array_equal(values[:, :5], variables_of(few))
+    assert np.array_equal(
+        values[:, 5:], np.stack([*map(jets.further.get, ("n_tracks", "width"))]).T
+    )
+    fitted = fit(jets, jets)
+    assert fitted.variables == (*VARIABLES, "n_tracks", "width")
+    assert fit(jets, jets, further=("process",)).variables[5:] == ("process",)
+
+
+def test_further_columns_that_are_not_asked_for_change_nothing(
+    parts: tuple[Jets, Jets, Jets], domain: Domain, tmp_path: Path
+) -> None:
+    train, validation, jets = parts
+    fitted = fit(with_further(train), validation, further=())
+    assert np.array_equal(fitted.distance(jets), domain.distance(jets))
+    for name, one in (("with", fitted), ("without", domain)):
+        one.write(tmp_path / f"{name}.parquet", {})
+    files = [(tmp_path / f"{name}.parquet").read_bytes() for name in ("with", "without")]
+    assert files[0] == files[1]
+
+
+def test_a_further_variable_by_hand() -> None:
+    """Only it varies: as in the test of pT by hand."""
+    train, validation, tried = alone([50] * 4), alone([50] * 4), alone([50] * 7)
+    fitted = fit(
+        train.with_columns(further={"width": np.array([10.0, 20, 30, 50])}),
+        validation.with_columns(further={"width": np.array([12.0, 24, 36, 47])}),
+        flagged=1 / 3,
+        neighbours=1,
+    )
+    jets = tried.with_columns(further={"width": np.array([10, 22, 25, 37, 50, 9.5, 50.5])})
+    expected = [0, 2 / 4, 5 / 4, 7 / 4, 0, np.inf, np.inf]
+    assert fitted.distance(jets) == pytest.approx(expected)
+    assert fitted.scale[:5].tolist() == [0.0] * 5
+
+
+def test_the_asked_share_is_outside_with_further_variables(
+    parts: tuple[Jets, Jets, Jets],
+) -> None:
+    train, validation, jets = (with_further(part, seed) for seed, part in enumerate(parts))
+    fitted = fit(train, validation, flagged=0.05, max_reference_jets=4000)
+    outside = ~fitted.contains(jets)
+    for flavour in fitted.flavours:
+        chosen, tried = jets.flavour == flavour, validation.flavour == flavour
+        spread = spread_of_share(0.05, (jets, chosen), (validation, tried))
+        ends = 14 / (train.flavour == flavour).sum()
+        assert -4 * spread < outside[chosen].mean() - 0.05 < 4 * spread + ends
+    wide = jets.with_columns(further={**jets.further, "width": jets.further["width"] + 3})
+    assert not fitted.contains(wide).any()
+
+
+def test_further_variables_on_disk(few: Jets, tmp_path: Path) -> None:
+    path, jets = tmp_path / "domain.parquet", with_further(few)
+    fitted = fit(jets, jets)
+    fitted.write(path, {})
+    again = Domain.read(path)
+    assert again.variables == fitted.variables
+    assert np.array_equal(again.distance(jets), fitted.distance(jets))
+    frame = pd.read_parquet(path)
+    assert tuple(frame.columns) == (*COLUMNS, "n_tracks", "width")
+    assert read_metadata(path)["domain"]["variables"] == [*VARIABLES, "n_tracks", "width"]
+    with pytest.raises(
+        DataError, match="the domain has a variable 'n_tracks', which the jets do n"
+    ):
+        again.distance(few)
+    with pytest.raises(
+        DataError, match="the domain has a variable 'n_tracks', which the jets do n"
+    ):
+        fit(jets, few)
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ([*VARIABLES], r"domain: low has shape \(3, 7\); it must have \(3, 5\)"),
+        (["pt"], r"its metadata are damaged \(variables is \['pt'\], not a list that begins"),
+        ("pt", r"its metadata are damaged \(variables is 'pt'"),
+        ([*VARIABLES, 3], r"its metadata are damaged \(variables is \["),
+        ([*VARIABLES, "tracks", "width"], r"column 'tracks' is missing"),
+        ([*VARIABLES, "width", "width"], r"holds no domain \("),
+    ],
+)
+def test_damaged_names_of_variables_are_refused(
+    variables: Any, message: str, few: Jets, tmp_path: Path
+) -> None:
+    path, jets = tmp_path / "domain.parquet", with_further(few)
+    fitted = fit(jets, jets)
+    write_frame(fitted.to_frame(), path, {"domain": fitted.criterion | {"variables": variables}})
+    with pytest.raises(DataError, match=message) as caught:
+        Domain.read(path)
+    assert str(caught.value).startswith(str(path))
+
+
+# ---- flavours that labels state
+
+STATED = Labels(flavours=(0, 4, 5, 15))
+
+
+def test_stated_flavours_without_training_jets_are_outside(
+    parts: tuple[Jets, Jets, Jets], domain: Domain, caplog: pytest.LogCaptureFixture
+) -> None:
+    train, validation, jets = (part.with_columns(labels=STATED) for part in parts)
+    with caplog.at_level(logging.WARNING, "truthtag"):
+        fitted = fit(train, validation)
+    assert caplog.messages == [
+        "no jet of the training sample has flavour 15: all jets of it are outside the domain"
+    ]
+    assert fitted.flavours == (0, 4, 5)
+    assert np.array_equal(fitted.distance(jets), domain.distance(jets))
+    strange = jets.with_columns(flavour=np.full(jets.n_jets, 15))
+    assert np.isinf(fitted.distance(strange)).all()
+
+
+def test_training_jets_set_the_threshold_where_validation_has_none(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    train = alone([10, 20, 30, 60]).with_columns(labels=STATED)
+    other = alone([15, 25]).with_columns(flavour=np.array([4, 4]), labels=STATED)
+    with caplog.at_level(logging.WARNING, "truthtag"):
+        fitted = fit(train, other, neighbours=1, flagged=1 / 3)
+    assert "no jet of the validation sample has flavour 5: its 4 jets in" in caplog.messages[-1]
+    # Each from its nearest other: 10, 10, 10, 30 GeV, of which a third lies beyond 10 GeV.
+    assert fitted.threshold == pytest.approx([10 / fitted.scale[0]])
+    second = fit(train, other, neighbours=2, flagged=1 / 3)
+    # Each from the second nearest: 20, 10, 20, 40 GeV.
+    assert second.threshold == pytest.approx([20 / second.scale[0]])
+    few_ = fit(train, other, neighbours=9, flagged=1 / 3)
+    # Each from the farthest: 50, 40, 30, 50 GeV.
+    assert few_.threshold == pytest.approx([50 / few_.scale[0]])
+
+
+def test_a_single_training_jet_allows_copies_only() -> None:
+    train = alone([10, 20, 30]).with_columns(flavour=np.array([5, 5, 4]), labels=STATED)
+    validation = alone([15]).with_columns(labels=STATED)
+    fitted = fit(train, validation)
+    tried = alone([30, 31]).with_columns(flavour=np.array([4, 4]))
+    assert fitted.distance(tried).tolist() == [0.0, np.inf]
+
+
+def test_the_training_jets_set_about_the_same_threshold(
+    parts: tuple[Jets, Jets, Jets],
+) -> None:
+    """Each of them is as far from the others as a new jet is."""
+    train, validation, jets = (part.with_columns(labels=STATED) for part in parts)
+    without = validation.flavour == 4
+    lacking = validation.with_columns(flavour=np.where(without, 5, validation.flavour))
+    chosen = jets.flavour == 4
+    outside = ~fit(train, lacking, flagged=0.05).contains(jets)
+    spread = spread_of_share(0.05, (jets, chosen), (train, train.flavour == 4))
+    ends = 10 / (train.flavour == 4).sum()
+    assert -4 * spread < outside[chosen].mean() - 0.05 < 4 * spread + ends
 
 
 # ---- on disk

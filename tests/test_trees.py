@@ -12,6 +12,8 @@ from estimator_kinds import b_jets, class_of, fit, options_of
 from conftest import make_jets
 from truthtag.data.files import write_frame
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
+from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.trees import BoostedTrees, neighbour_features
 from truthtag.statistics.accuracy import excess_loss
@@ -32,6 +34,88 @@ def test_features_by_hand() -> None:
 
 def test_features_of_no_neighbours() -> None:
     assert neighbour_features(make_jets([2, 1]), (0, 4, 5), 0, 0.6).shape == (3, 7)
+
+
+# ---- further columns
+
+LABELS = Labels(categories={"process": (-2, 0, 7)})
+
+
+def with_further(jets: Jets, seed: int = 8) -> Jets:
+    rng = np.random.default_rng(seed)
+    further = {
+        "width": rng.random(jets.n_jets),
+        "process": rng.choice([-2, 0, 7], jets.n_jets),
+    }
+    return jets.with_columns(further=further, labels=LABELS)
+
+
+def test_further_features_by_hand() -> None:
+    jets = b_jets(
+        [3, 1], pt=[90.0, 80.0, 70.0, 60.0], eta=[0.0, 0.3, -0.4, 1.0], flavour=[5, 4, 0, 5]
+    )
+    further = {"width": np.array([0.5, 0.25, 0.75, 1.0]), "process": np.array([7, -2, 0, 7])}
+    jets = jets.with_columns(further=further, labels=LABELS)
+    empty = BoostedTrees("", (0, 4, 5), 2, True, 0.5, ("width", "process"), LABELS.categories)
+    plain = neighbour_features(jets, (0, 4, 5), 2, 0.5)
+    rows = empty.features(jets)
+    assert np.array_equal(rows[:, : plain.shape[1]], plain)
+    # Own, then of two neighbours, nearest first; categories by position.
+    none = np.nan
+    expected = [
+        [0.5, 0.25, 0.75, 2, 0, 1],
+        [0.25, 0.5, 0.75, 0, 2, 1],
+        [0.75, 0.5, 0.25, 1, 2, 0],
+        [1.0, none, none, 2, none, none],
+    ]
+    np.testing.assert_array_equal(rows[:, plain.shape[1] :], expected)
+    assert empty.categorical_features == [2, 5, 7, 14, 15, 16]
+    bare = BoostedTrees("", (0, 4, 5), 2, False, 0.5, ("width", "process"), LABELS.categories)
+    assert np.array_equal(bare.features(jets), np.delete(rows, [8, 9, 10], axis=1), equal_nan=True)
+    assert bare.categorical_features == [2, 5, 7, 11, 12, 13]
+
+
+@pytest.mark.parametrize("name", ["width", "process"])
+@pytest.mark.parametrize("of_nearest", [False, True])
+def test_trees_see_further_columns_of_jets_and_of_their_neighbours(
+    name: str, of_nearest: bool, few: Jets
+) -> None:
+    jets = with_further(few)
+    values = jets.further[name]
+    if of_nearest:
+        nearest, _ = nearest_jet(jets)
+        values = np.where(nearest >= 0, values[nearest], values.min())
+    # Of the categories -2, 0, 7, only the one in the middle: they have no order.
+    tags = values == 0 if name == "process" else values > 0.5
+    eff = fit("trees", jets.with_columns(is_tagged=tags), min_jets_in_leaf=20).efficiency(jets)
+    assert eff[tags].mean() > 0.9
+    assert eff[~tags].mean() < 0.1
+
+
+def test_further_columns_are_stored_and_asked_for(few: Jets, tmp_path: Path) -> None:
+    jets = with_further(few)
+    fitted = fit("trees", jets)
+    assert fitted.describe().endswith("5 nearest jets, sums over neighbours, width, process")
+    fitted.save(tmp_path / "trees.parquet", {})
+    again = BoostedTrees.load(tmp_path / "trees.parquet")
+    assert again.settings == fitted.settings
+    assert again.settings["categories"] == {"process": [-2, 0, 7]}
+    assert np.array_equal(again.efficiency(jets), fitted.efficiency(jets))
+    with pytest.raises(
+        DataError, match="the trees were fitted to a column 'width', which the jets"
+    ):
+        again.efficiency(few)
+    strange = jets.with_columns(
+        further={**jets.further, "process": np.full(few.n_jets, 3)}, labels=Labels()
+    )
+    message = rf"column 'process' is 3 for {few.n_jets} jets; .* to the categories -2, 0, 7"
+    with pytest.raises(DataError, match=message):
+        again.efficiency(strange)
+
+
+def test_a_validation_sample_without_a_column_is_refused(few: Jets) -> None:
+    with pytest.raises(DataError, match="fitted to a column 'width', which the jets do not have"):
+        BoostedTrees.fit(with_further(few), few, options_of("trees"), (1,))
 
 
 def test_a_fit_repeats_and_another_seed_gives_other_trees(few: Jets) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
-from truthtag.arrays import FloatArray, IntArray, divide
+from truthtag.arrays import AnyArray, FloatArray
 from truthtag.axis import OpenAxis
 from truthtag.data.jets import Jets
-from truthtag.estimators.bins import BIN_COLUMNS, Bins, Outside, flavour_mean
+from truthtag.estimators.bins import (
+    BIN_COLUMNS,
+    Bins,
+    BinsOptions,
+    flavour_mean,
+    require_learned,
+)
+from truthtag.estimators.counts import Counts, Entries
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.options import Real
@@ -22,13 +31,15 @@ if TYPE_CHECKING:
 
 __all__ = ["COLUMNS", "BinnedMap", "BinnedOptions", "Coverage"]
 
-COLUMNS = (*BIN_COLUMNS, "tagged", "total", "efficiency", "low", "high")
-"""Columns of a binned map on disk, a row per bin."""
+CONTENT = ("tagged", "total", "efficiency", "low", "high")
+
+COLUMNS = (*BIN_COLUMNS, *CONTENT)
+"""Columns of a binned map on disk, a row per bin, where there are no further axes or weights."""
 
 Coverage = Annotated[Real, Field(gt=0, le=0.9999)]
 
 
-class BinnedOptions(ResampledOptions):
+class BinnedOptions(BinsOptions):
     """Tagged over all jets in bins of transverse momentum and pseudorapidity (Section 4)."""
 
     kind: str = "binned"
@@ -40,38 +51,42 @@ class BinnedOptions(ResampledOptions):
     eta: OpenAxis
     """Bin edges in pseudorapidity."""
 
-    outside: Outside = "clamp"
-    """Jets outside the axes: `clamp` takes the nearest bin, `error` refuses them."""
-
     coverage: Coverage = 0.6827
     """Coverage of the interval of each bin."""
 
 
 @dataclass(frozen=True, eq=False)
 class BinnedMap(TableEstimator):
-    r"""Efficiency in bins of transverse momentum and pseudorapidity, per flavour.
+    r"""Efficiency in bins of transverse momentum, pseudorapidity and further columns, per flavour.
 
     .. math:: \tilde\epsilon_f(p_T, \eta) = N_\mathrm{tagged} / N
 
     The interval is that of Clopper and Pearson. A bin without jets takes the efficiency of its
-    flavour and pT bin over all pseudorapidities, or, where that is empty too, of its flavour over
-    all bins; its interval is then [0, 1]. A jet outside the axes is treated as ``outside`` says:
-    ``clamp`` takes the nearest bin, ``error`` refuses.
+    flavour and pT bin over all other axes, or, where that is empty too, of its flavour over all
+    bins; its interval is then [0, 1]. A jet outside the axes is treated as ``outside`` says:
+    ``clamp`` takes the nearest bin, ``error`` refuses. A flavour without any jet keeps its empty
+    bins, and a jet of it is refused.
+
+    With weights, numbers of jets are sums of weights, see
+    :class:`~truthtag.estimators.counts.Counts`. Negative ones can take an efficiency out of [0, 1];
+    it is clipped. A bin whose weights do not sum to more than 0 is filled like an empty one.
 
     Source: Section 4 and Eq. 4 of arXiv:2004.02665; Clopper and Pearson, doi
     10.1093/biomet/26.4.404.
 
     Args:
         bins: The bins, and what to do with jets outside them.
-        tagged: Tagged jets per bin, shape (n_flavours, n_pt, n_eta).
+        tagged: Tagged jets per bin, shape (n_flavours, n_pt, n_eta, ...).
         total: All jets per bin, the same shape.
         coverage: Coverage of the interval, 0.68 say.
+        entries: Where these are sums of weights, what those do not say; None for counts.
     """
 
     bins: Bins
-    tagged: IntArray
-    total: IntArray
+    tagged: AnyArray
+    total: AnyArray
     coverage: float
+    entries: Entries | None = None
     options_type: ClassVar[type[ResampledOptions]] = BinnedOptions
     columns: ClassVar[tuple[str, ...]] = COLUMNS
 
@@ -88,61 +103,85 @@ class BinnedMap(TableEstimator):
         Args:
             train: A tagged sample.
             validation: Not used.
-            options: The bins, what to do with jets outside them, and the coverage.
+            options: The bins, what to do with jets outside them, the weights and the coverage.
             seed: Not used.
 
         Raises:
-            DataError: The sample has no tags, or a jet is outside the axes where that is refused.
+            DataError: The sample has no tags or lacks a column, or a jet is outside the axes where
+                that is refused.
         """
-        bins = Bins.from_axes(train, options.pt, options.eta, options.outside)
-        tagged, total = bins.count(train)
-        return cls(bins, tagged, total, options.coverage)
+        return cls.counted(train, options)
+
+    @classmethod
+    def counted(cls, train: Jets, options: BinnedOptions) -> Self:
+        """Count the jets of a sample with one working point, as :meth:`fit` does."""
+        bins = Bins.from_axes(train, options.pt, options.eta, options)
+        counts = bins.count(train, options.weights)
+        return cls(bins, counts.tagged, counts.total, options.coverage, counts.entries)
 
     @property
+    def counts(self) -> Counts:
+        """The jets per bin."""
+        return Counts(self.tagged, self.total, self.entries)
+
+    @cached_property
     def values(self) -> FloatArray:
-        """Efficiency per bin, empty bins filled, shape (n_flavours, n_pt, n_eta)."""
-        of_flavour = flavour_mean(self.tagged, self.total)
-        tagged_in_pt = self.tagged.sum(axis=2, keepdims=True)
-        total_in_pt = self.total.sum(axis=2, keepdims=True)
-        of_pt = divide(tagged_in_pt, total_in_pt, of_flavour)
-        return divide(self.tagged, self.total, of_pt)
+        """Efficiency per bin, empty bins filled, shape (n_flavours, n_pt, n_eta, ...)."""
+        beside_pt = tuple(range(2, self.total.ndim))
+        of_pt = self.counts.sum(beside_pt).efficiency(flavour_mean(self.counts))
+        return self.counts.efficiency(of_pt)
 
     def interval(self) -> tuple[FloatArray, FloatArray]:
-        """Return the ends of the interval, each of shape (n_flavours, n_pt, n_eta)."""
-        from hist.intervals import clopper_pearson_interval
-
-        low, high = clopper_pearson_interval(self.tagged, self.total, self.coverage)
-        has_jets = self.total > 0
-        return np.where(has_jets, low, 0.0), np.where(has_jets, high, 1.0)
+        """Return the ends of the interval, each of shape (n_flavours, n_pt, n_eta, ...)."""
+        return self.counts.interval(self.coverage)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet's bin, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know, or is outside the axes where
-                that is refused.
+            DataError: A jet has a flavour that the map does not know or learned nothing of, or is
+                outside the axes where that is refused; or the jets lack a column.
         """
-        return np.asarray(self.values[self.bins.index(jets)])
+        index = self.bins.index(jets)
+        require_learned(self.bins.without_jets(self.counts), jets)
+        return np.asarray(self.values[index])
 
     def describe(self) -> str:
-        """Return the number of bins, and how many of them are empty."""
-        return f"{self.total.size} bins, {int((self.total == 0).sum())} of them empty"
+        """Return the number of bins, and how many of them are empty or spoilt."""
+        empty = int((self.counts.jets == 0).sum())
+        return f"{self.total.size} bins, {empty} of them empty{self.counts.describe()}"
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """How many bins negative weights have spoilt."""
+        return self.counts.notes
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the map as a table with a row per bin, the columns of :data:`COLUMNS`."""
+        """Return the map as a table with a row per bin, the columns of :meth:`columns_of`.
+
+        With weights, two more columns are those of
+        :data:`~truthtag.estimators.counts.WEIGHT_COLUMNS`.
+        """
         low, high = self.interval()
-        return self.bins.to_frame().assign(
-            tagged=self.tagged.ravel(),
-            total=self.total.ravel(),
-            efficiency=self.values.ravel(),
-            low=low.ravel(),
-            high=high.ravel(),
-        )
+        columns = self.counts.columns()
+        columns |= {
+            "efficiency": self.values.ravel(),
+            "low": low.ravel(),
+            "high": high.ravel(),
+        }
+        # Those of weights come last, after what every map has.
+        names = [*CONTENT, *(name for name in columns if name not in CONTENT)]
+        return self.bins.to_frame().assign(**{name: columns[name] for name in names})
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How to treat jets outside the axes, and the coverage of the interval."""
-        return {"outside": self.bins.outside, "coverage": self.coverage}
+        """How to treat jets outside the axes, what the axes are of, the interval's coverage."""
+        return {**self.bins.settings, "coverage": self.coverage}
+
+    @classmethod
+    def columns_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that the table must have, by what the settings say of the axes."""
+        return (*Bins.columns_of(settings), *CONTENT)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
@@ -151,5 +190,6 @@ class BinnedMap(TableEstimator):
         Raises:
             DataError: The table does not hold the bins of a map.
         """
-        bins, tagged, total = Bins.from_frame(frame, settings["outside"])
-        return cls(bins, tagged, total, settings["coverage"])
+        coverage = settings.pop("coverage")
+        bins, counts = Bins.from_frame(frame, **settings)
+        return cls(bins, counts.tagged, counts.total, coverage, counts.entries)

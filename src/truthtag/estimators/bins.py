@@ -1,19 +1,23 @@
-"""Bins of transverse momentum and pseudorapidity per flavour, and which of them each jet is in."""
+"""Bins of transverse momentum, pseudorapidity and more per flavour, and which each jet is in."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
+from pydantic import field_validator, model_validator
 
-from truthtag.arrays import BoolArray, FloatArray, IntArray, divide, per_jet
-from truthtag.axis import EqualBins, edges
+from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray, per_jet
+from truthtag.axis import EqualBins, OpenAxis, edges
 from truthtag.data.axes import bin_index, check_edges
+from truthtag.data.columns import SCHEMA
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.counts import Counts, WeightedOptions, Weights, count_jets, weights_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,14 +26,17 @@ __all__ = [
     "BIN_COLUMNS",
     "OUTSIDE",
     "Bins",
+    "BinsOptions",
     "Outside",
-    "check_counts",
     "flavour_index",
     "flavour_mean",
     "flavours_of",
+    "jet_column",
     "nearest_bin",
+    "require_learned",
     "tags_of",
     "training_tags",
+    "unlearned_flavours",
 ]
 
 Outside = Literal["clamp", "error"]
@@ -37,12 +44,56 @@ OUTSIDE = ("clamp", "error")
 """What a map can do with jets outside its axes: take the nearest bin, or refuse them."""
 
 BIN_COLUMNS = ("flavour", "pt_low", "pt_high", "eta_low", "eta_high")
-"""Columns that name a bin."""
+"""Columns that name a bin, where there are no further axes."""
+
+FURTHER = ("mass", "phi")
+"""Columns of every sample that may be a further axis."""
+
+TAKEN = ("abs_eta", "delta_r")
+"""Names of axes that are not columns."""
+
+
+class BinsOptions(WeightedOptions):
+    """Options of maps in bins; the axes of pT and eta are those of each kind."""
+
+    abs_eta: bool = False
+    """Whether the axis of pseudorapidity is one of its absolute value; it then begins at 0 or
+    above."""
+
+    axes: dict[str, OpenAxis] = {}  # noqa: RUF012
+    """Bin edges in further columns of the jets, by name; `mass` and `phi` are possible, too."""
+
+    outside: Outside = "clamp"
+    """Jets outside the axes: `clamp` takes the nearest bin, `error` refuses them."""
+
+    @field_validator("axes")
+    @classmethod
+    def _name_further_columns(cls, axes: dict[str, Any]) -> dict[str, Any]:
+        for name in axes:
+            taken = (name in SCHEMA and name not in FURTHER) or name in TAKEN
+            if taken or not re.fullmatch(r"[A-Za-z]\w*", name):
+                msg = (
+                    f"{name!r} cannot be a further axis; name a further column of the jets, "
+                    f"or one of {', '.join(FURTHER)}"
+                )
+                raise ValueError(msg)
+        return axes
+
+    @model_validator(mode="after")
+    def _begin_at_zero(self) -> Self:
+        first = edges(getattr(self, "eta"))[0]  # noqa: B009
+        if self.abs_eta and first < 0:
+            msg = (
+                f"abs_eta is true, and the axis of eta begins at {first:g}; absolute values need "
+                "one that begins at 0 or above"
+            )
+            raise ValueError(msg)
+        return self
 
 
 @dataclass(frozen=True, eq=False)
 class Bins:
-    """Bins of (flavour, pT, eta), and what to do with jets outside them.
+    """Bins of flavour, pT, eta and further columns, and what to do with jets outside them.
 
     Which bin a jet on an edge belongs to is the rule of :func:`~truthtag.data.axes.bin_index`.
 
@@ -51,19 +102,29 @@ class Bins:
         pt_edges: Bin edges, rising, the last may be infinite, shape (n_pt + 1,) [GeV].
         eta_edges: Bin edges, rising, the last may be infinite, shape (n_eta + 1,).
         outside: ``clamp`` takes the nearest bin, ``error`` refuses the jet.
+        abs_eta: Whether the bins are those of the absolute value of eta.
+        further: Bin edges of further axes by column, likewise.
 
     Raises:
-        ConfigError: Edges do not rise, or ``outside`` is something else.
+        ConfigError: Edges do not rise, those of an absolute value are negative, or ``outside`` is
+            something else.
     """
 
     flavours: tuple[int, ...]
     pt_edges: FloatArray
     eta_edges: FloatArray
     outside: str
+    abs_eta: bool = False
+    further: Mapping[str, FloatArray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         check_edges(self.pt_edges.tolist(), "pt_edges")
         check_edges(self.eta_edges.tolist(), "eta_edges")
+        for name, axis in self.further.items():
+            check_edges(axis.tolist(), f"{name}_edges")
+        if self.abs_eta and self.eta_edges[0] < 0:
+            msg = f"eta_edges begin at {self.eta_edges[0]:g}; an absolute value is not negative"
+            raise ConfigError(msg)
         if self.outside not in OUTSIDE:
             msg = f"outside is {self.outside!r}; allowed are {', '.join(OUTSIDE)}"
             raise ConfigError(msg)
@@ -74,31 +135,40 @@ class Bins:
         jets: Jets,
         pt: EqualBins | Sequence[float],
         eta: EqualBins | Sequence[float],
-        outside: str,
+        options: BinsOptions,
     ) -> Bins:
         """Make the bins that axes of the config mean, for the flavours of a sample."""
         pt_edges = np.asarray(edges(pt))
         eta_edges = np.asarray(edges(eta))
-        return cls(flavours_of(jets), pt_edges, eta_edges, outside)
+        further = {name: np.asarray(edges(axis)) for name, axis in options.axes.items()}
+        return cls(
+            flavours_of(jets), pt_edges, eta_edges, options.outside, options.abs_eta, further
+        )
 
     @property
-    def shape(self) -> tuple[int, int, int]:
-        """Numbers of flavours, pT bins and eta bins."""
-        return len(self.flavours), len(self.pt_edges) - 1, len(self.eta_edges) - 1
+    def axes(self) -> dict[str, FloatArray]:
+        """Bin edges of all axes but that of the flavour, in their order, by what they are of."""
+        eta = "abs_eta" if self.abs_eta else "eta"
+        return {"pt": self.pt_edges, eta: self.eta_edges, **self.further}
 
-    def index(self, jets: Jets) -> tuple[IntArray, IntArray, IntArray]:
-        """Return the bin of each jet on the three axes, each of shape (n_jets,).
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Numbers of flavours, pT bins and eta bins, and of bins of each further axis."""
+        return len(self.flavours), *(len(axis) - 1 for axis in self.axes.values())
+
+    def index(self, jets: Jets) -> tuple[IntArray, ...]:
+        """Return the bin of each jet on every axis, each of shape (n_jets,).
 
         Raises:
             DataError: A jet has an unknown flavour or NaN, or is outside the axes where that is
-                refused.
+                refused; or the jets lack a column.
         """
-        flavour = flavour_index(self.flavours, jets)
-        pt = self._axis_index("pt", jets.pt, self.pt_edges)
-        eta = self._axis_index("eta", jets.eta, self.eta_edges)
-        return flavour, pt, eta
+        index = [flavour_index(self.flavours, jets)]
+        for name, axis in self.axes.items():
+            index.append(self._axis_index(name, _axis_values(jets, name), axis))
+        return tuple(index)
 
-    def _axis_index(self, name: str, values: FloatArray, axis: FloatArray) -> IntArray:
+    def _axis_index(self, name: str, values: AnyArray, axis: FloatArray) -> IntArray:
         """Return the bin of each value on one axis, shape (n_jets,)."""
         index = bin_index(values, axis, name)
         beyond = (index < 0) | (index > len(axis) - 2)
@@ -111,47 +181,75 @@ class Bins:
             raise DataError(msg)
         return _nearest(index, len(axis) - 1)
 
-    def count(self, jets: Jets) -> tuple[IntArray, IntArray]:
-        """Count tagged jets and all jets per bin, each of shape (n_flavours, n_pt, n_eta).
+    def count(self, jets: Jets, weights: Weights) -> Counts:
+        """Count tagged jets and all jets per bin, of :attr:`shape`.
+
+        Args:
+            jets: A tagged sample.
+            weights: Which weights: an option of :class:`WeightedOptions`.
 
         Raises:
             DataError: The sample has no tags, or as in :meth:`index`.
         """
         is_tagged = training_tags(jets)
-        index = self.index(jets)
-        total = np.zeros(self.shape, dtype=np.int64)
-        tagged = np.zeros(self.shape, dtype=np.int64)
-        np.add.at(total, index, 1)
-        np.add.at(tagged, index, is_tagged.astype(np.int64))
-        return tagged, total
+        return count_jets(self.index(jets), self.shape, is_tagged, weights_of(jets, weights))
+
+    def without_jets(self, counts: Counts) -> tuple[int, ...]:
+        """Return the flavours that have no jet in any bin."""
+        jets = counts.jets.sum(axis=tuple(range(1, counts.jets.ndim)))
+        return tuple(f for f, number in zip(self.flavours, jets, strict=True) if number == 0)
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per bin, the columns of :data:`BIN_COLUMNS`, in the order of ``ravel``."""
+        """Return a row per bin, the columns that name it, in the order of ``ravel``."""
         import pandas as pd
 
-        flavour, pt, eta = (axis.ravel() for axis in np.indices(self.shape))
-        columns = {
-            "flavour": np.array(self.flavours, dtype=np.int8)[flavour],
-            "pt_low": self.pt_edges[pt],
-            "pt_high": self.pt_edges[pt + 1],
-            "eta_low": self.eta_edges[eta],
-            "eta_high": self.eta_edges[eta + 1],
-        }
+        flavour, *index = (axis.ravel() for axis in np.indices(self.shape))
+        columns: dict[str, AnyArray] = {"flavour": np.array(self.flavours, dtype=np.int8)[flavour]}
+        for bin_, (name, axis) in zip(index, self.axes.items(), strict=True):
+            columns[f"{name}_low"] = axis[bin_]
+            columns[f"{name}_high"] = axis[bin_ + 1]
         return pd.DataFrame(columns)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What a table does not say: the arguments of :meth:`from_frame` beside it."""
+        settings: dict[str, Any] = {"outside": self.outside}
+        if self.abs_eta:
+            settings["abs_eta"] = True
+        if self.further:
+            settings["axes"] = list(self.further)
+        return settings
+
+    @staticmethod
+    def columns_of(settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that name a bin, by what :attr:`settings` say."""
+        names = ["pt", "abs_eta" if settings.get("abs_eta") else "eta", *settings.get("axes", ())]
+        ends = [f"{name}_{end}" for name in names for end in ("low", "high")]
+        return ("flavour", *ends)
+
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, outside: str) -> tuple[Bins, IntArray, IntArray]:
-        """Rebuild bins from a table; also the columns ``tagged`` and ``total``, in their shape.
+    def from_frame(
+        cls, frame: pd.DataFrame, outside: str, abs_eta: bool = False, axes: Sequence[str] = ()
+    ) -> tuple[Bins, Counts]:
+        """Rebuild bins from a table; also its counts, in their shape.
+
+        Args:
+            frame: The table.
+            outside: What to do with jets outside the axes.
+            abs_eta: Whether the bins are those of the absolute value of eta.
+            axes: Names of the further axes, in their order.
 
         Raises:
             DataError: Rows are missing, overlap, or hold numbers that are no counts.
         """
         flavours = tuple(int(flavour) for flavour in np.unique(frame["flavour"]))
         pt_edges = _stored_edges(frame, "pt")
-        eta_edges = _stored_edges(frame, "eta")
-        bins = cls(flavours, pt_edges, eta_edges, outside)
-        ordered = frame.sort_values(["flavour", "pt_low", "eta_low"])
-        stored = ordered[list(BIN_COLUMNS)].to_numpy(dtype=np.float64)
+        eta_edges = _stored_edges(frame, "abs_eta" if abs_eta else "eta")
+        further = {name: _stored_edges(frame, name) for name in axes}
+        bins = cls(flavours, pt_edges, eta_edges, outside, abs_eta, further)
+        ordered = frame.sort_values(["flavour", *(f"{name}_low" for name in bins.axes)])
+        columns = list(cls.columns_of(bins.settings))
+        stored = ordered[columns].to_numpy(dtype=np.float64)
         expected = bins.to_frame().to_numpy(dtype=np.float64)
         if not np.array_equal(stored, expected):
             msg = (
@@ -159,10 +257,38 @@ class Bins:
                 "rows are missing, stand twice or overlap"
             )
             raise DataError(msg)
-        tagged = ordered["tagged"].to_numpy()
-        total = ordered["total"].to_numpy()
-        check_counts(tagged, total)
-        return bins, tagged.reshape(bins.shape), total.reshape(bins.shape)
+        return bins, Counts.from_frame(ordered, bins.shape)
+
+
+def _axis_values(jets: Jets, name: str) -> AnyArray:
+    """Return what an axis is of, shape (n_jets,)."""
+    if name == "abs_eta":
+        return np.abs(jets.eta)
+    return jet_column(jets, name, "the map has an axis of")
+
+
+def jet_column(jets: Jets, name: str, opening: str) -> AnyArray:
+    """Return a column of the jets, further or not, shape (n_jets,).
+
+    Args:
+        jets: The jets.
+        name: The column.
+        opening: How the error begins: "the map has an axis of", say.
+
+    Raises:
+        DataError: The jets have no such column.
+    """
+    values: AnyArray | None = jets.further.get(name)
+    if name in SCHEMA:
+        values = getattr(jets, name)
+    if values is None:
+        further = ", ".join(jets.further) or "none"
+        msg = (
+            f"{opening} {name!r}, which the jets do not have (further columns: {further}). Give "
+            "them this column, or fit again without it."
+        )
+        raise DataError(msg)
+    return values
 
 
 def _stored_edges(frame: pd.DataFrame, name: str) -> FloatArray:
@@ -172,33 +298,53 @@ def _stored_edges(frame: pd.DataFrame, name: str) -> FloatArray:
     return np.asarray(np.r_[lower, upper], dtype=np.float64)
 
 
-def check_counts(tagged: IntArray, total: IntArray) -> None:
-    """Refuse numbers of jets that cannot be.
+def flavours_of(jets: Jets) -> tuple[int, ...]:
+    """Return the flavours of a sample, rising: those that its labels state, or else that occur."""
+    if jets.labels.flavours:
+        return jets.labels.flavours
+    return tuple(int(flavour) for flavour in np.unique(jets.flavour))
+
+
+def unlearned_flavours(jets: Jets) -> tuple[int, ...]:
+    """Return the flavours of a sample that none of its jets has, rising."""
+    occurring = set(np.unique(jets.flavour).tolist())
+    return tuple(flavour for flavour in flavours_of(jets) if flavour not in occurring)
+
+
+def require_learned(unlearned: Sequence[int], jets: Jets) -> None:
+    """Refuse jets of a flavour that a map knows, but learned nothing of.
+
+    Args:
+        unlearned: The flavours without a jet in the training sample.
+        jets: The jets.
 
     Raises:
-        DataError: A number is no integer, or not 0 <= tagged <= total.
+        DataError: There is such a jet.
     """
-    if tagged.dtype.kind not in "iu" or total.dtype.kind not in "iu":
-        msg = f"columns 'tagged' and 'total' are {tagged.dtype} and {total.dtype}, not integers"
+    strange = np.isin(jets.flavour, unlearned)
+    if strange.any():
+        flavour = jets.flavour[strange][0]
+        count = int((jets.flavour == flavour).sum())
+        msg = (
+            f"the map was fitted to a sample without jets of flavour {flavour}, and learned "
+            f"nothing of it; {count} jets have it. Merge it into another flavour "
+            "(merge_flavours), or fit the map to more events."
+        )
         raise DataError(msg)
-    wrong = (tagged < 0) | (tagged > total)
-    if wrong.any():
-        row = int(np.argmax(wrong))
-        msg = f"{tagged[row]} of {total[row]} jets are tagged in row {row}, which cannot be"
-        raise DataError(msg)
-
-
-def flavours_of(jets: Jets) -> tuple[int, ...]:
-    """Return the flavours of a sample, rising."""
-    return tuple(int(flavour) for flavour in np.unique(jets.flavour))
 
 
 def tags_of(jets: Jets) -> BoolArray:
     """Return the tags of a sample, shape (n_jets,).
 
     Raises:
-        DataError: It has none, or a tag is neither 0 nor 1.
+        DataError: It has none, several working points, or a tag is neither 0 nor 1.
     """
+    if jets.n_points > 1:
+        msg = (
+            f"the sample has the working points {', '.join(jets.labels.points)}; a map is fitted "
+            "to one at a time, take it with at_point"
+        )
+        raise DataError(msg)
     if jets.is_tagged is None:
         msg = "the sample has no column 'is_tagged': a map is fitted to tags. Tag it first."
         raise DataError(msg)
@@ -250,8 +396,13 @@ def _nearest(index: IntArray, n_bins: int) -> IntArray:
     return np.clip(index, 0, n_bins - 1)
 
 
-def flavour_mean(tagged: IntArray, total: IntArray) -> FloatArray:
-    """Return the efficiency of each flavour over all bins, 0 without jets, (n_flavours, 1, 1)."""
-    all_tagged = tagged.sum(axis=(1, 2), keepdims=True)
-    all_jets = total.sum(axis=(1, 2), keepdims=True)
-    return divide(all_tagged, all_jets, 0.0)
+def flavour_mean(counts: Counts) -> FloatArray:
+    """Return the efficiency of each flavour over all bins, (n_flavours, 1, ...).
+
+    It is 0 without jets, and that of all flavours where the weights of its jets do not sum to more
+    than 0.
+    """
+    every = tuple(range(counts.total.ndim))
+    of_flavour = counts.sum(every[1:])
+    of_all = np.where(of_flavour.jets > 0, counts.sum(every).efficiency(0.0), 0.0)
+    return of_flavour.efficiency(of_all)

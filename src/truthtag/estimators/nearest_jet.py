@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from truthtag.arrays import FloatArray, IntArray, divide
+from truthtag.arrays import AnyArray, FloatArray, IntArray, divide
 from truthtag.axis import Axis, edges
 from truthtag.data.axes import bin_index, check_edges
 from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.binned import COLUMNS, BinnedMap, BinnedOptions
-from truthtag.estimators.bins import check_counts, flavour_index, tags_of
+from truthtag.estimators.bins import flavour_index, tags_of
+from truthtag.estimators.counts import (
+    WEIGHT_COLUMNS,
+    Counts,
+    Entries,
+    count_jets,
+    weights_of,
+)
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.seeds import Seed
@@ -23,6 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["NearestJetMap", "NearestJetOptions"]
+
+OF_CORRECTION = ("delta_r_low", "delta_r_high", "expected", "correction")
+"""Columns of the correction; ``tagged`` and ``total`` are those of the map, too."""
 
 
 class NearestJetOptions(BinnedOptions):
@@ -46,7 +57,8 @@ class NearestJetMap(TableEstimator):
 
     The sums run over the jets of flavour f in bin b; the factor is 1 where the denominator is 0.
     Jets nearer than the first edge count in the first bin; those that are alone or beyond the last
-    edge have a bin of their own. The product is clipped to [0, 1].
+    edge have a bin of their own. The product is clipped to [0, 1]. With weights, both sums are
+    weighted; a factor that negative weights make negative is 0.
 
     Source: the correction that Section 4 of arXiv:2004.02665 describes.
 
@@ -57,6 +69,7 @@ class NearestJetMap(TableEstimator):
             (n_flavours, n + 1).
         total: All jets, the same shape.
         expected: Sum of the map's efficiencies, the same shape.
+        entries: Where these are sums of weights, what those do not say; None for counts.
 
     Raises:
         ConfigError: The edges do not rise, or the last is infinite.
@@ -64,17 +77,12 @@ class NearestJetMap(TableEstimator):
 
     base: BinnedMap
     edges: FloatArray
-    tagged: IntArray
-    total: IntArray
+    tagged: AnyArray
+    total: AnyArray
     expected: FloatArray
+    entries: Entries | None = None
     options_type: ClassVar[type[ResampledOptions]] = NearestJetOptions
-    columns: ClassVar[tuple[str, ...]] = (
-        *COLUMNS,
-        "delta_r_low",
-        "delta_r_high",
-        "expected",
-        "correction",
-    )
+    columns: ClassVar[tuple[str, ...]] = (*COLUMNS, *OF_CORRECTION)
 
     def __post_init__(self) -> None:
         check_edges(self.edges.tolist(), "delta_r")
@@ -85,7 +93,13 @@ class NearestJetMap(TableEstimator):
             raise ConfigError(msg)
 
     @classmethod
-    def fit(cls, train: Jets, validation: Jets, options: NearestJetOptions, seed: Seed) -> Self:
+    def fit(
+        cls,
+        train: Jets,
+        validation: Jets,  # noqa: ARG003
+        options: NearestJetOptions,
+        seed: Seed,  # noqa: ARG003
+    ) -> Self:
         """Fit the map, then the correction to the same jets.
 
         Args:
@@ -95,39 +109,56 @@ class NearestJetMap(TableEstimator):
             seed: Not used.
 
         Raises:
-            DataError: The sample has no tags, or a jet is outside the axes where that is refused.
+            DataError: The sample has no tags or lacks a column, or a jet is outside the axes where
+                that is refused.
         """
-        base = BinnedMap.fit(train, validation, options, seed)
+        base = BinnedMap.counted(train, options)
         delta_r_edges = np.asarray(edges(options.delta_r))
         # As many bins as edges: one more for jets without a near one.
         shape = (len(base.bins.flavours), len(delta_r_edges))
         index = _bins_of(train, base.bins.flavours, delta_r_edges)
-        tagged = np.zeros(shape, dtype=np.int64)
-        total = np.zeros(shape, dtype=np.int64)
+        weights = weights_of(train, options.weights)
+        counts = count_jets(index, shape, tags_of(train), weights)
+        eff = base.efficiency(train)
         expected = np.zeros(shape)
-        np.add.at(total, index, 1)
-        np.add.at(tagged, index, tags_of(train).astype(np.int64))
-        np.add.at(expected, index, base.efficiency(train))
-        return cls(base, delta_r_edges, tagged, total, expected)
+        np.add.at(expected, index, eff if weights is None else weights * eff)
+        return cls(base, delta_r_edges, counts.tagged, counts.total, expected, counts.entries)
+
+    @property
+    def counts(self) -> Counts:
+        """The jets per flavour and bin of Delta R."""
+        return Counts(self.tagged, self.total, self.entries)
 
     @property
     def correction(self) -> FloatArray:
         """The factor per flavour and bin, the last for jets alone; shape (n_flavours, n + 1)."""
-        return divide(self.tagged, self.expected, 1.0)
+        # Without weights, neither is negative.
+        return divide(np.maximum(self.tagged, 0), np.maximum(self.expected, 0), 1.0)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know, or is outside the axes where
-                that is refused.
+            DataError: A jet has a flavour that the map does not know or learned nothing of, or is
+                outside the axes where that is refused; or the jets lack a column.
         """
         factor = self.correction[_bins_of(jets, self.base.bins.flavours, self.edges)]
         return np.clip(self.base.efficiency(jets) * factor, 0.0, 1.0)
 
     def describe(self) -> str:
         """Return the numbers of bins of the map and of the correction."""
-        return f"{self.base.describe()}, and {self.tagged.size} bins of Delta R"
+        text = f"{self.base.describe()}, and {self.tagged.size} bins of Delta R"
+        spoilt = self.notes.get("corrections_of_negative_weights", 0)
+        return f"{text}, {spoilt} of them 0 or 1 for negative weights" if spoilt else text
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """How many bins of the map and of the correction negative weights have spoilt."""
+        notes = self.base.notes
+        negative = (self.counts.jets > 0) & ((self.tagged < 0) | (self.expected < 0))
+        if negative.any():
+            notes["corrections_of_negative_weights"] = int(negative.sum())
+        return notes
 
     def to_frame(self) -> pd.DataFrame:
         """Return the rows of the map, then the correction's, NaN in the other's columns."""
@@ -139,18 +170,23 @@ class NearestJetMap(TableEstimator):
             "flavour": np.array(self.base.bins.flavours, dtype=np.int8)[flavour],
             "delta_r_low": self.edges[bin_],
             "delta_r_high": upper[bin_],
-            "tagged": self.tagged.ravel(),
-            "total": self.total.ravel(),
+            **self.counts.columns(),
             "expected": self.expected.ravel(),
             "correction": self.correction.ravel(),
         }
         both = pd.concat([self.base.to_frame(), pd.DataFrame(columns)], ignore_index=True)
-        return both[list(self.columns)]
+        names = self.columns_of(self.settings)
+        return both[[*names, *(name for name in WEIGHT_COLUMNS if name in both)]]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """How to treat jets outside the axes, and the coverage of the map's interval."""
+        """Those of the map."""
         return self.base.settings
+
+    @classmethod
+    def columns_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that the table must have, by what the settings say of the axes."""
+        return (*BinnedMap.columns_of(settings), *OF_CORRECTION)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
@@ -178,16 +214,16 @@ class NearestJetMap(TableEstimator):
                 "rows are missing, stand twice or overlap"
             )
             raise DataError(msg)
-        tagged = rows["tagged"].to_numpy()
-        total = rows["total"].to_numpy()
-        check_counts(tagged, total)
-        expected = rows["expected"].to_numpy(dtype=np.float64)
-        if not (np.isfinite(expected) & (expected >= 0)).all():
+        counts = Counts.from_frame(rows, shape)
+        if (counts.entries is None) is not (base.entries is None):
+            msg = "of the map and the correction, only one holds sums of weights"
+            raise DataError(msg)
+        expected = rows["expected"].to_numpy(dtype=np.float64).reshape(shape)
+        is_possible = (expected >= 0) | (counts.entries is not None)
+        if not (np.isfinite(expected) & is_possible).all():
             msg = "column 'expected' must be finite and not negative"
             raise DataError(msg)
-        return cls(
-            base, lower, tagged.reshape(shape), total.reshape(shape), expected.reshape(shape)
-        )
+        return cls(base, lower, counts.tagged, counts.total, expected, counts.entries)
 
 
 def _bins_of(jets: Jets, flavours: tuple[int, ...], axis: FloatArray) -> tuple[IntArray, IntArray]:

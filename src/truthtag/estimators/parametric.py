@@ -13,7 +13,15 @@ from truthtag.arrays import BoolArray, FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import DataError
-from truthtag.estimators.bins import flavour_index, flavours_of, tags_of, training_tags
+from truthtag.estimators.bins import (
+    flavour_index,
+    flavours_of,
+    require_learned,
+    tags_of,
+    training_tags,
+    unlearned_flavours,
+)
+from truthtag.estimators.counts import WeightedOptions, positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.seeds import Seed
@@ -52,7 +60,7 @@ EPS = float(np.finfo(np.float64).eps)
 BLOCK = 50_000
 
 
-class ParametricOptions(ResampledOptions):
+class ParametricOptions(WeightedOptions):
     """A maximum-likelihood fit of the form of Eq. 2, which is taken for granted."""
 
     kind: str = "parametric"
@@ -63,31 +71,40 @@ class ParametricOptions(ResampledOptions):
 class ParametricFit(TableEstimator):
     r"""The form of Eq. 2 with its parameters fitted to tags, unbinned, with all neighbours at once.
 
-    .. math:: \hat\theta = \mathrm{argmax}_\theta \sum_i \left[t_i \ln \epsilon_i(\theta)
+    .. math:: \hat\theta = \mathrm{argmax}_\theta \sum_i w_i \left[t_i \ln \epsilon_i(\theta)
         + (1 - t_i) \ln(1 - \epsilon_i(\theta))\right]
 
-    with :math:`\epsilon_i` that of :class:`NeighbourProduct` and :math:`t_i` 1 where jet i is
-    tagged, 0 otherwise. If the form is right, the mean regret of p parameters fitted to N jets is
-    p / (2 N).
+    with :math:`\epsilon_i` that of :class:`NeighbourProduct`, :math:`t_i` 1 where jet i is tagged,
+    0 otherwise, and :math:`w_i` its weight. If the form is right, the mean regret of p parameters
+    fitted to N jets of weight 1 is p / (2 N).
 
     Amplitudes and depths are in (0, 1); a jet's own efficiency is at least as wide as a quarter of
     the spread of the sample in pT and eta, and a dip as 0.05. A flavour without tags gets an
     amplitude near 0. Errors are those of the inverse information matrix, and infinite where no tag
     tells anything about a parameter, which then is where the fit began: the depth, say, where every
-    jet is alone.
+    jet is alone. With weights they are those of
 
-    Source: Eq. 2 of arXiv:2004.02665; the regret follows from Wilks, doi 10.1214/aoms/1177732360.
+    .. math:: I_1^{-1} I_2\, I_1^{-1}, \quad I_n = \sum_i w_i^n I^{(i)}
+
+    for the information :math:`I^{(i)}` of one jet. A jet of a flavour that no training jet has is
+    refused. Where negative weights prevail in some region, there need be no largest likelihood: the
+    fit then does not converge, or is at the end of what is allowed.
+
+    Source: Eq. 2 of arXiv:2004.02665; the regret follows from Wilks, doi 10.1214/aoms/1177732360;
+    errors with weights, Langenbruch, doi 10.1140/epjc/s10052-022-10254-8.
 
     Args:
         flavours: Hadron flavours, rising.
         values: The parameters of :data:`PARAMETERS` per flavour, shape (n_flavours, 6); those of
             pT in [GeV].
         errors: Their standard deviations, the same shape.
+        unlearned: Those of the flavours that no training jet has.
     """
 
     flavours: tuple[int, ...]
     values: FloatArray
     errors: FloatArray
+    unlearned: tuple[int, ...] = ()
     options_type: ClassVar[type[ResampledOptions]] = ParametricOptions
     columns: ClassVar[tuple[str, ...]] = ("flavour", "parameter", "value", "error")
 
@@ -96,7 +113,7 @@ class ParametricFit(TableEstimator):
         cls,
         train: Jets,
         validation: Jets,  # noqa: ARG003
-        options: ParametricOptions,  # noqa: ARG003
+        options: ParametricOptions,
         seed: Seed,  # noqa: ARG003
     ) -> Self:
         """Maximise the likelihood of the tags of a sample.
@@ -104,29 +121,36 @@ class ParametricFit(TableEstimator):
         Args:
             train: A tagged sample.
             validation: Not used.
-            options: There are none.
+            options: Which weights.
             seed: Not used.
 
         Raises:
-            DataError: The sample has no tags or no jets, or the fit does not converge.
+            DataError: The sample has no tags or no jets, its weights do not sum to more than 0, or
+                the fit does not converge.
         """
         is_tagged = training_tags(train)
         if not train.n_jets:
             msg = "the sample has no jets; a fit needs some. Give it a sample that has jets."
             raise DataError(msg)
         flavours = flavours_of(train)
+        weights = weights_of(train, options.weights)
+        positive_sum(weights)
         centre, scale = _standard(train)
         blocks = []
         for first in range(0, train.n_events, BLOCK):
             some = train.take(slice(first, first + BLOCK))
-            blocks.append(_prepare(some, flavours, centre, scale))
-        start = _start(flavour_index(flavours, train), is_tagged)
+            of_block = slice(train.offsets[first], train.offsets[first] + some.n_jets)
+            own = None if weights is None else weights[of_block]
+            blocks.append(_prepare(some, flavours, centre, scale, own))
+        start = _start(flavour_index(flavours, train), is_tagged, len(flavours))
         values = _maximise(blocks, start, train.n_jets)
-        errors = _errors(_information(blocks, values)).reshape(values.shape)
+        spread = None if weights is None else _information(blocks, values, power=2)
+        errors = _errors(_information(blocks, values), spread).reshape(values.shape)
         # Back to GeV and eta, from units of their spread around the mean pT.
         unit = np.array([1.0, scale[0], scale[0], scale[1], 1.0, 1.0])
         shift = [0.0, centre, 0.0, 0.0, 0.0, 0.0]
-        return cls(flavours, values * unit + shift, errors * unit)
+        unlearned = unlearned_flavours(train)
+        return cls(flavours, values * unit + shift, errors * unit, unlearned)
 
     @property
     def product(self) -> NeighbourProduct:
@@ -142,9 +166,10 @@ class ParametricFit(TableEstimator):
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know.
+            DataError: A jet has a flavour that the map does not know, or learned nothing of.
         """
         flavour_index(self.flavours, jets)
+        require_learned(self.unlearned, jets)
         return self.product.efficiency(jets)
 
     def describe(self) -> str:
@@ -166,11 +191,11 @@ class ParametricFit(TableEstimator):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What the table does not hold: nothing."""
-        return {}
+        """What the table does not hold: the flavours that nothing was learned of, if any."""
+        return {"unlearned": list(self.unlearned)} if self.unlearned else {}
 
     @classmethod
-    def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:  # noqa: ARG003
+    def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
         """Rebuild a fit from its table.
 
         Raises:
@@ -192,7 +217,8 @@ class ParametricFit(TableEstimator):
             name = PARAMETERS[position]
             msg = f"{name!r} of flavour {flavours[flavour]} is missing, or not finite"
             raise DataError(msg)
-        return cls(flavours, values, errors)
+        unlearned = tuple(int(flavour) for flavour in settings.get("unlearned", ()))
+        return cls(flavours, values, errors, unlearned)
 
 
 def _maximise(blocks: Sequence[_Block], start: FloatArray, n_jets: int) -> FloatArray:
@@ -215,16 +241,20 @@ def _maximise(blocks: Sequence[_Block], start: FloatArray, n_jets: int) -> Float
         hess=partial(_curvature, blocks),
         method="trust-exact",
         options={
-            # The gradient of the mean loss fluctuates by about 1 / sqrt(N) from sample to sample.
-            "gtol": TOLERANCE / np.sqrt(n_jets),
+            # The gradient of the mean loss fluctuates by about 1 / sqrt(N) from sample to sample,
+            # for N effective jets.
+            "gtol": TOLERANCE / np.sqrt(_effective_jets(blocks)),
             "max_trust_radius": 10.0,
             "maxiter": 500,
         },
     )
     if not result.success:
+        remedy = "Fit it to more events."
+        if any((block.weight < 0).any() for block in blocks):
+            remedy = "Fit it to more events, or without negative weights: absolute or ignore."
         msg = (
             f"the fit of {result.x.size} parameters to {n_jets} jets did not converge in "
-            f"{result.nit} steps: the tags do not determine them. Fit it to more events."
+            f"{result.nit} steps: the tags do not determine them. {remedy}"
         )
         raise DataError(msg)
     return _from_free(result.x)
@@ -238,6 +268,7 @@ class _Block(NamedTuple):
         pt: Transverse momenta, centred and in units of their spread, shape (n,).
         eta: Pseudorapidities in units of their spread, shape (n,).
         is_tagged: The tags, shape (n,).
+        weight: The weights, shape (n,).
         pairs: For each flavour, the jets that have a neighbour of it, and the squared Delta R to
             that neighbour.
     """
@@ -246,6 +277,7 @@ class _Block(NamedTuple):
     pt: FloatArray
     eta: FloatArray
     is_tagged: BoolArray
+    weight: FloatArray
     pairs: list[tuple[IntArray, FloatArray]]
 
 
@@ -259,7 +291,11 @@ def _standard(jets: Jets) -> tuple[float, tuple[float, float]]:
 
 
 def _prepare(
-    jets: Jets, flavours: Sequence[int], centre: float, scale: tuple[float, float]
+    jets: Jets,
+    flavours: Sequence[int],
+    centre: float,
+    scale: tuple[float, float],
+    weights: FloatArray | None = None,
 ) -> _Block:
     """Compute what the likelihood needs of some events.
 
@@ -268,6 +304,7 @@ def _prepare(
         flavours: Those of the fit, rising.
         centre: Mean pT [GeV].
         scale: Spreads of pT [GeV] and eta.
+        weights: The weight of each jet; 1 by default.
     """
     flavour = flavour_index(flavours, jets)
     jet, neighbour, squared = _neighbour_pairs(jets)
@@ -278,7 +315,8 @@ def _prepare(
         pairs.append((jet[chosen], squared[chosen]))
     pt = (jets.pt.astype(np.float64) - centre) / scale[0]
     eta = jets.eta.astype(np.float64) / scale[1]
-    return _Block(flavour, pt, eta, tags_of(jets), pairs)
+    weight = np.ones(jets.n_jets) if weights is None else weights
+    return _Block(flavour, pt, eta, tags_of(jets), weight, pairs)
 
 
 def _neighbour_pairs(jets: Jets) -> tuple[IntArray, IntArray, FloatArray]:
@@ -297,9 +335,9 @@ def _neighbour_pairs(jets: Jets) -> tuple[IntArray, IntArray, FloatArray]:
     return np.concatenate(near), np.concatenate(other), np.concatenate(squared)
 
 
-def _start(flavour: IntArray, is_tagged: BoolArray) -> FloatArray:
+def _start(flavour: IntArray, is_tagged: BoolArray, n_flavours: int = 0) -> FloatArray:
     """Return where the fit begins, shape (n_flavours, 6): wide, as high as the tagged fraction."""
-    total = np.bincount(flavour)
+    total = np.bincount(flavour, minlength=n_flavours)
     tagged = np.bincount(flavour[is_tagged], minlength=len(total))
     # Half a jet more on either side: without tags, the logarithm of the amplitude is infinite.
     amplitude = (tagged + 0.5) / (total + 1)
@@ -385,21 +423,27 @@ def _loss(blocks: Sequence[_Block], free: FloatArray) -> tuple[float, FloatArray
     gradient = np.zeros(free.size)
     for block in blocks:
         eff, log, slopes = _slopes(block, values)
-        loss -= np.where(block.is_tagged, log, np.log1p(-eff)).sum()
+        loss -= (block.weight * np.where(block.is_tagged, log, np.log1p(-eff))).sum()
         # d ln(1 - eff) = -eff / (1 - eff) d ln eff.
-        weight = np.where(block.is_tagged, 1.0, -eff / (1 - eff))
-        gradient -= weight @ slopes
-    n_jets = _count_jets(blocks)
-    return float(loss) / n_jets, gradient * _stretch(values) / n_jets
+        slope = np.where(block.is_tagged, 1.0, -eff / (1 - eff))
+        gradient -= (block.weight * slope) @ slopes
+    total = _total_weight(blocks)
+    return float(loss) / total, gradient * _stretch(values) / total
 
 
-def _information(blocks: Sequence[_Block], values: FloatArray) -> FloatArray:
-    """Return the expected information on the parameters, shape (6 n_flavours, 6 n_flavours)."""
+def _information(blocks: Sequence[_Block], values: FloatArray, power: int = 1) -> FloatArray:
+    """Return the expected information on the parameters, shape (6 n_flavours, 6 n_flavours).
+
+    Args:
+        blocks: The events.
+        values: The parameters, shape (n_flavours, 6).
+        power: Power of the weights.
+    """
     total = np.zeros((values.size, values.size))
     for block in blocks:
         eff, _, slopes = _slopes(block, values)
         # Fisher information of a yes-or-no outcome, in derivatives of the logarithm.
-        odds = eff / (1 - eff)
+        odds = block.weight**power * (eff / (1 - eff))
         total += (slopes * odds[:, None]).T @ slopes
     return total
 
@@ -409,27 +453,39 @@ def _curvature(blocks: Sequence[_Block], free: FloatArray) -> FloatArray:
     values = _from_free(free)
     stretch = _stretch(values)
     information = _information(blocks, values)
-    scaled = information * np.outer(stretch, stretch) / _count_jets(blocks)
+    scaled = information * np.outer(stretch, stretch) / _total_weight(blocks)
     return scaled + RIDGE * np.eye(free.size)
 
 
-def _count_jets(blocks: Sequence[_Block]) -> int:
-    return sum(len(block.flavour) for block in blocks)
+def _total_weight(blocks: Sequence[_Block]) -> float:
+    return sum(float(block.weight.sum()) for block in blocks)
 
 
-def _errors(information: FloatArray) -> FloatArray:
+def _effective_jets(blocks: Sequence[_Block]) -> float:
+    """Return the number of jets of one weight that would be worth as much."""
+    squares = sum(float((block.weight**2).sum()) for block in blocks)
+    return _total_weight(blocks) ** 2 / squares
+
+
+def _errors(information: FloatArray, spread: FloatArray | None = None) -> FloatArray:
     """Return standard deviations from an information matrix; infinite where it has nothing.
 
     Args:
         information: Shape (n, n).
+        spread: With squared weights in the place of weights, the same shape; by default the same.
 
     Returns:
         Shape (n,).
     """
-    root = np.sqrt(np.diag(information))
+    # Negative weights may leave less than nothing.
+    root = np.sqrt(np.maximum(np.diag(information), 0))
     known = root > 0
     unit = np.where(known, root, 1.0)
     # Scaled to a unit diagonal, so that one limit on the eigenvalues suits all parameters.
     eigenvalues, vectors = np.linalg.eigh(information / np.outer(unit, unit))
-    variance = (vectors**2 / np.maximum(eigenvalues, EPS)).sum(axis=1)
+    if spread is None:
+        variance = (vectors**2 / np.maximum(eigenvalues, EPS)).sum(axis=1)
+    else:
+        inverse = (vectors / np.maximum(eigenvalues, EPS)) @ vectors.T
+        variance = np.diag(inverse @ (spread / np.outer(unit, unit)) @ inverse)
     return np.where(known, np.sqrt(variance) / unit, np.inf)

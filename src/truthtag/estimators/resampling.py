@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from truthtag.data.jets import Jets
+from truthtag.data.jets import Jets, concatenate
 from truthtag.errors import DataError
 from truthtag.estimators.protocol import Estimator
 from truthtag.seeds import Seed, seed_words
@@ -41,30 +41,42 @@ def fit_replicas(
         count: Number of replicas; the first of more are the same.
         seed: Names the random streams: replica k has the stream ``(*seed, k)``.
         part: Takes the events to learn from out of those that were drawn; all by default. Replica k
-            of every fold of a sample so learns from one draw.
+            of every fold of a sample so learns from one draw. Of flavours that the part of a draw
+            lost, events are added, as in :func:`draw_events`.
 
     Raises:
-        DataError: No bootstrap sample has every flavour, or as in ``kind.fit``.
+        DataError: No bootstrap sample has every flavour, see :func:`draw_events`, or as in
+            ``kind.fit``.
     """
     replicas = []
+    whole = train if part is None else part(train)
     for number in range(count):
         own_seed = (*seed, number)
-        drawn = draw_events(train, np.random.default_rng(seed_words(own_seed)))
+        rng = np.random.default_rng(seed_words(own_seed))
+        drawn = draw_events(train, rng)
         if part is not None:
             drawn = part(drawn)
+            if train.labels.flavours:
+                drawn = _with_flavours(drawn, whole, rng)
         replicas.append(kind.fit(drawn, validation, options, own_seed))
     return replicas
 
 
 def draw_events(jets: Jets, rng: np.random.Generator) -> Jets:
-    """Draw as many events with replacement; again where a flavour is lost, which a map must know.
+    """Draw as many events with replacement, and see to it that no flavour is lost.
+
+    Where the labels of the sample state its flavours, rare ones among them are lost by chance: for
+    each, an event that has it is drawn at random and added. So a flavour of one jet has at least
+    this jet in every replica, and a flavour that only the labels know is not missed. Without such
+    labels, events are drawn again until every flavour of the sample is there.
 
     Args:
         jets: The sample.
         rng: The random stream.
 
     Raises:
-        DataError: The sample has no events, or each of :data:`MAX_DRAWS` draws lost a flavour.
+        DataError: The sample has no events; or its labels state no flavours, and each of
+            :data:`MAX_DRAWS` draws lost one.
     """
     if not jets.n_events:
         msg = "the sample has no events; there is nothing to draw replicas from"
@@ -72,6 +84,8 @@ def draw_events(jets: Jets, rng: np.random.Generator) -> Jets:
     flavours = set(np.unique(jets.flavour))
     for _ in range(MAX_DRAWS):
         drawn = jets.take(rng.integers(0, jets.n_events, jets.n_events))
+        if jets.labels.flavours:
+            return _with_flavours(drawn, jets, rng)
         if flavours == set(np.unique(drawn.flavour)):
             return drawn
     numbers, counts = np.unique(jets.flavour, return_counts=True)
@@ -82,3 +96,29 @@ def draw_events(jets: Jets, rng: np.random.Generator) -> Jets:
         "Use more events, or drop the jets of rare flavours."
     )
     raise DataError(msg)
+
+
+def _with_flavours(drawn: Jets, sample: Jets, rng: np.random.Generator) -> Jets:
+    """Add an event for each flavour that a draw lost.
+
+    Args:
+        drawn: Events drawn from a sample.
+        sample: The sample.
+        rng: The random stream.
+    """
+    added: list[int] = []
+    for flavour in np.unique(sample.flavour):
+        known = [drawn.flavour, *(sample.take(np.array([event])).flavour for event in added)]
+        if any((one == flavour).any() for one in known):
+            continue
+        events = np.unique(sample.event_of_jet[sample.flavour == flavour])
+        added.append(int(rng.choice(events)))
+    if not added:
+        return drawn
+    extra = sample.take(np.array(added))
+    numbers = np.arange(drawn.n_events + extra.n_events)
+    parts = [
+        drawn.with_columns(event=numbers[: drawn.n_events]),
+        extra.with_columns(event=numbers[drawn.n_events :]),
+    ]
+    return concatenate(parts)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
@@ -9,11 +10,18 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from truthtag.arrays import FloatArray, IntArray, divide
+from truthtag.arrays import AnyArray, FloatArray, divide
 from truthtag.axis import EqualBins
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError
-from truthtag.estimators.bins import BIN_COLUMNS, Bins, Outside, flavour_mean
+from truthtag.estimators.bins import (
+    BIN_COLUMNS,
+    Bins,
+    BinsOptions,
+    flavour_mean,
+    require_learned,
+)
+from truthtag.estimators.counts import ROUNDING, Counts, Entries
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.options import Options, Real
@@ -23,6 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["SmoothedMap", "SmoothedOptions", "Smoothing"]
+
+
+CONTENT = ("tagged", "total", "efficiency")
 
 
 class Smoothing(Options):
@@ -35,7 +46,7 @@ class Smoothing(Options):
     """In pseudorapidity."""
 
 
-class SmoothedOptions(ResampledOptions):
+class SmoothedOptions(BinsOptions):
     """The ratio of smoothed counts in fine bins, interpolated between bin centres."""
 
     kind: str = "smoothed"
@@ -49,10 +60,7 @@ class SmoothedOptions(ResampledOptions):
 
     smoothing: Smoothing
     """Standard deviations of the Gaussian that tagged and all jets are smoothed with; 0 does not
-    smooth."""
-
-    outside: Outside = "clamp"
-    """Jets outside the axes: `clamp` takes the nearest bin, `error` refuses them."""
+    smooth. Further axes are not smoothed: each of their bins has a map of its own."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,26 +77,33 @@ class SmoothedMap(TableEstimator):
     Beyond the axes there is nothing to count, in numerator and denominator alike: a constant
     efficiency stays constant up to the edge. Where there are no jets within four widths, the
     efficiency is that of the flavour over all bins. A jet outside the axes is treated as
-    ``outside`` says: ``clamp`` takes the nearest bin centre, ``error`` refuses.
+    ``outside`` says: ``clamp`` takes the nearest bin centre, ``error`` refuses. A flavour without
+    any jet keeps its empty bins, and a jet of it is refused.
+
+    Bins of further axes, like flavours, have a map each. Where the bins of an absolute value of eta
+    begin at 0, jets at both signs of eta are smoothed into each other. With weights, numbers of
+    jets are sums of weights; where negative ones take the ratio out of [0, 1], it is clipped.
 
     Source: Nadaraya, doi 10.1137/1109020; Watson, Sankhya A 26 (1964) 359.
 
     Args:
         bins: Fine bins, those of one axis of one width.
-        tagged: Tagged jets per bin, shape (n_flavours, n_pt, n_eta).
+        tagged: Tagged jets per bin, shape (n_flavours, n_pt, n_eta, ...).
         total: All jets per bin, the same shape.
         smoothing: Standard deviations of the Gaussian.
+        entries: Where these are sums of weights, what those do not say; None for counts.
 
     Raises:
         ConfigError: The bins of an axis differ in width.
     """
 
     bins: Bins
-    tagged: IntArray
-    total: IntArray
+    tagged: AnyArray
+    total: AnyArray
     smoothing: Smoothing
+    entries: Entries | None = None
     options_type: ClassVar[type[ResampledOptions]] = SmoothedOptions
-    columns: ClassVar[tuple[str, ...]] = (*BIN_COLUMNS, "tagged", "total", "efficiency")
+    columns: ClassVar[tuple[str, ...]] = (*BIN_COLUMNS, *CONTENT)
 
     def __post_init__(self) -> None:
         _require_one_width("pt", self.bins.pt_edges)
@@ -107,43 +122,71 @@ class SmoothedMap(TableEstimator):
         Args:
             train: A tagged sample.
             validation: Not used.
-            options: The fine bins, the widths of the Gaussian, and what to do with jets outside.
+            options: The fine bins, the widths of the Gaussian, the weights, and what to do with
+                jets outside.
             seed: Not used.
 
         Raises:
-            DataError: The sample has no tags, or a jet is outside the axes where that is refused.
+            DataError: The sample has no tags or lacks a column, or a jet is outside the axes where
+                that is refused.
         """
-        bins = Bins.from_axes(train, options.pt, options.eta, options.outside)
-        tagged, total = bins.count(train)
-        return cls(bins, tagged, total, options.smoothing)
+        bins = Bins.from_axes(train, options.pt, options.eta, options)
+        counts = bins.count(train, options.weights)
+        return cls(bins, counts.tagged, counts.total, options.smoothing, counts.entries)
+
+    @property
+    def counts(self) -> Counts:
+        """The jets per bin."""
+        return Counts(self.tagged, self.total, self.entries)
 
     @cached_property
     def values(self) -> FloatArray:
-        """Efficiency at each bin centre, shape (n_flavours, n_pt, n_eta)."""
+        """Efficiency at each bin centre, shape (n_flavours, n_pt, n_eta, ...)."""
+        ratio = self._ratio
+        return ratio if self.entries is None else np.clip(ratio, 0.0, 1.0)
+
+    @cached_property
+    def _ratio(self) -> FloatArray:
+        """The ratio of the smoothed numbers, before it is clipped."""
+        tagged = self._smooth(self.tagged)
+        total = self._smooth(self.total)
+        if self.entries is not None:
+            # As where there are no jets: sums that are negative, or zero but for rounding.
+            most = np.sqrt(self.entries.jets * self.entries.squares)
+            total = np.where(total > ROUNDING * self._smooth(most), total, 0.0)
+        return divide(tagged, total, flavour_mean(self.counts))
+
+    def _smooth(self, numbers: AnyArray) -> FloatArray:
+        """Return numbers per bin, smoothed in pT and eta."""
         from scipy.ndimage import gaussian_filter
 
         pt_sigma = self.smoothing.pt / _width(self.bins.pt_edges)
         eta_sigma = self.smoothing.eta / _width(self.bins.eta_edges)
-        # In units of bins; flavours are not smoothed into each other.
-        sigma = (0.0, pt_sigma, eta_sigma)
-        tagged = gaussian_filter(self.tagged.astype(np.float64), sigma, mode="constant")
-        total = gaussian_filter(self.total.astype(np.float64), sigma, mode="constant")
-        return divide(tagged, total, flavour_mean(self.tagged, self.total))
+        # In units of bins; neither flavours nor further axes are smoothed into each other.
+        sigma = (0.0, pt_sigma, eta_sigma, *(0.0 for _ in self.bins.further))
+        values = numbers.astype(np.float64)
+        n_eta = values.shape[2]
+        if self.bins.abs_eta and self.bins.eta_edges[0] == 0:
+            values = np.concatenate([np.flip(values, axis=2), values], axis=2)
+        smooth: FloatArray = gaussian_filter(values, sigma, mode="constant")
+        return smooth[:, :, -n_eta:]
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know, or is outside the axes where
-                that is refused.
+            DataError: A jet has a flavour that the map does not know or learned nothing of, or is
+                outside the axes where that is refused; or the jets lack a column.
         """
         from scipy.ndimage import map_coordinates
 
-        # Refuses what has no bin; the bins themselves are not needed.
-        flavour, _, _ = self.bins.index(jets)
+        # Refuses what has no bin; of pT and eta, the bins themselves are not needed.
+        flavour, _, _, *further = self.bins.index(jets)
+        require_learned(self.bins.without_jets(self.counts), jets)
         pt = _in_bins(jets.pt, self.bins.pt_edges)
-        eta = _in_bins(jets.eta, self.bins.eta_edges)
-        coordinates = np.stack([flavour, pt, eta])
+        of_eta = np.abs(jets.eta) if self.bins.abs_eta else jets.eta
+        eta = _in_bins(of_eta, self.bins.eta_edges)
+        coordinates = np.stack([flavour, pt, eta, *further])
         values = map_coordinates(self.values, coordinates, order=1, mode="nearest")
         # Rounding of the interpolation can leave [0, 1].
         return np.asarray(np.clip(values, 0.0, 1.0))
@@ -152,24 +195,35 @@ class SmoothedMap(TableEstimator):
         """Return the number of bins and the widths of the Gaussian."""
         return (
             f"{self.total.size} bins smoothed by {self.smoothing.pt:g} GeV "
-            f"and {self.smoothing.eta:g} in eta"
-        )
-
-    def to_frame(self) -> pd.DataFrame:
-        """Return the map as a table, a row per bin; ``efficiency`` is that at the bin centre."""
-        return self.bins.to_frame().assign(
-            tagged=self.tagged.ravel(),
-            total=self.total.ravel(),
-            efficiency=self.values.ravel(),
+            f"and {self.smoothing.eta:g} in eta{self.counts.describe()}"
         )
 
     @property
+    def notes(self) -> dict[str, Any]:
+        """How many bins negative weights have spoilt, before and after they are smoothed."""
+        beyond = (self._ratio < -ROUNDING) | (self._ratio > 1 + ROUNDING)
+        after = {"clipped_after_smoothing": int(beyond.sum())} if beyond.any() else {}
+        return {**self.counts.notes, **after}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the map as a table, a row per bin; ``efficiency`` is that at the bin centre.
+
+        With weights, two more columns are those of
+        :data:`~truthtag.estimators.counts.WEIGHT_COLUMNS`.
+        """
+        columns = self.counts.columns() | {"efficiency": self.values.ravel()}
+        names = [*CONTENT, *(name for name in columns if name not in CONTENT)]
+        return self.bins.to_frame().assign(**{name: columns[name] for name in names})
+
+    @property
     def settings(self) -> dict[str, Any]:
-        """The widths of the Gaussian, and how to treat jets outside the axes."""
-        return {
-            "smoothing": self.smoothing.model_dump(mode="json"),
-            "outside": self.bins.outside,
-        }
+        """The widths of the Gaussian, what the axes are of, how to treat jets outside them."""
+        return {"smoothing": self.smoothing.model_dump(mode="json"), **self.bins.settings}
+
+    @classmethod
+    def columns_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the columns that the table must have, by what the settings say of the axes."""
+        return (*Bins.columns_of(settings), *CONTENT)
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
@@ -178,8 +232,9 @@ class SmoothedMap(TableEstimator):
         Raises:
             DataError: The table does not hold the bins of a map.
         """
-        bins, tagged, total = Bins.from_frame(frame, settings["outside"])
-        return cls(bins, tagged, total, Smoothing.model_validate(settings["smoothing"]))
+        smoothing = Smoothing.model_validate(settings.pop("smoothing"))
+        bins, counts = Bins.from_frame(frame, **settings)
+        return cls(bins, counts.tagged, counts.total, smoothing, counts.entries)
 
 
 def _require_one_width(name: str, axis: FloatArray) -> None:

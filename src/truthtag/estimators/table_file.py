@@ -2,20 +2,27 @@
 
 A new kind that is stored as a table derives from :class:`TableEstimator`, and needs only
 ``options_type``, ``fit``, ``efficiency``, ``describe``, ``to_frame``, ``settings`` and
-``from_frame``.
+``from_frame``. It sees one working point at a time: where jets have several, ``fit`` makes a
+:class:`PointwiseEstimator` of it.
 """
 
 from __future__ import annotations
 
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
+
+import numpy as np
 
 from truthtag.arrays import FloatArray
 from truthtag.data.files import check_columns, read_frame, read_metadata, write_frame
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.bins import unlearned_flavours
 from truthtag.estimators.protocol import KINDS, ResampledOptions
 from truthtag.registry import load_object
 from truthtag.seeds import Seed
@@ -24,6 +31,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = [
+    "POINT",
+    "PointwiseEstimator",
+    "StoredEstimator",
     "TableEstimator",
     "kind_name",
     "load_replicas",
@@ -35,30 +45,32 @@ __all__ = [
 METADATA = "estimator"
 """Where the metadata of a file hold the kind and the settings."""
 
+NOTES = "notes"
+"""Where they hold what its log said, if anything: how many bins were clipped, say."""
+
 REPLICA = "replica"
 """The column that numbers the estimators of a file that holds several."""
 
 
-class TableEstimator(ABC):
-    """Base of estimators that are fitted in one go and stored as a Parquet table."""
+POINT = "point"
+"""The column that names the working point, where there are several."""
 
-    options_type: ClassVar[type[ResampledOptions]]
-    """Type of its options."""
+ORDERED = ("efficiency", "low", "high")
+"""Columns that cannot rise from a working point to a tighter one."""
+
+
+class StoredEstimator(ABC):
+    """Whatever a Parquet table holds: an efficiency, and how it is stored."""
 
     suffix: ClassVar[str] = ".parquet"
     """Suffix of its file."""
 
-    columns: ClassVar[tuple[str, ...]] = ()
-    """Columns that its table must have."""
-
-    @classmethod
-    @abstractmethod
-    def fit(cls, train: Jets, validation: Jets, options: Any, seed: Seed) -> Self:
-        """Learn from a tagged sample; see :class:`~truthtag.estimators.protocol.Estimator`."""
-
     @abstractmethod
     def efficiency(self, jets: Jets) -> FloatArray:
-        """Return the probability that each jet is tagged, shape (n_jets,)."""
+        """Return the probability that each jet is tagged.
+
+        The shape is (n_jets,), or (n_jets, n_points) where there are several working points.
+        """
 
     @abstractmethod
     def describe(self) -> str:
@@ -71,16 +83,17 @@ class TableEstimator(ABC):
     @property
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """What the table does not hold, anything that JSON can; the arguments of `from_frame`."""
+        """What the table does not hold, anything that JSON can."""
 
-    @classmethod
+    @property
     @abstractmethod
-    def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
-        """Rebuild from the table and the settings.
+    def stored(self) -> dict[str, Any]:
+        """What the metadata of its file say of it; that of all replicas is the same."""
 
-        Raises:
-            DataError: The table does not hold what it must.
-        """
+    @property
+    def notes(self) -> dict[str, Any]:
+        """What the metadata record beside, of no use to whoever reads the file."""
+        return {}
 
     def save(self, path: str | Path, provenance: Mapping[str, Any]) -> None:
         """Write to one Parquet file, with kind and settings in the metadata.
@@ -91,6 +104,55 @@ class TableEstimator(ABC):
         """
         save_table_estimator(self, path, provenance)
 
+
+class TableEstimator(StoredEstimator):
+    """Base of estimators that are fitted in one go and stored as a Parquet table.
+
+    ``fit`` of a class that derives from it is called for each working point of the jets in turn, on
+    jets that have this point only; several make a :class:`PointwiseEstimator`.
+    """
+
+    options_type: ClassVar[type[ResampledOptions]]
+    """Type of its options."""
+
+    columns: ClassVar[tuple[str, ...]] = ()
+    """Columns that its table must have."""
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        own = cls.__dict__.get("fit")
+        if isinstance(own, classmethod):
+            cls.fit = classmethod(_at_each_point(own.__func__))  # type: ignore[assignment]
+
+    @classmethod
+    @abstractmethod
+    def fit(cls, train: Jets, validation: Jets, options: Any, seed: Seed) -> Self:
+        """Learn from a tagged sample; see :class:`~truthtag.estimators.protocol.Estimator`."""
+
+    @property
+    @abstractmethod
+    def settings(self) -> dict[str, Any]:
+        """What the table does not hold, anything that JSON can; the arguments of `from_frame`."""
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """Kind and settings."""
+        return {"kind": kind_name(type(self)), "settings": self.settings}
+
+    @classmethod
+    def columns_of(cls, settings: Mapping[str, Any]) -> tuple[str, ...]:  # noqa: ARG003
+        """Return the columns that its table must have, where that depends on the settings."""
+        return cls.columns
+
+    @classmethod
+    @abstractmethod
+    def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
+        """Rebuild from the table and the settings.
+
+        Raises:
+            DataError: The table does not hold what it must.
+        """
+
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read from its file.
@@ -99,6 +161,12 @@ class TableEstimator(ABC):
             DataError: The file is missing, damaged or foreign, or holds another kind.
         """
         found = load_table_estimator(path)
+        if isinstance(found, PointwiseEstimator):
+            msg = (
+                f"{path}: holds an estimator for the working points {', '.join(found.points)}, "
+                "not for one; use truthtag.load, which reads any kind"
+            )
+            raise DataError(msg)
         if not isinstance(found, cls):
             msg = (
                 f"{path}: holds an estimator of kind {kind_name(type(found))!r}, "
@@ -106,6 +174,162 @@ class TableEstimator(ABC):
             )
             raise DataError(msg)
         return found
+
+
+Fit = Callable[..., Any]
+
+
+def _at_each_point(fit: Fit) -> Fit:
+    """Make a fit to one working point one that takes any number of them."""
+
+    @wraps(fit)
+    def fit_points(
+        cls: type[TableEstimator], train: Jets, validation: Jets, options: Any, seed: Seed
+    ) -> StoredEstimator:
+        _warn_of_flavours(train)
+        if train.n_points == 1:
+            one: StoredEstimator = fit(cls, train, validation, options, seed)
+            return one
+        points = train.labels.points
+        if validation.labels.points != points:
+            listed = ", ".join(validation.labels.points) or "none with a name"
+            msg = (
+                f"the training sample has the working points {', '.join(points)}, the validation "
+                f"sample has {listed}; make both with the same"
+            )
+            raise DataError(msg)
+        members = []
+        for point in points:
+            tagged = train.at_point(point)
+            members.append(fit(cls, tagged, validation.at_point(point), options, seed))
+        return PointwiseEstimator(points, tuple(members))
+
+    return fit_points
+
+
+def _warn_of_flavours(train: Jets) -> None:
+    """Say in the log which flavours nothing is learned of."""
+    for flavour in unlearned_flavours(train):
+        text = (
+            "no jet of the training sample has flavour %d: nothing is learned of it, and jets that "
+            "have it are refused. Merge it into another flavour, or give more events."
+        )
+        logging.getLogger("truthtag").warning(text, flavour)
+
+
+@dataclass(frozen=True, eq=False)
+class PointwiseEstimator(StoredEstimator):
+    r"""Estimators of one kind, one for each working point of the tagger, as one efficiency.
+
+    A jet that passes a point passes all looser ones, so efficiencies cannot rise from a point to a
+    tighter one. Those that are counted in the same bins do not; where fits or negative weights make
+    them rise, that of the looser point holds:
+
+    .. math:: \epsilon_p = \min_{q \le p} \tilde\epsilon_q
+
+    Args:
+        points: Names of the working points, the loosest first.
+        members: The estimator of each, all of one kind with the same settings.
+
+    Raises:
+        DataError: There is not one member for each of several points, or they are not alike.
+    """
+
+    points: tuple[str, ...]
+    members: tuple[TableEstimator, ...]
+
+    def __post_init__(self) -> None:
+        if len(self.points) != len(self.members) or len(set(self.points)) < 2:
+            msg = (
+                f"there are {len(self.members)} estimators for the working points "
+                f"{list(self.points)}; one for each of several is wanted"
+            )
+            raise DataError(msg)
+        for point, member in zip(self.points, self.members, strict=True):
+            if member.stored != self.members[0].stored:
+                msg = (
+                    f"the estimators of the working points {self.points[0]} and {point} differ: "
+                    f"{self.members[0].stored} and {member.stored}. Fit them together."
+                )
+                raise DataError(msg)
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the probability that each jet passes each point, shape (n_jets, n_points).
+
+        Raises:
+            DataError: As those of the kind.
+        """
+        values = np.stack([member.efficiency(jets) for member in self.members], axis=1)
+        return np.minimum.accumulate(values, axis=1)
+
+    def at_point(self, point: str) -> TableEstimator:
+        """Return the estimator of one working point, by its name.
+
+        Raises:
+            DataError: There is no such point.
+        """
+        if point not in self.points:
+            msg = f"there is no working point {point!r}; there are {', '.join(self.points)}"
+            raise DataError(msg)
+        return self.members[self.points.index(point)]
+
+    @cached_property
+    def lowered(self) -> int:
+        """In how many rows of the table an efficiency is that of a looser point."""
+        frames = self._frames
+        if "efficiency" not in frames[0]:
+            return 0
+        of_points = np.stack([frame["efficiency"].to_numpy() for frame in frames])
+        # Of rows that hold no efficiency, NaN, no comparison is true.
+        return int((of_points > np.minimum.accumulate(of_points, axis=0)).sum())
+
+    @property
+    def _frames(self) -> list[pd.DataFrame]:
+        return [member.to_frame() for member in self.members]
+
+    def describe(self) -> str:
+        """Return what each says, and how many efficiencies were lowered to keep their order."""
+        said = [f"{p}: {one.describe()}" for p, one in zip(self.points, self.members, strict=True)]
+        lowered = f"; {self.lowered} lowered to that of a looser point" if self.lowered else ""
+        return f"{len(self.points)} working points ({'; '.join(said)}{lowered})"
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """Those of each point, and how many efficiencies were lowered."""
+        notes: dict[str, Any] = {}
+        for point, member in zip(self.points, self.members, strict=True):
+            if member.notes:
+                notes[point] = member.notes
+        if self.lowered:
+            notes["lowered"] = self.lowered
+        return notes
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the tables of all points, one below the other, with the column ``point`` first.
+
+        Efficiencies and their intervals are those that hold; what they follow from is as counted.
+        """
+        import pandas as pd
+
+        frames = self._frames
+        for name in ORDERED:
+            if all(name in frame for frame in frames):
+                values = np.minimum.accumulate([frame[name] for frame in frames], axis=0)
+                frames = [f.assign(**{name: v}) for f, v in zip(frames, values, strict=True)]
+        for point, frame in zip(self.points, frames, strict=True):
+            frame.insert(0, POINT, point)
+        return pd.concat(frames, ignore_index=True)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """Kind, points, and the settings that all members share."""
+        first = self.members[0]
+        return {"kind": kind_name(type(first)), "points": list(self.points), **first.settings}
+
+    @property
+    def stored(self) -> dict[str, Any]:
+        """Kind and settings of each member, and the points."""
+        return {**self.members[0].stored, "points": list(self.points)}
 
 
 def kind_name(kind: type) -> str:
@@ -125,7 +349,7 @@ def kind_name(kind: type) -> str:
 
 
 def save_table_estimator(
-    estimator: TableEstimator, path: str | Path, provenance: Mapping[str, Any]
+    estimator: StoredEstimator, path: str | Path, provenance: Mapping[str, Any]
 ) -> None:
     """Write one estimator as Parquet; its kind and settings go into the metadata.
 
@@ -134,11 +358,12 @@ def save_table_estimator(
         path: The file to write.
         provenance: What to record about its origin.
     """
-    write_frame(estimator.to_frame(), path, {**provenance, METADATA: _stored(estimator)})
+    notes = {NOTES: estimator.notes} if estimator.notes else {}
+    write_frame(estimator.to_frame(), path, {**provenance, METADATA: estimator.stored, **notes})
 
 
 def save_replicas(
-    estimators: Sequence[TableEstimator], path: str | Path, provenance: Mapping[str, Any]
+    estimators: Sequence[StoredEstimator], path: str | Path, provenance: Mapping[str, Any]
 ) -> None:
     """Write several estimators of one kind, one below the other, numbered in ``replica``.
 
@@ -155,12 +380,12 @@ def save_replicas(
     if not estimators:
         msg = f"{path}: there are no replicas to write; fit at least one"
         raise DataError(msg)
-    stored = _stored(estimators[0])
+    stored = estimators[0].stored
     frames = []
     for number, estimator in enumerate(estimators):
-        if _stored(estimator) != stored:
+        if estimator.stored != stored:
             msg = (
-                f"{path}: replicas 0 and {number} differ: {stored} and {_stored(estimator)}. "
+                f"{path}: replicas 0 and {number} differ: {stored} and {estimator.stored}. "
                 "Replicas are of one kind, with the same settings."
             )
             raise DataError(msg)
@@ -168,31 +393,31 @@ def save_replicas(
     write_frame(pd.concat(frames, ignore_index=True), path, {**provenance, METADATA: stored})
 
 
-def load_table_estimator(path: str | Path) -> TableEstimator:
+def load_table_estimator(path: str | Path) -> StoredEstimator:
     """Read the estimator of a Parquet file, of whatever kind.
 
     Raises:
         DataError: The file is missing, damaged or foreign, lacks a column, or holds replicas.
         ConfigError: Its kind cannot be loaded: a package is not installed, say.
     """
-    frame, kind, settings = _read(path)
+    frame, content = _read(path)
     if REPLICA in frame:
         msg = (
             f"{path}: holds the replicas of a map, not the map itself; "
             "give that one's file, or use load_replicas"
         )
         raise DataError(msg)
-    return _rebuilt(path, kind, frame, settings)
+    return _rebuilt(path, content, frame)
 
 
-def load_replicas(path: str | Path) -> list[TableEstimator]:
+def load_replicas(path: str | Path) -> list[StoredEstimator]:
     """Read the estimators that :func:`save_replicas` wrote, in their order.
 
     Raises:
         DataError: The file is missing, damaged or foreign, or lacks a column.
         ConfigError: Their kind cannot be loaded: a package is not installed, say.
     """
-    frame, kind, settings = _read(path, REPLICA)
+    frame, content = _read(path, REPLICA)
     numbers = sorted(frame[REPLICA].unique().tolist())
     if numbers != list(range(len(numbers))):
         msg = f"{path}: its replicas are numbered {numbers}, not from 0 on; fit them again"
@@ -200,18 +425,26 @@ def load_replicas(path: str | Path) -> list[TableEstimator]:
     replicas = []
     for _, rows in frame.groupby(REPLICA, sort=True):
         own = rows.drop(columns=REPLICA).reset_index(drop=True)
-        replicas.append(_rebuilt(path, kind, own, settings))
+        replicas.append(_rebuilt(path, content, own))
     return replicas
 
 
-def _stored(estimator: TableEstimator) -> dict[str, Any]:
-    return {"kind": kind_name(type(estimator)), "settings": estimator.settings}
+class _Content(NamedTuple):
+    """What the metadata of a file say that its table holds.
+
+    Attributes:
+        kind: The class of the estimators.
+        settings: What the rows do not say.
+        points: Names of the working points; empty where there is one.
+    """
+
+    kind: type[TableEstimator]
+    settings: dict[str, Any]
+    points: tuple[str, ...]
 
 
-def _read(
-    path: str | Path, *further: str
-) -> tuple[pd.DataFrame, type[TableEstimator], dict[str, Any]]:
-    """Read a table of estimators: its rows, their kind, and what the rows do not say."""
+def _read(path: str | Path, *further: str) -> tuple[pd.DataFrame, _Content]:
+    """Read a table of estimators: its rows, and what they are."""
     frame = read_frame(path)
     stored = read_metadata(path).get(METADATA)
     if not isinstance(stored, dict) or not isinstance(stored.get("kind"), str):
@@ -224,23 +457,40 @@ def _read(
     if not isinstance(kind, type) or not issubclass(kind, TableEstimator):
         msg = f"{path}: its kind {stored['kind']!r} is not stored as a table; fit it again"
         raise DataError(msg)
-    check_columns(path, [str(name) for name in frame.columns], (*kind.columns, *further))
-    return frame, kind, dict(stored.get("settings") or {})
+    settings = dict(stored.get("settings") or {})
+    points = tuple(str(point) for point in stored.get("points") or ())
+    required = [*kind.columns_of(settings), *further, *([POINT] if points else [])]
+    check_columns(path, [str(name) for name in frame.columns], required)
+    return frame, _Content(kind, settings, points)
 
 
-def _rebuilt(
-    path: str | Path,
-    kind: type[TableEstimator],
-    frame: pd.DataFrame,
-    settings: Mapping[str, Any],
-) -> TableEstimator:
+def _rebuilt(path: str | Path, content: _Content, frame: pd.DataFrame) -> StoredEstimator:
     """Rebuild an estimator; whatever is wrong with its table is an error that names the file."""
     try:
-        return kind.from_frame(frame, **settings)
+        if not content.points:
+            return content.kind.from_frame(frame, **content.settings)
+        return _rebuilt_points(content, frame)
     except (ConfigError, ArithmeticError, LookupError, TypeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = (
-            f"{path}: cannot be read as an estimator of kind {kind_name(kind)!r} ({reason}). "
-            "The file is damaged or was changed by hand: fit it again."
+            f"{path}: cannot be read as an estimator of kind {kind_name(content.kind)!r} "
+            f"({reason}). The file is damaged or was changed by hand: fit it again."
         )
         raise DataError(msg) from error
+
+
+def _rebuilt_points(content: _Content, frame: pd.DataFrame) -> PointwiseEstimator:
+    """Rebuild the estimators of several working points.
+
+    Raises:
+        DataError: The rows are those of other points.
+    """
+    found = frame[POINT].unique().tolist()
+    if sorted(found) != sorted(content.points):
+        msg = f"its rows are those of the working points {found}, not of {list(content.points)}"
+        raise DataError(msg)
+    members = []
+    for point in content.points:
+        rows = frame[frame[POINT] == point].drop(columns=POINT).reset_index(drop=True)
+        members.append(content.kind.from_frame(rows, **content.settings))
+    return PointwiseEstimator(content.points, tuple(members))

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
-from truthtag.arrays import FloatArray, IntArray
+from truthtag.arrays import AnyArray, FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.bins import flavour_index, flavours_of, tags_of, training_tags
+from truthtag.estimators.bins import (
+    flavour_index,
+    flavours_of,
+    jet_column,
+    require_learned,
+    tags_of,
+    training_tags,
+    unlearned_flavours,
+)
+from truthtag.estimators.counts import WeightedOptions, positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.options import Real, Whole
@@ -34,14 +43,16 @@ ABSENT = 10.0
 Fraction = Annotated[Real, Field(gt=0, le=1)]
 
 
-class TreesOptions(ResampledOptions):
+class TreesOptions(WeightedOptions):
     """Boosted trees on neighbour features; needs LightGBM (`pip install truthtag[trees]`)."""
+
+    stops_early: ClassVar[bool] = True
 
     kind: str = "trees"
     """Kind of estimator, `trees`."""
 
     neighbours: Annotated[Whole, Field(ge=0)] = 5
-    """Nearest jets of the event whose Delta R and flavour the trees see."""
+    """Nearest jets of the event whose Delta R, flavour and further columns the trees see."""
 
     crowding: bool = False
     """Whether the trees also see, for each flavour, the sum over all neighbours of a Gaussian in
@@ -76,7 +87,11 @@ class TreesOptions(ResampledOptions):
 class BoostedTrees(TableEstimator):
     """Gradient-boosted decision trees of LightGBM.
 
-    Fits are deterministic: one thread, and a seed. Each replica is fitted with a seed of its own.
+    Beside what :func:`neighbour_features` says, they see every further column that the training
+    jets have, of the jet and of its nearest neighbours; those that the labels call categories have
+    no order. A jet of a flavour that no training jet has is refused. Fits are deterministic: one
+    thread, and a seed. Each replica is fitted with a seed of its own. Where weights are negative,
+    leaves need enough jets that their sums are not: ``min_jets_in_leaf``.
 
     Source: Ke et al., LightGBM, Advances in Neural Information Processing Systems 30 (2017).
 
@@ -86,6 +101,9 @@ class BoostedTrees(TableEstimator):
         neighbours: Nearest jets that the trees see.
         crowding: Whether they see sums over neighbours.
         reach: Standard deviation of the Gaussian of these sums.
+        further: Further columns that they see.
+        categories: Values of those that are categories, by column.
+        unlearned: Those of the flavours that no training jet has.
     """
 
     model: str
@@ -93,6 +111,9 @@ class BoostedTrees(TableEstimator):
     neighbours: int
     crowding: bool
     reach: float
+    further: tuple[str, ...] = ()
+    categories: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    unlearned: tuple[int, ...] = ()
     options_type: ClassVar[type[ResampledOptions]] = TreesOptions
     columns: ClassVar[tuple[str, ...]] = ("model",)
 
@@ -108,20 +129,39 @@ class BoostedTrees(TableEstimator):
 
         Raises:
             ConfigError: LightGBM is not installed.
-            DataError: A sample has no tags or no jets, or the validation sample has a flavour that
-                the training sample lacks.
+            DataError: A sample has no tags or no jets, its weights do not sum to more than 0, or
+                the validation sample has a flavour or a column less than the training sample.
         """
         lightgbm = _lightgbm()
         for name, jets in (("training", train), ("validation", validation)):
             if not jets.n_jets:
                 msg = f"the {name} sample has no jets; trees need some. Give it a sample with jets."
                 raise DataError(msg)
-        empty = cls("", flavours_of(train), options.neighbours, options.crowding, options.reach)
-        flavour_columns = [2, *range(OWN + 1, OWN + 2 * options.neighbours, 2)]
-        data = lightgbm.Dataset(
-            empty.features(train), training_tags(train), categorical_feature=flavour_columns
+        empty = cls(
+            model="",
+            flavours=flavours_of(train),
+            neighbours=options.neighbours,
+            crowding=options.crowding,
+            reach=options.reach,
+            further=tuple(train.further),
+            categories={n: v for n, v in train.labels.categories.items() if n in train.further},
+            unlearned=unlearned_flavours(train),
         )
-        check = lightgbm.Dataset(empty.features(validation), tags_of(validation), reference=data)
+        data = lightgbm.Dataset(
+            empty.features(train),
+            training_tags(train),
+            weight=_weights(train, options),
+            categorical_feature=empty.categorical_features,
+        )
+        # What nothing is learned of has no say in when to stop.
+        known = ~np.isin(validation.flavour, empty.unlearned)
+        weights = _weights(validation, options)
+        check = lightgbm.Dataset(
+            empty.features(validation)[known],
+            tags_of(validation)[known],
+            weight=None if weights is None else weights[known],
+            reference=data,
+        )
         booster = lightgbm.train(
             _parameters(options, seed),
             data,
@@ -130,25 +170,56 @@ class BoostedTrees(TableEstimator):
             callbacks=[lightgbm.early_stopping(options.patience, verbose=False)],
         )
         text = booster.model_to_string(num_iteration=booster.best_iteration)
-        return cls(text, empty.flavours, empty.neighbours, empty.crowding, empty.reach)
+        return replace(empty, model=text)
+
+    @property
+    def categorical_features(self) -> list[int]:
+        """Positions of the features whose values have no order."""
+        first_neighbour = OWN + 1
+        end = OWN + 2 * self.neighbours
+        positions = [2, *range(first_neighbour, end, 2)]
+        if self.crowding:
+            end += len(self.flavours)
+        width = 1 + self.neighbours
+        for number, name in enumerate(self.further):
+            if name in self.categories:
+                first = end + number * width
+                positions += range(first, first + width)
+        return positions
 
     def features(self, jets: Jets) -> FloatArray:
         """Return what the trees see of each jet, a row per jet.
 
         Raises:
-            DataError: A jet has a flavour that the trees do not know.
+            DataError: A jet has a flavour or category that the trees do not know, or the jets lack
+                a column.
         """
         rows = neighbour_features(jets, self.flavours, self.neighbours, self.reach)
-        return rows if self.crowding else rows[:, : OWN + 2 * self.neighbours]
+        if not self.crowding:
+            rows = rows[:, : OWN + 2 * self.neighbours]
+        if not self.further:
+            return rows
+        nearest = _nearest_jets(jets, self.neighbours)
+        of_columns = [_with_neighbours(self._values(jets, n), nearest) for n in self.further]
+        return np.column_stack([rows, *of_columns])
+
+    def _values(self, jets: Jets, name: str) -> FloatArray:
+        """Return a further column; of categories, the positions among those known; (n_jets,)."""
+        values = jet_column(jets, name, "the trees were fitted to a column")
+        if name not in self.categories:
+            return values.astype(np.float64)
+        return _position(values, self.categories[name], name).astype(np.float64)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
             ConfigError: LightGBM is not installed.
-            DataError: A jet has a flavour that the trees do not know.
+            DataError: A jet has a flavour or category that the trees do not know, or a flavour that
+                they learned nothing of; or the jets lack a column.
         """
         rows = self.features(jets)
+        require_learned(self.unlearned, jets)
         if not len(rows):
             return np.zeros(0)
         return np.asarray(self._booster.predict(rows, num_threads=1))
@@ -166,7 +237,8 @@ class BoostedTrees(TableEstimator):
         """Return the number of trees and of what they see."""
         sums = ", sums over neighbours" if self.crowding else ""
         count = self.model.count("\nTree=")
-        return f"{count} trees on {self.neighbours} nearest jets{sums}"
+        further = f", {', '.join(self.further)}" if self.further else ""
+        return f"{count} trees on {self.neighbours} nearest jets{sums}{further}"
 
     def to_frame(self) -> pd.DataFrame:
         """Return a table of one row: the text of the model."""
@@ -177,12 +249,20 @@ class BoostedTrees(TableEstimator):
     @property
     def settings(self) -> dict[str, Any]:
         """What the features are made of."""
-        return {
+        settings: dict[str, Any] = {
             "flavours": list(self.flavours),
             "neighbours": self.neighbours,
             "crowding": self.crowding,
             "reach": self.reach,
         }
+        if self.further:
+            settings["further"] = list(self.further)
+        if self.categories:
+            categories = {name: list(values) for name, values in self.categories.items()}
+            settings["categories"] = categories
+        if self.unlearned:
+            settings["unlearned"] = list(self.unlearned)
+        return settings
 
     @classmethod
     def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
@@ -194,13 +274,16 @@ class BoostedTrees(TableEstimator):
         if len(frame) != 1 or not isinstance(frame["model"].iloc[0], str):
             msg = f"it has {len(frame)} rows; it must have one, the text of a model"
             raise DataError(msg)
-        flavours = tuple(int(flavour) for flavour in settings["flavours"])
+        categories = settings.get("categories", {})
         found = cls(
-            frame["model"].iloc[0],
-            flavours,
-            settings["neighbours"],
-            settings["crowding"],
-            settings["reach"],
+            model=frame["model"].iloc[0],
+            flavours=tuple(int(flavour) for flavour in settings["flavours"]),
+            neighbours=settings["neighbours"],
+            crowding=settings["crowding"],
+            reach=settings["reach"],
+            further=tuple(str(name) for name in settings.get("further", ())),
+            categories={name: tuple(values) for name, values in categories.items()},
+            unlearned=tuple(int(flavour) for flavour in settings.get("unlearned", ())),
         )
         # A text that is no model is noticed here, where the file is known.
         _ = found._booster
@@ -240,12 +323,7 @@ def neighbour_features(
     rows[:, OWN:first_sum:2] = ABSENT
     rows[:, OWN + 1 : first_sum : 2] = len(flavours)
     for _, index in jets.by_multiplicity():
-        eta = jets.eta[index]
-        phi = jets.phi[index]
-        distance = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None], phi[:, None])
-        # A jet is no neighbour of its own.
-        diagonal = np.arange(index.shape[1])
-        distance[:, diagonal, diagonal] = np.inf
+        distance = _distances(jets, index)
         flavour = position[index]
         rows[index, OWN:first_sum] = _nearest(distance, flavour, rows[index, OWN:first_sum])
         rows[index, first_sum:] = _crowding(distance, flavour, len(flavours), reach)
@@ -279,6 +357,84 @@ def _crowding(distance: FloatArray, flavour: IntArray, n_flavours: int, reach: f
         is_of_flavour = flavour[:, None] == n_flavours - 1 - k
         sums[:, :, k] = (closeness * is_of_flavour).sum(axis=2)
     return sums
+
+
+def _nearest_jets(jets: Jets, neighbours: int) -> IntArray:
+    """Return the positions of the nearest other jets of the event, nearest first.
+
+    Returns:
+        Shape (n_jets, neighbours); -1 for a neighbour that is not there.
+    """
+    nearest = np.full((jets.n_jets, neighbours), -1)
+    for _, index in jets.by_multiplicity():
+        distance = _distances(jets, index)
+        found = min(neighbours, index.shape[1] - 1)
+        nearest_first = np.argsort(distance, axis=2)[:, :, :found]
+        others = np.take_along_axis(index[:, None], nearest_first, axis=2)
+        nearest[index, :found] = others
+    return nearest
+
+
+def _with_neighbours(values: FloatArray, nearest: IntArray) -> FloatArray:
+    """Return a value of each jet and of its neighbours, NaN where one is not there.
+
+    Args:
+        values: The value of each jet, shape (n_jets,).
+        nearest: Positions of its neighbours, -1 for none, shape (n_jets, neighbours).
+
+    Returns:
+        Shape (n_jets, 1 + neighbours).
+    """
+    of_neighbours = np.where(nearest >= 0, values[nearest], np.nan)
+    return np.column_stack([values, of_neighbours])
+
+
+def _position(values: AnyArray, known: Sequence[int], name: str) -> IntArray:
+    """Return the position of each value among those of its category, shape (n_jets,).
+
+    Raises:
+        DataError: A jet has another value.
+    """
+    strange = ~np.isin(values, known)
+    if strange.any():
+        msg = (
+            f"column {name!r} is {values[strange][0]} for {int(strange.sum())} jets; the trees "
+            f"were fitted to the categories {', '.join(map(str, known))}"
+        )
+        raise DataError(msg)
+    order = np.argsort(known)
+    return np.asarray(order[np.searchsorted(np.asarray(known)[order], values)])
+
+
+def _distances(jets: Jets, index: IntArray) -> FloatArray:
+    """Return Delta R of each pair of jets of some events, infinite of a jet to itself.
+
+    Args:
+        jets: The jets.
+        index: Positions of the jets of m events, shape (m, n).
+
+    Returns:
+        Shape (m, n, n).
+    """
+    eta = jets.eta[index]
+    phi = jets.phi[index]
+    distance = delta_r(eta[:, :, None], phi[:, :, None], eta[:, None], phi[:, None])
+    # A jet is no neighbour of its own.
+    diagonal = np.arange(index.shape[1])
+    distance[:, diagonal, diagonal] = np.inf
+    return distance
+
+
+def _weights(jets: Jets, options: TreesOptions) -> FloatArray | None:
+    """Return the weight of each jet in units of their mean, None where each counts 1.
+
+    Raises:
+        DataError: They do not sum to more than 0.
+    """
+    weights = weights_of(jets, options.weights)
+    positive_sum(weights)
+    # LightGBM has limits on sums of weights, which a unit of the weights must not change.
+    return None if weights is None else weights / np.abs(weights).mean()
 
 
 def _parameters(options: TreesOptions, seed: Seed) -> dict[str, Any]:

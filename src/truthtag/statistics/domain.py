@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import logging
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -17,24 +18,27 @@ from truthtag.data.files import check_columns, read_frame, read_metadata, write_
 from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.bins import jet_column, unlearned_flavours
 
-__all__ = ["COLUMNS", "VARIABLES", "Domain", "variables_of"]
+__all__ = ["COLUMNS", "VARIABLES", "Domain", "further_variables", "variables_of"]
 
 VARIABLES = ("pt", "eta", "n_jets", "closeness", "nearest_pt")
-"""What a domain sees of a jet: its momentum and direction, the size of its event, its neighbour."""
+"""What a domain sees of a jet: its momentum and direction, the size of its event, its neighbour.
+
+Further numeric columns of the training jets follow."""
 
 COLUMNS = ("flavour", *VARIABLES)
-"""Columns of a domain on disk, a row per reference jet."""
+"""Columns of a domain on disk, a row per reference jet, where there are no further variables."""
 
 CRITERION = ("flavours", "neighbours", "low", "high", "scale", "threshold")
-"""What the metadata of a domain on disk hold beside its table."""
+"""What the metadata of a domain on disk hold beside its table; and ``variables``, if further."""
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
     r"""The region that a training sample fills, for each hadron flavour of the jet.
 
-    It lies in the space of :data:`VARIABLES`:
+    It lies in the space of :data:`VARIABLES` and of further numeric columns of the jets:
 
     .. math:: D(x) = \frac{1}{t_f} \sqrt{\sum_v \left(\frac{x_v - x^{(k)}_v}{s_v}\right)^2}
         \quad \text{where every } x_v \text{ is in } [\min_f x_v, \max_f x_v],
@@ -47,23 +51,31 @@ class Domain:
 
     The threshold :math:`t_f` is the quantile 1 - ``flagged`` of the distances of the validation
     jets of flavour f, in the ranges or not: about this share of new jets of the same origin is
-    outside. Each of the ten ends of the ranges takes at most about one more in n, where n training
-    jets set it.
+    outside. Each of the ends of the ranges, two per variable, takes at most about one more in n,
+    where n training jets set it.
+
+    Where the labels of the training sample state its flavours, a part of it may lack a rare one by
+    chance. Of a flavour without validation jets, the reference jets set the threshold: each by its
+    distance to the k-th nearest of the others, 0 where there is only one. Of a flavour without
+    training jets, every jet is outside.
 
     Source: this project; distances to the k-th nearest as a test for outliers are those of
     Ramaswamy, Rastogi and Shim, doi 10.1145/342009.335437.
 
     Args:
-        flavours: Hadron flavours of the training sample, rising.
-        low: Smallest value of each variable per flavour, shape (n_flavours, 5); of transverse
-            momenta in [GeV].
+        flavours: Hadron flavours that training jets have, rising.
+        low: Smallest value of each variable per flavour, shape (n_flavours, n_variables); of
+            transverse momenta in [GeV].
         high: Largest values, the same shape and units.
-        scale: Standard deviations, 0 where a variable does not vary, shape (5,), the same units.
+        scale: Standard deviations, 0 where a variable does not vary, shape (n_variables,), the
+            same units.
         threshold: Largest distance to the k-th nearest reference jet per flavour, in units of the
             standard deviations, shape (n_flavours,).
         neighbours: Which of the nearest reference jets counts, k.
         reference_flavour: Flavours of the reference jets, shape (n_reference,).
-        reference: Their variables as :func:`variables_of` gives them, shape (n_reference, 5).
+        reference: Their variables as :func:`variables_of` gives them, shape
+            (n_reference, n_variables).
+        further: Names of the further columns, the last variables.
 
     Raises:
         DataError: An array has another shape, a number is masked or not allowed, or a flavour has
@@ -85,10 +97,14 @@ class Domain:
     neighbours: int
     reference_flavour: IntArray
     reference: FloatArray
+    further: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_flavours = len(self.flavours)
-        n_variables = len(VARIABLES)
+        n_variables = len(self.variables)
+        if len(set(self.variables)) < n_variables:
+            msg = f"domain: variables are {list(self.variables)}; name each once"
+            raise DataError(msg)
         n_reference = np.size(self.reference_flavour)
         shapes = {
             "low": (n_flavours, n_variables),
@@ -114,8 +130,9 @@ class Domain:
                 raise DataError(msg)
         if (self.low > self.high).any():
             row, column = np.argwhere(self.low > self.high)[0]
+            name = self.variables[column]
             msg = (
-                f"domain: the range of {VARIABLES[column]} for flavour {self.flavours[row]} ends "
+                f"domain: the range of {name} for flavour {self.flavours[row]} ends "
                 f"at {self.high[row, column]}, below its begin, {self.low[row, column]}"
             )
             raise DataError(msg)
@@ -134,6 +151,7 @@ class Domain:
         flagged: float,
         neighbours: int,
         max_reference_jets: int,
+        further: Sequence[str] | None = None,
     ) -> Domain:
         """Take ranges and reference jets from one sample, and the thresholds from another.
 
@@ -142,21 +160,26 @@ class Domain:
 
         Args:
             train: The sample that the efficiency was learned from.
-            validation: A sample that it was not learned from, with every flavour of ``train``.
+            validation: A sample that it was not learned from, with every flavour of ``train``,
+                unless its labels state the flavours.
             rng: What draws the reference jets.
             flagged: Share of the validation jets of each flavour that lie beyond the threshold, in
                 (0, 1).
             neighbours: Which of the nearest reference jets counts, at least 1.
             max_reference_jets: Largest number of reference jets per flavour, at least
                 ``neighbours``; drawn without replacement.
+            further: Further columns of the jets that are variables; by default all of ``train``
+                that are no categories.
 
         Raises:
             ConfigError: An option is out of range.
-            DataError: A sample has no jets, or a flavour of ``train`` is missing in ``validation``.
+            DataError: A sample has no jets, or lacks a column; or a flavour of ``train`` is missing
+                in ``validation``, and the labels do not state the flavours.
         """
         _check_options(flagged, neighbours, max_reference_jets)
         flavours = _flavours_of(train, validation)
-        values = variables_of(train)
+        names = further_variables(train) if further is None else tuple(further)
+        values = variables_of(train, names)
         rows = [np.flatnonzero(train.flavour == flavour) for flavour in flavours]
         chosen = np.concatenate([_draw(inside, max_reference_jets, rng) for inside in rows])
         low = [values[inside].min(axis=0) for inside in rows]
@@ -173,11 +196,16 @@ class Domain:
             neighbours=neighbours,
             reference_flavour=train.flavour[chosen].astype(np.int8),
             reference=values[chosen],
+            further=names,
         )
-        tried = variables_of(validation)
+        tried = variables_of(validation, names)
         threshold = []
         for flavour in flavours:
-            spacing = without_threshold._spacing(flavour, tried[validation.flavour == flavour])
+            of_flavour = tried[validation.flavour == flavour]
+            if len(of_flavour):
+                spacing = without_threshold._spacing(flavour, of_flavour)
+            else:
+                spacing = without_threshold._own_spacing(flavour)
             threshold.append(np.quantile(spacing, 1 - flagged))
         return replace(without_threshold, threshold=np.array(threshold))
 
@@ -189,9 +217,12 @@ class Domain:
 
         Returns:
             Distances to the k-th nearest of the same flavour, shape (n_jets,); infinity outside
-            the ranges, or for a flavour that the training sample did not have.
+            the ranges, or for a flavour that no training jet had.
+
+        Raises:
+            DataError: The jets lack a further column.
         """
-        values = variables_of(jets)
+        values = variables_of(jets, self.further)
         distance = np.full(jets.n_jets, np.inf)
         for flavour, low, high, threshold in zip(
             self.flavours, self.low, self.high, self.threshold, strict=True
@@ -206,15 +237,22 @@ class Domain:
         """Return whether each jet is like those of the training sample, shape (n_jets,)."""
         return self.distance(jets) <= 1
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables."""
+        return (*VARIABLES, *self.further)
+
     def to_frame(self) -> pd.DataFrame:
-        """Return the reference jets as a table, the columns of :data:`COLUMNS`."""
-        columns = dict(zip(VARIABLES, self.reference.T, strict=True))
+        """Return the reference jets as a table: their flavours and variables."""
+        columns = dict(zip(self.variables, self.reference.T, strict=True))
         return pd.DataFrame({"flavour": self.reference_flavour, **columns})
 
     @property
     def criterion(self) -> dict[str, Any]:
         """What the table does not hold: the entries of :data:`CRITERION`."""
+        names = {"variables": list(self.variables)} if self.further else {}
         return {
+            **names,
             "flavours": list(self.flavours),
             "neighbours": self.neighbours,
             "low": self.low.tolist(),
@@ -241,8 +279,9 @@ class Domain:
                 no domain.
         """
         criterion = _read_criterion(path)
+        variables = criterion.get("variables", list(VARIABLES))
         frame = read_frame(path)
-        check_columns(path, [str(name) for name in frame.columns], COLUMNS)
+        check_columns(path, [str(name) for name in frame.columns], ("flavour", *variables))
         try:
             arrays = {
                 name: np.array(criterion[name], dtype=np.float64)
@@ -252,7 +291,8 @@ class Domain:
                 flavours=tuple(criterion["flavours"]),
                 neighbours=criterion["neighbours"],
                 reference_flavour=frame["flavour"].to_numpy(),
-                reference=frame[list(VARIABLES)].to_numpy(),
+                reference=frame[variables].to_numpy(),
+                further=tuple(variables[len(VARIABLES) :]),
                 **arrays,
             )
         except (TypeError, ValueError) as error:
@@ -281,8 +321,25 @@ class Domain:
         distance: FloatArray = tree.query(self._scaled(values), k=[k])[0]
         return distance[:, 0]
 
+    def _own_spacing(self, flavour: int) -> FloatArray:
+        """Return the distance of each reference jet to the k-th nearest other one, likewise."""
+        tree = self._trees[flavour]
+        # The nearest of all is the jet itself.
+        k = min(self.neighbours + 1, tree.n)
+        distance: FloatArray = tree.query(tree.data, k=[k])[0]
+        return distance[:, 0]
 
-def variables_of(jets: Jets) -> FloatArray:
+
+def further_variables(jets: Jets) -> tuple[str, ...]:
+    """Return the further columns of jets that are numbers: not those that labels call categories.
+
+    One that is a variable of :data:`VARIABLES` already, by its name, is left out.
+    """
+    known = {*VARIABLES, *jets.labels.categories}
+    return tuple(name for name in jets.further if name not in known)
+
+
+def variables_of(jets: Jets, further: Sequence[str] = ()) -> FloatArray:
     r"""Return the variables that a domain is made of.
 
     The closeness of the nearest other jet of the event is :math:`1 / (1 + \Delta R)`; it and the
@@ -290,10 +347,15 @@ def variables_of(jets: Jets) -> FloatArray:
 
     Args:
         jets: Jets of any sample.
+        further: Further columns to add.
 
     Returns:
-        The variables of :data:`VARIABLES`, transverse momenta in [GeV], shape (n_jets, 5); float32
-        as samples are stored, so that no rounding carries a jet at the end of a range out of it.
+        The variables of :data:`VARIABLES`, transverse momenta in [GeV], and the further columns,
+        shape (n_jets, 5 + n_further); float32 as samples are stored, so that no rounding carries a
+        jet at the end of a range out of it.
+
+    Raises:
+        DataError: The jets lack a column.
 
     Example:
         >>> jets = Jets.from_columns({**row, "event": np.array([7, 7, 9])})
@@ -307,6 +369,7 @@ def variables_of(jets: Jets) -> FloatArray:
     nearest_pt = np.where(nearest >= 0, jets.pt[nearest], 0.0)
     n_jets = jets.multiplicity[jets.event_of_jet]
     columns = [jets.pt, jets.eta, n_jets, closeness, nearest_pt]
+    columns += [jet_column(jets, name, "the domain has a variable") for name in further]
     return np.stack(columns, axis=1).astype(np.float32)
 
 
@@ -345,6 +408,14 @@ def _read_criterion(path: str | Path) -> dict[str, Any]:
                 f"{', '.join(criterion) or 'nothing'}. Fit the domain again."
             )
             raise DataError(msg)
+    variables = criterion.get("variables", list(VARIABLES))
+    is_list = isinstance(variables, list) and all(isinstance(one, str) for one in variables)
+    if not is_list or tuple(variables[: len(VARIABLES)]) != VARIABLES:
+        msg = (
+            f"{path}: its metadata are damaged (variables is {variables!r}, not a list that begins "
+            f"with {', '.join(VARIABLES)}): fit the domain again"
+        )
+        raise DataError(msg)
     whole = [criterion["neighbours"]]
     if isinstance(criterion["flavours"], list):
         whole += criterion["flavours"]
@@ -375,7 +446,7 @@ def _check_options(flagged: float, neighbours: int, max_reference_jets: int) -> 
 
 
 def _flavours_of(train: Jets, validation: Jets) -> tuple[int, ...]:
-    """Return the flavours of the training sample; refuse samples that make no domain."""
+    """Return the flavours that training jets have; refuse samples that make no domain."""
     for name, jets in (("training", train), ("validation", validation)):
         if not jets.n_jets:
             msg = (
@@ -384,8 +455,18 @@ def _flavours_of(train: Jets, validation: Jets) -> tuple[int, ...]:
             )
             raise DataError(msg)
     flavours, counts = np.unique(train.flavour, return_counts=True)
+    for flavour in unlearned_flavours(train):
+        text = "no jet of the training sample has flavour %d: all jets of it are outside the domain"
+        logging.getLogger("truthtag").warning(text, flavour)
     missing = ~np.isin(flavours, validation.flavour)
-    if missing.any():
+    if missing.any() and train.labels.flavours:
+        text = (
+            "no jet of the validation sample has flavour %d: its %d jets in the training sample "
+            "set the threshold of the domain themselves"
+        )
+        for flavour, count in zip(flavours[missing], counts[missing], strict=True):
+            logging.getLogger("truthtag").warning(text, flavour, count)
+    elif missing.any():
         msg = (
             f"the validation sample has no jet of flavour {flavours[missing][0]}, the training "
             f"sample has {counts[missing][0]}: nothing sets the threshold of this flavour. "
