@@ -204,7 +204,7 @@ def case(request: pytest.FixtureRequest, sample: Jets, tmp_path_factory: Any) ->
     jets = with_points(sample.first(6000), count, has_truth)
     config = config_of(count > 1, has_truth)
     made = Case(folder, jets, config, has_truth)
-    write_jets([jets], made.path("jets.parquet"), {"counts": {"by_region": []}})
+    write_jets([jets], made.path("jets.parquet"))
     points = POINTS if count > 1 else ()
     for name, factor in {"low": 0.8, "near": 1.0}.items():
         prediction = predict(Near(known.efficiency_true, points, factor), jets)
@@ -222,7 +222,9 @@ def run_all(case: Case) -> None:
     events = None
     if not case.has_truth:
         table = events_of(case.jets)
-        write_frame(table, case.path("events.parquet"))
+        region = {"flavour": 5, "abs_eta": "from 2.5", "pt": "below 20", "jets": 9, "unscored": 8}
+        counts = {"counts": {"by_region": [region]}}
+        write_frame(table, case.path("events.parquet"), counts)
         events = [case.path("events.parquet")]
     flavours = {"flavours": FLAVOURS}
     options = {"regions": 8, "prior_width": 0.3, "max_scale": 2.0}
@@ -441,6 +443,7 @@ def test_samples_are_described(case: Case) -> None:
     assert table.loc["all", "events_without_jets"] == extra
     assert table.loc["all", "sum_of_weights"] == pytest.approx(jets.weight.sum() + 2 * extra)
     assert table.loc["b", "jets"] == (jets.flavour == 5).sum()
+    assert table.loc["b", "unscored_outside"] == (0 if case.has_truth else 8)
     name = "tagged_fraction_tight" if several(case) else "tagged_fraction"
     tagged = jets.passes()[:, -1][jets.flavour == 4].mean()
     assert table.loc["c", name] == pytest.approx(tagged)

@@ -14,8 +14,8 @@ if __name__ == "__main__":
         events = params.get("events") or {}
         parts = []
         for sample, shards in params.samples.items():
-            files = events.get(sample)
-            counts = [read_metadata(shard).get("counts", {}) for shard in shards]
+            files = events.get(sample, [])
+            counts = [read_metadata(file).get("counts", {}) for file in files]
             table = sample_table(
                 read_jets(shards),
                 params.flavours,
