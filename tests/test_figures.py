@@ -767,6 +767,17 @@ def test_figure_2_shows_what_is_universal(numbers: dict[str, pd.DataFrame]) -> N
     assert (fraction["value"] <= fraction["value_high"]).all()
 
 
+def test_figure_2_of_a_sample_without_the_flavour_is_drawn(run: Run, tmp_path: Path) -> None:
+    jets = run.samples["test"].first(500)
+    light = jets.with_columns(flavour=np.zeros(jets.n_jets, dtype=np.int8), efficiency_true=None)
+    inputs = replace(run.inputs("fig2"), samples={"test": light}, predictions={"test": {}})
+    figure = draw("fig2", FIGURES["fig2"].load_numbers()(inputs))
+    save_figure(figure, tmp_path / "fig2.png")
+    # One sample differs from no other.
+    texts = [text.get_text() for axes in figure.axes for text in axes.texts]
+    assert not any("differ" in text or "serve" in text for text in texts)
+
+
 def test_figure_3_is_the_truth(numbers: dict[str, pd.DataFrame]) -> None:
     frame = numbers["fig3"]
     base = frame[(frame["panel"] == "base") & (frame["flavour"] == "b")]

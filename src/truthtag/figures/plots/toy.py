@@ -103,8 +103,8 @@ def draw_universality(frame: pd.DataFrame, context: DrawingContext) -> Figure:
         _ratios(right, of_last[of_last["panel"] == "direct_over_predicted"])
         left.set(xlabel=r"$\Delta R$ to the nearest jet", ylabel=f"density of {flavour} jets")
         middle.set(xlabel=PT, ylabel=f"tagged fraction of {flavour} jets", ylim=(0, 1))
-        for axes in (left, middle):
-            axes.legend(loc="upper right")
+        _legend(left)
+        _legend(middle)
         several = len(by_sample) > 1
         stamp(left, "samples differ in what maps leave out" if several else context.origin)
         stamp(middle, "so one map cannot serve both" if several else context.origin)
@@ -186,7 +186,13 @@ def _ratios(axes: Axes, frame: pd.DataFrame) -> None:
         axes.errorbar(place, rows["value"], rows["error"], label=label, **bars)
     axes.axhline(1, color="0.3", linewidth=1)
     axes.set(xlabel=PT, ylabel="tagged / predicted", ylim=(0.6, 1.3 + 0.06 * len(by_name)))
-    axes.legend(loc="upper right")
+    _legend(axes)
+
+
+def _legend(axes: Axes) -> None:
+    """Name what is drawn; a sample can lack the flavour, and then nothing is."""
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="upper right")
 
 
 def _draw_base(figure: SubFigure, axes: Axes, rows: pd.DataFrame, flavour: str) -> None:
