@@ -210,13 +210,15 @@ rule require_closure:
 
 rule render_tables:
     input:
+        **({"coverage": layout.table("coverage")} if JUDGED in WITH_TRUTH else {}),
         verdict=layout.table("verdict"),
+        samples=layout.table("samples"),
         closure=layout.table("closure"),
-        coverage=layout.table("coverage"),
         likelihood=layout.table("likelihood"),
         summary=layout.table("summary"),
         in_range=layout.table("summary_in_range"),
         in_domain=layout.table("summary_in_domain"),
+        # Without a truth there is none.
     output:
         tables=report(
             layout.table_page("tables"),
@@ -230,6 +232,7 @@ rule render_tables:
     conda:
         ENVIRONMENT
     params:
+        minimum_events=config["closure"]["minimum_events"],
         code=code("render_tables.py"),
     message:
         "Rendering the tables"

@@ -1,10 +1,10 @@
 rule generate_sample:
     output:
         layout.shard("{sample}", "{shard}"),
-    wildcard_constraints:
-        sample=names(GENERATED),
     log:
         layout.log("samples/{sample}/{shard}"),
+    wildcard_constraints:
+        sample=names(GENERATED),
     conda:
         ENVIRONMENT
     resources:
@@ -34,10 +34,10 @@ rule read_sample:
     output:
         jets=layout.shard("{sample}", "{shard}"),
         events=layout.events("{sample}", "{shard}"),
-    wildcard_constraints:
-        sample=names(READ),
     log:
         layout.log("samples/{sample}/{shard}"),
+    wildcard_constraints:
+        sample=names(READ),
     conda:
         ENVIRONMENT
     resources:
