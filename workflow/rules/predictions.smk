@@ -13,6 +13,7 @@ rule predict:
         runtime=720,
         gpu=lambda wildcards: GPUS if layout.is_seeded(wildcards.estimator) else 0,
     params:
+        folder=lambda wildcards: layout.estimator(wildcards.estimator),
         device=config["device"],
         # Events that were learned from are predicted by what did not see them.
         held_out=lambda wildcards: FOLDS is not None and wildcards.sample in ROLES["train"],

@@ -11,7 +11,7 @@ from truthtag.workflow.logs import job_log
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         jets = read_jets(snakemake.input.sample)
-        folder = Path(snakemake.input.estimator[0]).parent
+        folder = Path(snakemake.params.folder)
         ensemble = load(folder, device=snakemake.params.device)
         metadata = {"estimator": str(folder), "versions": versions(("truthtag", "numpy", "torch"))}
         if snakemake.params.held_out:
