@@ -11,6 +11,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = {
+    "nanoaod_leading_pt": "results/nanoaod/figures",
     "fig1": "results/figures",
     "fig6": "results/figures",
     "fig8": "results/figures",
@@ -20,13 +21,17 @@ FOLDERS = {
     "learning_curve": "results/learning_curve/figures",
     "training_cost": "results/schedule/figures",
 }
-WIDTH = {"fig6": 700}
+FIGURES = {"nanoaod_leading_pt": "closure_leading_pt"}
+"""What a figure is called in the results, where pictures of several runs could be confused."""
+
+WIDTH = {"fig6": 700, "nanoaod_leading_pt": 700}
 
 if __name__ == "__main__":
     target = ROOT / "docs/images"
     target.mkdir(exist_ok=True)
     for name, folder in FOLDERS.items():
-        source = ROOT / folder / f"{name}.png"
+        figure = FIGURES.get(name, name)
+        source = ROOT / folder / f"{figure}.png"
         if not source.exists():
             continue
         with Image.open(source) as picture:
