@@ -32,7 +32,6 @@ __all__ = [
     "flavour_mean",
     "flavours_of",
     "jet_column",
-    "nearest_bin",
     "require_learned",
     "tags_of",
     "training_tags",
@@ -381,15 +380,6 @@ def flavour_index(flavours: Sequence[int], jets: Jets) -> IntArray:
         flavours, "the map was fitted to the flavours", "Fit it to a sample that has this flavour"
     )
     return np.searchsorted(np.asarray(flavours), jets.flavour)
-
-
-def nearest_bin(values: FloatArray, axis: FloatArray, name: str) -> IntArray:
-    """Return the bin of each value, the nearest where it lies outside the axis.
-
-    Raises:
-        DataError: A value is NaN, which is in no bin.
-    """
-    return _nearest(bin_index(values, axis, name), len(axis) - 1)
 
 
 def _nearest(index: IntArray, n_bins: int) -> IntArray:

@@ -23,8 +23,8 @@ __all__ = [
     "WeightedOptions",
     "Weights",
     "check_counts",
+    "check_positive_sum",
     "count_jets",
-    "positive_sum",
     "weights_of",
 ]
 
@@ -257,7 +257,7 @@ def weights_of(jets: Jets, how: Weights) -> FloatArray | None:
     return np.asarray(of_events[jets.event_of_jet], dtype=np.float64)
 
 
-def positive_sum(weights: FloatArray | None) -> None:
+def check_positive_sum(weights: FloatArray | None) -> None:
     """Refuse weights that do not sum to more than 0, to which nothing can be fitted.
 
     Raises:

@@ -100,13 +100,20 @@ class Ensemble:
         return cls(members)
 
     def efficiency(self, jets: Jets) -> FloatArray:
-        """Return the nominal efficiency, or the mean over the members, shape (n_jets,)."""
+        """Return the nominal efficiency, or the mean over the members.
+
+        The shape is (n_jets,), or (n_jets, n_points) where there are several working points.
+        """
         if self.nominal is not None:
             return self.nominal.efficiency(jets)
         return self.with_replicas(jets)[0]
 
     def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
-        """Return the efficiency, shape (n_jets,), and by each member, (n_members, n_jets)."""
+        """Return the efficiency, and by each member.
+
+        Shapes are (n_jets,) and (n_members, n_jets), with a last axis of working points where there
+        are several.
+        """
         values = np.stack([member.efficiency(jets) for member in self.members])
         if self.nominal is not None:
             return self.nominal.efficiency(jets), values

@@ -21,7 +21,7 @@ from truthtag.estimators.bins import (
     training_tags,
     unlearned_flavours,
 )
-from truthtag.estimators.counts import WeightedOptions, positive_sum, weights_of
+from truthtag.estimators.counts import WeightedOptions, check_positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.seeds import Seed
@@ -134,7 +134,7 @@ class ParametricFit(TableEstimator):
             raise DataError(msg)
         flavours = flavours_of(train)
         weights = weights_of(train, options.weights)
-        positive_sum(weights)
+        check_positive_sum(weights)
         centre, scale = _standard(train)
         blocks = []
         for first in range(0, train.n_events, BLOCK):

@@ -23,7 +23,7 @@ from truthtag.estimators.bins import (
     training_tags,
     unlearned_flavours,
 )
-from truthtag.estimators.counts import WeightedOptions, positive_sum, weights_of
+from truthtag.estimators.counts import WeightedOptions, check_positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import TableEstimator
 from truthtag.options import Real, Whole
@@ -432,7 +432,7 @@ def _weights(jets: Jets, options: TreesOptions) -> FloatArray | None:
         DataError: They do not sum to more than 0.
     """
     weights = weights_of(jets, options.weights)
-    positive_sum(weights)
+    check_positive_sum(weights)
     # LightGBM has limits on sums of weights, which a unit of the weights must not change.
     return None if weights is None else weights / np.abs(weights).mean()
 
