@@ -95,7 +95,7 @@ def test_an_event_that_could_be_in_two_samples_is_refused(other: dict[str, Any])
 
 @pytest.mark.usefixtures("folder")
 def test_files_of_one_number_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sample_files, "file_number", lambda file: 7)  # noqa: ARG005
+    monkeypatch.setattr(sample_files, "file_number", lambda file: 7)
     one = {"files": "data/a.root"}
     other = {"files": "data/b.root"}
     config = config_of({"a": one, "b": other, "c": {"files": "data/deep/c.root"}})

@@ -18,7 +18,7 @@ from truthtag.estimators.bins import (
     Bins,
     BinsOptions,
     flavour_mean,
-    require_learned,
+    with_unlearned,
 )
 from truthtag.estimators.counts import Counts, Entries
 from truthtag.estimators.protocol import ResampledOptions
@@ -139,12 +139,11 @@ class BinnedMap(TableEstimator):
         """Return the efficiency of each jet's bin, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know or learned nothing of, or is
-                outside the axes where that is refused; or the jets lack a column.
+            DataError: A jet has a flavour that the map does not know, or is outside the axes where
+                that is refused; or the jets lack a column.
         """
-        index = self.bins.index(jets)
-        require_learned(self.bins.without_jets(self.counts), jets)
-        return np.asarray(self.values[index])
+        eff = np.asarray(self.values[self.bins.index(jets)])
+        return with_unlearned(eff, self.bins.without_jets(self.counts), jets)
 
     def describe(self) -> str:
         """Return the number of bins, and how many of them are empty or spoilt."""

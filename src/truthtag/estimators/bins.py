@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BIN_COLUMNS",
     "OUTSIDE",
+    "UNKNOWN",
     "Bins",
     "BinsOptions",
     "Outside",
@@ -32,15 +33,18 @@ __all__ = [
     "flavour_mean",
     "flavours_of",
     "jet_column",
-    "require_learned",
     "tags_of",
     "training_tags",
     "unlearned_flavours",
+    "with_unlearned",
 ]
 
 Outside = Literal["clamp", "error"]
 OUTSIDE = ("clamp", "error")
 """What a map can do with jets outside its axes: take the nearest bin, or refuse them."""
+
+UNKNOWN = 0.5
+"""Efficiency of jets of a flavour that no training jet had: anything in [0, 1] is possible."""
 
 BIN_COLUMNS = ("flavour", "pt_low", "pt_high", "eta_low", "eta_high")
 """Columns that name a bin, where there are no further axes."""
@@ -310,26 +314,18 @@ def unlearned_flavours(jets: Jets) -> tuple[int, ...]:
     return tuple(flavour for flavour in flavours_of(jets) if flavour not in occurring)
 
 
-def require_learned(unlearned: Sequence[int], jets: Jets) -> None:
-    """Refuse jets of a flavour that a map knows, but learned nothing of.
+def with_unlearned(eff: FloatArray, unlearned: Sequence[int], jets: Jets) -> FloatArray:
+    """Return efficiencies in which jets of flavours that no training jet had have :data:`UNKNOWN`.
+
+    Such jets are outside the domain of the efficiency, and the fit has warned of the flavour.
 
     Args:
+        eff: Efficiencies, shape (n_jets,).
         unlearned: The flavours without a jet in the training sample.
         jets: The jets.
-
-    Raises:
-        DataError: There is such a jet.
     """
     strange = np.isin(jets.flavour, unlearned)
-    if strange.any():
-        flavour = jets.flavour[strange][0]
-        count = int((jets.flavour == flavour).sum())
-        msg = (
-            f"the map was fitted to a sample without jets of flavour {flavour}, and learned "
-            f"nothing of it; {count} jets have it. Merge it into another flavour "
-            "(merge_flavours), or fit the map to more events."
-        )
-        raise DataError(msg)
+    return np.where(strange, UNKNOWN, eff) if strange.any() else eff
 
 
 def tags_of(jets: Jets) -> BoolArray:
@@ -389,10 +385,10 @@ def _nearest(index: IntArray, n_bins: int) -> IntArray:
 def flavour_mean(counts: Counts) -> FloatArray:
     """Return the efficiency of each flavour over all bins, (n_flavours, 1, ...).
 
-    It is 0 without jets, and that of all flavours where the weights of its jets do not sum to more
-    than 0.
+    It is :data:`UNKNOWN` without jets, and that of all flavours where the weights of its jets do
+    not sum to more than 0.
     """
     every = tuple(range(counts.total.ndim))
     of_flavour = counts.sum(every[1:])
-    of_all = np.where(of_flavour.jets > 0, counts.sum(every).efficiency(0.0), 0.0)
+    of_all = np.where(of_flavour.jets > 0, counts.sum(every).efficiency(0.0), UNKNOWN)
     return of_flavour.efficiency(of_all)

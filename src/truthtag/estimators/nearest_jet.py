@@ -139,8 +139,8 @@ class NearestJetMap(TableEstimator):
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know or learned nothing of, or is
-                outside the axes where that is refused; or the jets lack a column.
+            DataError: A jet has a flavour that the map does not know, or is outside the axes where
+                that is refused; or the jets lack a column.
         """
         factor = self.correction[_bins_of(jets, self.base.bins.flavours, self.edges)]
         return np.clip(self.base.efficiency(jets) * factor, 0.0, 1.0)

@@ -16,10 +16,10 @@ from truthtag.errors import DataError
 from truthtag.estimators.bins import (
     flavour_index,
     flavours_of,
-    require_learned,
     tags_of,
     training_tags,
     unlearned_flavours,
+    with_unlearned,
 )
 from truthtag.estimators.counts import WeightedOptions, check_positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
@@ -166,11 +166,10 @@ class ParametricFit(TableEstimator):
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know, or learned nothing of.
+            DataError: A jet has a flavour that the map does not know.
         """
         flavour_index(self.flavours, jets)
-        require_learned(self.unlearned, jets)
-        return self.product.efficiency(jets)
+        return with_unlearned(self.product.efficiency(jets), self.unlearned, jets)
 
     def describe(self) -> str:
         """Return the number of parameters."""

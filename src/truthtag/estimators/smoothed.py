@@ -19,7 +19,7 @@ from truthtag.estimators.bins import (
     Bins,
     BinsOptions,
     flavour_mean,
-    require_learned,
+    with_unlearned,
 )
 from truthtag.estimators.counts import ROUNDING, Counts, Entries
 from truthtag.estimators.protocol import ResampledOptions
@@ -78,7 +78,7 @@ class SmoothedMap(TableEstimator):
     efficiency stays constant up to the edge. Where there are no jets within four widths, the
     efficiency is that of the flavour over all bins. A jet outside the axes is treated as
     ``outside`` says: ``clamp`` takes the nearest bin centre, ``error`` refuses. A flavour without
-    any jet keeps its empty bins, and a jet of it is refused.
+    any jet keeps its empty bins, and a jet of it has the efficiency 1/2.
 
     Bins of further axes, like flavours, have a map each. Where the bins of an absolute value of eta
     begin at 0, jets at both signs of eta are smoothed into each other. With weights, numbers of
@@ -175,21 +175,21 @@ class SmoothedMap(TableEstimator):
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            DataError: A jet has a flavour that the map does not know or learned nothing of, or is
-                outside the axes where that is refused; or the jets lack a column.
+            DataError: A jet has a flavour that the map does not know, or is outside the axes where
+                that is refused; or the jets lack a column.
         """
         from scipy.ndimage import map_coordinates
 
         # Refuses what has no bin; of pT and eta, the bins themselves are not needed.
         flavour, _, _, *further = self.bins.index(jets)
-        require_learned(self.bins.without_jets(self.counts), jets)
         pt = _in_bins(jets.pt, self.bins.pt_edges)
         of_eta = np.abs(jets.eta) if self.bins.abs_eta else jets.eta
         eta = _in_bins(of_eta, self.bins.eta_edges)
         coordinates = np.stack([flavour, pt, eta, *further])
         values = map_coordinates(self.values, coordinates, order=1, mode="nearest")
         # Rounding of the interpolation can leave [0, 1].
-        return np.asarray(np.clip(values, 0.0, 1.0))
+        eff = np.clip(values, 0.0, 1.0)
+        return with_unlearned(eff, self.bins.without_jets(self.counts), jets)
 
     def describe(self) -> str:
         """Return the number of bins and the widths of the Gaussian."""

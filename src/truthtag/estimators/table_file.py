@@ -22,7 +22,7 @@ from truthtag.arrays import FloatArray
 from truthtag.data.files import check_columns, read_frame, read_metadata, write_frame
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.bins import unlearned_flavours
+from truthtag.estimators.bins import UNKNOWN, unlearned_flavours
 from truthtag.estimators.protocol import KINDS, ResampledOptions
 from truthtag.registry import load_object
 from truthtag.seeds import Seed
@@ -212,9 +212,9 @@ def _warn_of_flavours(train: Jets) -> None:
     for flavour in unlearned_flavours(train):
         text = (
             "no jet of the training sample has flavour %d: nothing is learned of it, and jets that "
-            "have it are refused. Merge it into another flavour, or give more events."
+            "have it get the efficiency %g. Merge it into another flavour, or give more events."
         )
-        logging.getLogger("truthtag").warning(text, flavour)
+        logging.getLogger("truthtag").warning(text, flavour, UNKNOWN)
 
 
 @dataclass(frozen=True, eq=False)

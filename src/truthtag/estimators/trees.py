@@ -18,10 +18,10 @@ from truthtag.estimators.bins import (
     flavour_index,
     flavours_of,
     jet_column,
-    require_learned,
     tags_of,
     training_tags,
     unlearned_flavours,
+    with_unlearned,
 )
 from truthtag.estimators.counts import WeightedOptions, check_positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
@@ -215,14 +215,14 @@ class BoostedTrees(TableEstimator):
 
         Raises:
             ConfigError: LightGBM is not installed.
-            DataError: A jet has a flavour or category that the trees do not know, or a flavour that
-                they learned nothing of; or the jets lack a column.
+            DataError: A jet has a flavour or category that the trees do not know, or the jets lack
+                a column.
         """
         rows = self.features(jets)
-        require_learned(self.unlearned, jets)
         if not len(rows):
             return np.zeros(0)
-        return np.asarray(self._booster.predict(rows, num_threads=1))
+        eff = np.asarray(self._booster.predict(rows, num_threads=1))
+        return with_unlearned(eff, self.unlearned, jets)
 
     @cached_property
     def _booster(self) -> Any:
