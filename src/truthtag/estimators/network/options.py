@@ -175,6 +175,7 @@ class NetworkOptions(EstimatorOptions):
     """An ensemble of networks that see all jets of an event."""
 
     members: ClassVar[Literal["resamples", "seeds"]] = "seeds"
+    # Without patience, too, the epoch of the lowest validation loss is kept.
     stops_early: ClassVar[bool] = True
 
     kind: str = "network"
