@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -149,7 +149,8 @@ def alike(
         configs.append(write_config(place, "nano.yaml", **stated))
         for name, config in zip(("toy", "nano"), configs, strict=True):
             targets = [f"results/{name}/predictions/test/{one}.parquet" for one in ("map", "gnn")]
-            outcome = place.run(*targets, config=config)
+            # On one core and on two: that makes no difference either.
+            outcome = place.run(*targets, config=config, cores=1 if name == "toy" else 2)
             assert outcome.returncode == 0, outcome.stdout
 
     return made_once("alike", make, tmp_path_factory, worker_id)
@@ -175,9 +176,9 @@ def test_events_in_files_give_what_the_toy_gives(alike: Workplace) -> None:
         pd.testing.assert_frame_equal(*maps, check_exact=True)
     for seed in range(2):
         states = [
-            torch.load(
-                folder / f"estimators/gnn/seeds_0_to_1/seed_{seed}.pt", weights_only=True
-            )["state"]
+            torch.load(folder / f"estimators/gnn/seeds_0_to_1/seed_{seed}.pt", weights_only=True)[
+                "state"
+            ]
             for folder in (toy, nano)
         ]
         assert states[0].keys() == states[1].keys()
@@ -194,7 +195,9 @@ def test_events_in_files_give_what_the_toy_gives(alike: Workplace) -> None:
 
 def test_a_file_without_events_becomes_a_shard_without_rows(alike: Workplace) -> None:
     results = alike.folder / "results/nano"
-    counts = [len(pd.read_parquet(results / f"events/train/000{shard}.parquet")) for shard in (0, 1, 2)]
+    counts = [
+        len(pd.read_parquet(results / f"events/train/000{shard}.parquet")) for shard in (0, 1, 2)
+    ]
     assert counts[1] == 0 < min(counts[0], counts[2])
     assert len(pd.read_parquet(results / "samples/train/0001.parquet")) == 0
 
@@ -256,7 +259,9 @@ def test_a_branch_that_is_missing_stops_the_reading(alike: Workplace, tmp_path: 
     target = "results/wrong/samples/validation/0000.parquet"
     outcome = place.run(target, config=f"config/nano.yaml {wrong}")
     assert outcome.returncode != 0
-    (line,) = [one for one in outcome.stdout.splitlines() if "Jet_btga" in one and ".root" in one][:1]
+    (line,) = [one for one in outcome.stdout.splitlines() if "Jet_btga" in one and ".root" in one][
+        :1
+    ]
     assert "data/validation/0.root" in line
     assert "Jet_btag" in line.replace("Jet_btga", "")
     left = [path for path in (place.folder / "results/wrong").rglob("*") if path.is_file()]
@@ -333,3 +338,187 @@ def own(
         assert outcome.returncode == 0, outcome.stdout
 
     return made_once("own", make, tmp_path_factory, worker_id)
+
+
+def results_of(place: Workplace) -> Path:
+    """The results of the analysis."""
+    return place.folder / "results/own"
+
+
+def fitted_files(results: Path, name: str) -> dict[int, list[Path]]:
+    """The files that weight the events of each fold, as the metadata of a prediction name them."""
+    stated = read_metadata(results / f"predictions/ttbar/{name}.parquet")["folds"]["weighted_by"]
+    folder = results / "estimators" / name
+    return {int(fold): [folder / file for file in files] for fold, files in stated.items()}
+
+
+def folds_in(path: Path) -> dict[str, Any]:
+    """What a file of an estimator says of the folds that it saw."""
+    if path.suffix == ".pt":
+        provenance = torch.load(path, weights_only=True)["provenance"]
+    else:
+        provenance = read_metadata(path)
+    folds: dict[str, Any] = provenance["folds"]
+    return folds
+
+
+@pytest.mark.slow(seconds=95)
+def test_provenance_alone_tells_that_no_event_is_weighted_by_what_saw_it(own: Workplace) -> None:
+    results = results_of(own)
+    for name in OWN:
+        files = fitted_files(results, name)
+        assert set(files) == set(range(FOLDS))
+        assert all(len(of_fold) == 2 for of_fold in files.values())
+        for fold, of_fold in files.items():
+            for path in of_fold:
+                stated = folds_in(path)
+                seen = {*stated["learned_from"], *stated["chosen_on"]}
+                assert (stated["count"], stated["by"]) == (FOLDS, "event")
+                assert seen == set(range(FOLDS)) - {fold}
+                # Networks keep the epoch that is best on events that they did not learn from.
+                assert len(stated["chosen_on"]) == (path.suffix == ".pt")
+                assert not set(stated["learned_from"]) & set(stated["chosen_on"])
+    events = in_file(own.folder / "data/ttbar")
+    jets = read_jets(results / "samples/ttbar")
+    number = dict(zip(events["file"] * 2**32 + events["entry"], events["event"], strict=True))
+    fold_of_event = np.array([number[event] % FOLDS for event in jets.event])
+    for path in (
+        file for files in fitted_files(results, "gnn_geometric").values() for file in files
+    ):
+        learned = folds_in(path)["learned_from"]
+        content = torch.load(path, weights_only=True)
+        assert content["provenance"]["train_events"] == np.isin(fold_of_event, learned).sum()
+
+
+def test_events_that_were_learned_from_are_predicted_by_the_rest(own: Workplace) -> None:
+    results = results_of(own)
+    jets = read_jets(results / "samples/ttbar")
+    fold_of_event = jets.event_number % FOLDS
+    fold_of_jet = fold_of_event[jets.event_of_jet]
+    columns = [f"efficiency_{point}" for point in POINTS]
+    for name in OWN:
+        frame = pd.read_parquet(results / f"predictions/ttbar/{name}.parquet")
+        stored = frame[columns].to_numpy()
+        cross_fitted = load(results / "estimators" / name)
+        assert isinstance(cross_fitted, CrossFitted)
+        np.testing.assert_allclose(stored, cross_fitted.held_out.efficiency(jets), rtol=1e-6)
+        # The same by the files alone: the nominal map of the fold, or the mean of its networks.
+        for fold, files in fitted_files(results, name).items():
+            inside = jets.take(fold_of_event == fold)
+            if name == "map":
+                expected = load(files[0]).efficiency(inside)
+            else:
+                expected = Ensemble.load(files).efficiency(inside)
+            np.testing.assert_allclose(stored[fold_of_jet == fold], expected, rtol=1e-6)
+
+
+def test_another_sample_is_predicted_by_all_members(own: Workplace) -> None:
+    results = results_of(own)
+    jets = read_jets(results / "samples/other")
+    columns = [f"efficiency_{point}" for point in POINTS]
+    n_replicas = {"map": 2, "gnn_geometric": 2 * FOLDS}
+    for name in OWN:
+        path = results / f"predictions/other/{name}.parquet"
+        assert "folds" not in read_metadata(path)
+        cross_fitted = load(results / "estimators" / name)
+        expected, replicas = cross_fitted.with_replicas(jets)
+        np.testing.assert_allclose(pd.read_parquet(path)[columns], expected, rtol=1e-6)
+        assert len(replicas) == n_replicas[name]
+        stored = pd.read_parquet(path.with_suffix(".replicas.parquet"))
+        assert stored.shape[1] == n_replicas[name] * len(POINTS)
+    networks = sorted((results / "estimators/gnn_geometric").glob("seeds_*/seed_*.pt"))
+    assert len(networks) == 2 * FOLDS
+    mean = Ensemble.load(networks).efficiency(jets)
+    stored = pd.read_parquet(results / "predictions/other/gnn_geometric.parquet")[columns]
+    np.testing.assert_allclose(stored, mean, rtol=1e-5)
+
+
+def test_weights_have_a_row_for_each_event_of_the_files(own: Workplace) -> None:
+    results = results_of(own)
+    for sample in ("ttbar", "other"):
+        events = in_file(own.folder / "data" / sample)
+        jets = read_jets(results / "samples" / sample)
+        for name in OWN:
+            table = pd.read_parquet(results / f"weights/{sample}/{name}.parquet")
+            assert len(table) == len(events)
+            theirs = {"luminosity_block": "luminosityBlock", "event_number": "event"}
+            for column in ("file", "entry", "run", "luminosity_block", "event_number"):
+                assert np.array_equal(table[column], events[theirs.get(column, column)]), column
+            assert np.array_equal(table["weight"], events["genWeight"].astype(float))
+            empty = ~np.isin(table["event"], jets.event)
+            assert empty.mean() == pytest.approx(0.05, abs=0.01)
+            for point in POINTS:
+                exactly = table[[f"p_tag_{number}_{point}" for number in range(4)]]
+                assert (exactly[empty].to_numpy() == [1, 0, 0, 0]).all()
+                assert (exactly[f"p_tag_0_{point}"][~empty] < 1).all()
+                assert (table[f"p_tag_ge_1_{point}"][empty] == 0).all()
+            # What passes the tighter point passes the looser one.
+            assert (table["p_tag_ge_1_tight"] <= table["p_tag_ge_1_loose"] + 1e-12).all()
+
+
+def test_efficiencies_go_back_to_the_jets_of_the_files(own: Workplace) -> None:
+    """A permutation: where an event begins in its file, and the position of each jet."""
+    results = results_of(own)
+    jets = read_jets(results / "samples/ttbar")
+    efficiency = pd.read_parquet(results / "predictions/ttbar/map.parquet")["efficiency_loose"]
+    is_taken = 0
+    for path in sorted((own.folder / "data/ttbar").glob("*.root")):
+        with uproot.open(path) as file:
+            branches = file["Events"].arrays(["Jet_pt", "Jet_eta", "Jet_hadronFlavour"])
+        counts = ak.to_numpy(ak.num(branches["Jet_pt"]))
+        begins = np.cumsum(counts) - counts
+        own_number = file_number(f"data/ttbar/{path.name}")
+        rows = np.flatnonzero((jets.event >> 32)[jets.event_of_jet] == own_number)
+        entry = (jets.event & 0xFFFFFFFF)[jets.event_of_jet[rows]]
+        place = begins[entry] + jets.position[rows]
+        assert len(np.unique(place)) == len(place)
+        back = np.full(counts.sum(), np.nan)
+        back[place] = efficiency.to_numpy()[rows]
+        pt, eta, flavour = (ak.to_numpy(ak.flatten(branches[name])) for name in branches.fields)
+        assert np.array_equal(pt[place], jets.pt[rows])
+        assert np.array_equal(flavour[place], jets.flavour[rows])
+        # Every jet that is in the selection has an efficiency, and no other.
+        assert np.array_equal(np.isfinite(back), (pt > 20) & (np.abs(eta) < 2.5))
+        # Jets of the files are out of order.
+        assert not len(place) or (np.diff(place) < 0).any()
+        is_taken += len(place)
+    assert is_taken == jets.n_jets
+
+
+def test_every_table_tells_the_working_points_apart(own: Workplace) -> None:
+    tables = results_of(own) / "tables"
+    for name in ("summary", "likelihood", "calibration", "scales"):
+        assert set(pd.read_csv(tables / f"{name}.csv")["working_point"]) == set(POINTS), name
+    for name in ("closure", "verdict"):
+        assert set(pd.read_csv(tables / f"{name}.csv")["working_point"]) == {"tight"}, name
+    verdict = pd.read_csv(tables / "verdict.csv")
+    assert list(verdict)[-2:] == list(OWN)
+    samples = pd.read_csv(tables / "samples.csv").set_index(["sample", "flavour"])
+    jets = read_jets(results_of(own) / "samples/ttbar")
+    for number, point in enumerate(POINTS):
+        tagged = (jets.tag_bin > number).mean()
+        assert samples.loc[("ttbar", "all"), f"tagged_fraction_{point}"] == pytest.approx(tagged)
+    weights = read_frames([results_of(own) / "events/ttbar/0000.parquet"])["weight"]
+    assert set(weights) == {-1.0, 1.0}
+    effective = samples.loc[("ttbar", "all"), "effective_events"]
+    events = in_file(own.folder / "data/ttbar")["genWeight"]
+    assert effective == pytest.approx(events.sum() ** 2 / (events**2).sum())
+
+
+def test_without_a_truth_nobody_speaks_of_it(own: Workplace) -> None:
+    results = results_of(own)
+    assert not list((results / "tables").glob("*coverage*"))
+    assert not list((results / "figures").glob("*coverage*"))
+    drawn = {path.stem for path in (results / "figures").glob("*.png")}
+    assert drawn == {"fig1", "fig2", "closure_delta_r", "calibration", "training"}
+    assert all(path.stat().st_size > 500 for path in (results / "figures").iterdir())
+    for name in ("verdict", "tables"):
+        page = (results / f"tables/{name}.html").read_text().lower()
+        assert not re.search(r"\btruth\b|regret|coverage", page), name
+    for table in (results / "tables").glob("*.csv"):
+        assert not {"regret", "true", "residual_mean"} & set(pd.read_csv(table)), table
+    report = (results / "report.html").read_text()
+    assert "How often the truth" not in report
+    assert "Against the truth" not in report
+    # It opens with the table of verdicts, whose cells have these classes.
+    assert re.search(r"<td class=\W+(closes|within|fails|untested)\W", report)
