@@ -61,6 +61,7 @@ def test_addresses_are_left_as_they_are() -> None:
         ("data/*.parquet", r"samples\.a\.files: 'data/\*.parquet' is no file, and means none"),
         ("data", r"samples\.a\.files: 'data' is no file"),
         (["data/a.root", "data/*.root"], r"samples\.a\.files: 'data/a.root' is named twice"),
+        (["data/a.root", "./data/a.root"], r"samples\.a\.files: './data/a.root' is named twice"),
     ],
 )
 def test_files_that_are_not_there_are_refused(files: Any, fault: str) -> None:
@@ -90,6 +91,16 @@ def test_one_file_serves_all_roles_where_events_are_apart() -> None:
 def test_an_event_that_could_be_in_two_samples_is_refused(other: dict[str, Any]) -> None:
     config = config_of({"a": take(10, 0, 1, 2, 3), "b": other, "c": {"files": "data/deep/c.root"}})
     with pytest.raises(ConfigError, match=r"samples\.b\.files: 'data/a.root' is read by samples.a"):
+        check_files(config)
+
+
+@pytest.mark.parametrize("name", ["./data/a.root", "data/../data/a.root", "whole", "link.root"])
+def test_a_file_is_the_same_by_any_of_its_names(folder: Path, name: str) -> None:
+    (folder / "link.root").symlink_to("data/a.root")
+    other = str(folder / "data/a.root") if name == "whole" else name
+    samples = {"a": "data/a.root", "b": other, "c": "data/b.root"}
+    config = config_of({one: {"files": file} for one, file in samples.items()})
+    with pytest.raises(ConfigError, match=r"samples\.b\.files: '.*root' is read by samples\.a"):
         check_files(config)
 
 

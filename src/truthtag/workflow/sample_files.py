@@ -28,6 +28,11 @@ def is_remote(file: str) -> bool:
     return "://" in file
 
 
+def _place(file: str) -> str:
+    """Return what is the same for all names of a file: `a.root`, `./a.root`, and links to it."""
+    return file if is_remote(file) else str(Path(file).resolve())
+
+
 @cache
 def files_of(patterns: tuple[str, ...]) -> tuple[str, ...]:
     """Return the files that paths and patterns mean, those of a pattern sorted.
@@ -41,9 +46,10 @@ def files_of(patterns: tuple[str, ...]) -> tuple[str, ...]:
     files: list[str] = []
     for pattern in patterns:
         files += _expanded(pattern)
-    twice = [file for file, count in Counter(files).items() if count > 1]
+    counts = Counter(map(_place, files))
+    twice = [file for file in files if counts[_place(file)] > 1]
     if twice:
-        msg = f"{twice[0]!r} is named twice; leave it out once"
+        msg = f"{twice[-1]!r} is named twice; leave it out once"
         raise ConfigError(msg)
     if len(files) > MAX_FILES:
         msg = f"{len(files)} files are more than {MAX_FILES}; make two samples of them"
@@ -93,7 +99,8 @@ def check_files(config: Config) -> None:
 def _shared_events(config: Config, files: dict[str, tuple[str, ...]]) -> Iterator[str]:
     """Two samples may share files only where they take different events of them."""
     for first, second in combinations(files, 2):
-        shared = sorted(set(files[first]) & set(files[second]))
+        places = set(map(_place, files[first]))
+        shared = sorted(file for file in files[second] if _place(file) in places)
         if shared and not _are_apart(config.samples[first], config.samples[second]):
             yield (
                 f"samples.{second}.files: {shared[0]!r} is read by samples.{first}, too, and both "
