@@ -445,12 +445,16 @@ def test_weights_have_a_row_for_each_event_of_the_files(own: Workplace) -> None:
             for column in ("file", "entry", "run", "luminosity_block", "event_number"):
                 assert np.array_equal(table[column], events[theirs.get(column, column)]), column
             assert np.array_equal(table["weight"], events["genWeight"].astype(float))
+            predicted = pd.read_parquet(results / f"predictions/{sample}/{name}.parquet")
             empty = ~np.isin(table["event"], jets.event)
+            assert np.array_equal(table["event"][~empty], jets.event)
             assert empty.mean() == pytest.approx(0.05, abs=0.01)
             for point in POINTS:
                 exactly = table[[f"p_tag_{number}_{point}" for number in range(4)]]
                 assert (exactly[empty].to_numpy() == [1, 0, 0, 0]).all()
-                assert (exactly[f"p_tag_0_{point}"][~empty] < 1).all()
+                eff = predicted[f"efficiency_{point}"].to_numpy()
+                none = np.multiply.reduceat(1 - eff, jets.offsets[:-1])
+                np.testing.assert_allclose(exactly[f"p_tag_0_{point}"][~empty], none, atol=1e-12)
                 assert (table[f"p_tag_ge_1_{point}"][empty] == 0).all()
             # What passes the tighter point passes the looser one.
             assert (table["p_tag_ge_1_tight"] <= table["p_tag_ge_1_loose"] + 1e-12).all()
