@@ -346,6 +346,7 @@ def two_points(sample: Jets, seed: int) -> Jets:
     )
 
 
+@pytest.mark.slow(seconds=15)
 def test_two_points_are_learned_as_well_as_each_alone(sample: Jets) -> None:
     jets = two_points(sample, 1)
     test = jets.take(slice(17_000, 20_000))

@@ -479,6 +479,7 @@ def files_of(case: Case, entry: FigureEntry) -> dict[str, Any]:
     return files
 
 
+@pytest.mark.slow(seconds=15)
 def test_every_figure_is_drawn(case: Case) -> None:
     figures = figures_of(case.config)
     of_distributions = [f"closure_{name}" for name in case.config["distributions"]]
