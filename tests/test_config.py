@@ -149,6 +149,19 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
         r"distributions\.m_jj\.below: 'loose' is not tighter than the working point 'tight'",
     ),
     (
+        "an input that is no column",
+        lambda c: c["estimators"]["gnn"]["architecture"].update(inputs=["pt", "n_trakcs"]),
+        (
+            r"estimators\.gnn\.architecture\.inputs\.1: 'n_trakcs' is not a column of the jets\. "
+            r"Allowed: pt, eta, phi, flavour, mass"
+        ),
+    ),
+    (
+        "an axis that is no column",
+        lambda c: c["estimators"]["map"].update(axes={"n_tracks": [0, 5, 10]}),
+        r"estimators\.map\.axes: 'n_tracks' is not a column of the jets\. Allowed: mass, phi",
+    ),
+    (
         "folds with another validation sample",
         lambda c: c["roles"].update(folds=5),
         r"roles\.validation: validation is not allowed; with folds, epochs are chosen on a fold",

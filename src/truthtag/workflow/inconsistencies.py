@@ -256,6 +256,21 @@ def _variables_of(generator: Any) -> Mapping[str, FurtherOptions]:
     return generator.further if isinstance(generator, GeneratorOptions) else {}
 
 
+def _columns_of_estimators(config: Any) -> Iterator[str]:
+    """What networks see and maps have axes of must be columns of the jets."""
+    allowed_of_networks = ["pt", "eta", "phi", "flavour", "mass", *config.inputs]
+    allowed_of_maps = ["mass", "phi", *config.inputs]
+    for name, options in config.estimators.items():
+        architecture = getattr(options, "architecture", None)
+        for number, column in enumerate(getattr(architecture, "inputs", ())):
+            path = f"estimators.{name}.architecture.inputs.{number}"
+            yield from _must_be(path, column, "a column of the jets", allowed_of_networks)
+        axes = getattr(options, "axes", None)
+        for column in axes if isinstance(axes, Mapping) else ():
+            path = f"estimators.{name}.axes"
+            yield from _must_be(path, column, "a column of the jets", allowed_of_maps)
+
+
 def _uncertainty(config: Any) -> Iterator[str]:
     """What tells the errors must not have been learned from, nor be judged with them."""
     roles = config.roles
@@ -495,6 +510,7 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _truth,
     _further_variables,
     _variables_that_are_made,
+    _columns_of_estimators,
     _uncertainty,
     _domain,
     _flavours_that_are_named,
