@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 from conftest import make_jets
 from truthtag.data.columns import REQUIRED
 from truthtag.data.files import read_metadata
-from truthtag.data.jets import SCHEMA, UNITS, Jets, concatenate, read_jets, write_jets
+from truthtag.data.jets import (
+    SCHEMA,
+    UNITS,
+    Jets,
+    concatenate,
+    read_jets,
+    read_samples,
+    write_jets,
+)
 from truthtag.data.labels import Labels
 from truthtag.data.validation import pt_order
 from truthtag.errors import DataError
@@ -530,3 +538,29 @@ def test_the_same_event_in_two_shards_names_both(few: Jets, tmp_path: Path) -> N
     message = r"0000\.parquet and .*0001\.parquet \(300 such events\). If they are two events"
     with pytest.raises(DataError, match=message):
         read_jets(tmp_path)
+
+
+def test_several_samples_are_read_as_one(few: Jets, tmp_path: Path) -> None:
+    """Two samples can count their events alike; read together, each event has its own number."""
+    half = few.take(slice(0, 150))
+    numbered = few.take(slice(150, 300)).with_columns(
+        event=np.arange(150), event_number=np.arange(150) + 7
+    )
+    write_jets([half.take(slice(0, 100))], tmp_path / "one/0000.parquet")
+    write_jets([half.take(slice(100, 150))], tmp_path / "one/0001.parquet")
+    write_jets([numbered], tmp_path / "two/0000.parquet")
+    files = sorted(tmp_path.glob("*/*.parquet"))
+    joined = read_samples(files)
+    assert joined.event.tolist() == list(range(300))
+    assert joined.event_number.tolist() == [*half.event.tolist(), *range(7, 157)]
+    assert np.array_equal(joined.pt, few.pt)
+    # A sample alone is as it is.
+    assert_same(read_samples(files[:2]), half)
+
+
+def test_samples_of_other_labels_are_not_joined(few: Jets, tmp_path: Path) -> None:
+    write_jets([few], tmp_path / "one/0000.parquet")
+    other = few.with_columns(labels=Labels(flavours=(0, 4, 5)))
+    write_jets([other], tmp_path / "two/0000.parquet")
+    with pytest.raises(DataError, match="cannot be joined: their labels differ"):
+        read_samples(sorted(tmp_path.glob("*/*.parquet")))
