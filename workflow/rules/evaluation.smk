@@ -87,7 +87,7 @@ rule summary:
         in_range=config["closure"]["in_range"],
         code=code("summary.py"),
     message:
-        "Comparing every efficiency with the truth"
+        "Comparing every efficiency with the truth, or else with the tags"
     script:
         "../scripts/summary.py"
 
