@@ -27,7 +27,8 @@ from truthtag.toy.generator import Generator
 from truthtag.toy.neighbour_product import NeighbourProduct
 from truthtag.toy.tagging import discriminant, tag
 from truthtag.weights.assignment import assign_tags, draw_tags
-from truthtag.weights.events import effective_events, hybrid, weights_table
+from truthtag.weights.effective import effective_events
+from truthtag.weights.events import hybrid, weights_table
 from truthtag.weights.tag_counts import at_least, is_leading, tag_counts, tag_probabilities
 
 probabilities = st.floats(0, 1)

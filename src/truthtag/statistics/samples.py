@@ -11,7 +11,7 @@ import pandas as pd
 from truthtag.arrays import AnyArray, BoolArray, FloatArray, divide
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.weights.events import effective_events
+from truthtag.weights.effective import effective_events
 
 __all__ = ["ALL", "sample_table"]
 

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from truthtag.arrays import FloatArray, IntArray, plain_array, probabilities
+from truthtag.arrays import FloatArray, IntArray, probabilities
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.weights.effective import effective_events
 from truthtag.weights.tag_counts import TagCounts
 
-__all__ = ["effective_events", "hybrid", "weights_table"]
+__all__ = ["hybrid", "weights_table"]
 
 ORIGIN = ("file", "entry", "run", "luminosity_block", "event_number")
 """Columns of the table of events that say where an event came from."""
@@ -144,19 +145,3 @@ def _spread(name: str, values: FloatArray, rows: IntArray) -> FloatArray:
     if not len(values):
         return np.full(len(rows), without)
     return np.where(rows >= 0, values[rows], without)
-
-
-def effective_events(weight: FloatArray) -> float:
-    r"""Return how many events of weight 1 have the same relative error as these weights.
-
-    .. math:: n_\mathrm{eff} = \left(\sum_e w_e\right)^2 / \sum_e w_e^2
-
-    It is 0 where all weights are 0.
-
-    Example:
-        >>> effective_events(np.array([0.5, 0.5, 0.5, 0.5]))
-        4.0
-    """
-    plain = plain_array(weight, "weight")
-    squares = float(np.square(plain).sum())
-    return float(np.sum(plain)) ** 2 / squares if squares > 0 else 0.0
