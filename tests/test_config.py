@@ -1003,6 +1003,7 @@ def spoils(value: Any, part: Raw, schema: Raw, path: tuple[str | int, ...]) -> I
             yield from spoils(inner, part["items"], schema, (*path, number))
 
 
+@pytest.mark.slow(seconds=15)
 def test_every_key_refuses_what_it_does_not_allow(default_config: Raw) -> None:
     config = everything(default_config)
     check_config(config)

@@ -143,6 +143,7 @@ def test_a_network_that_diverged_is_refused_by_its_seed(few: Jets) -> None:
         NetworkEstimator.fit(train, validation, options(learning_rate=1e6), SEEDS[1])
 
 
+@pytest.mark.slow(seconds=10)
 def test_a_network_that_is_worse_than_a_constant_is_refused_after_enough_steps(
     sample: Jets, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -734,6 +734,7 @@ def test_one_jet_events_can_be_trained_on() -> None:
     assert len(list(train(training, TrainingEvents(jets), TrainingEvents(jets)))) == 4
 
 
+@pytest.mark.slow(seconds=10)
 def test_a_network_learns_the_neighbours_from_tags(sample: Jets) -> None:
     """On 15,000 events, better than a smoothed map fitted to a million, 8.1e-3 nats/jet."""
     events = TrainingEvents(sample.take(slice(0, 15_000)))
