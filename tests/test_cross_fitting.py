@@ -137,7 +137,9 @@ def test_a_fold_without_events_is_refused(few: Jets) -> None:
         Folds(3).learning_part(alike, 0, stops_early=False)
 
 
-def fitted_maps(jets: Jets, folds: Folds, replicas: int = 8) -> CrossFitted:
+def fitted_maps(
+    jets: Jets, folds: Folds, replicas: int, options: BinnedOptions = FINE
+) -> CrossFitted:
     """Maps of each fold, with replicas that share their draws."""
     parts = []
     for fold in range(folds.count):
@@ -145,8 +147,8 @@ def fitted_maps(jets: Jets, folds: Folds, replicas: int = 8) -> CrossFitted:
         def part(drawn: Jets, fold: int = fold) -> Jets:
             return folds.learning_part(drawn, fold, stops_early=False)
 
-        nominal = BinnedMap.fit(part(jets), jets, FINE, (1, "map"))
-        members = fit_replicas(BinnedMap, numbered(jets), jets, FINE, replicas, (1, "map"), part)
+        nominal = BinnedMap.fit(part(jets), jets, options, (1, "map"))
+        members = fit_replicas(BinnedMap, numbered(jets), jets, options, replicas, (1, "map"), part)
         parts.append(Ensemble(members, nominal))
     return CrossFitted(folds, parts)
 
@@ -199,18 +201,9 @@ def test_replicas_of_maps_hold_the_error_of_the_whole_sample(sample: Jets) -> No
     count = 40
     whole = fit_replicas(BinnedMap, jets, jets, coarse, count, (1, "map"))
     without_folds = Ensemble(whole, BinnedMap.fit(jets, jets, coarse, (1, "map")))
-    folds = Folds(4)
-    parts = []
-    for fold in range(folds.count):
-
-        def part(drawn: Jets, fold: int = fold) -> Jets:
-            return folds.learning_part(drawn, fold, stops_early=False)
-
-        nominal = BinnedMap.fit(part(jets), jets, coarse, (1, "map"))
-        members = fit_replicas(BinnedMap, numbered(jets), jets, coarse, count, (1, "map"), part)
-        parts.append(Ensemble(members, nominal))
+    with_folds = fitted_maps(jets, Folds(4), count, coarse)
     spreads = []
-    for efficiency in (without_folds, CrossFitted(folds, parts)):
+    for efficiency in (without_folds, with_folds):
         _, replicas = efficiency.with_replicas(others)
         spreads.append(replicas.std(axis=0, ddof=1))
     # The draws are the same, so the two agree far better than 40 replicas know a spread.

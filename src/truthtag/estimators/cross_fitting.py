@@ -186,7 +186,7 @@ class CrossFitted:
     @property
     def held_out(self) -> HeldOut:
         """The efficiency of events of the training samples."""
-        return HeldOut(self.folds, self.parts)
+        return HeldOut(self)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the mean over all folds, shape (n_jets,) or (n_jets, n_points)."""
@@ -222,17 +222,15 @@ class HeldOut:
     too, with the opposite sign, and are no error of tags minus weights.
 
     Args:
-        folds: How events are cut into folds.
-        parts: What belongs to each fold, in their order.
+        fitted: What was fitted without each of the folds.
     """
 
-    folds: Folds
-    parts: Sequence[Members]
+    fitted: CrossFitted
 
     @property
     def members(self) -> list[Efficiency]:
         """All members, fold by fold."""
-        return [member for part in self.parts for member in part.members]
+        return self.fitted.members
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet by its fold, shape (n_jets,) or (n_jets, n_points)."""
@@ -244,13 +242,14 @@ class HeldOut:
         Returns:
             Shapes (n_jets,) and (n_replicas, n_jets), or with a last axis of working points.
         """
-        fold_of_event = self.folds.of(jets)
+        parts = self.fitted.parts
+        fold_of_event = self.fitted.folds.of(jets)
         fold_of_jet = fold_of_event[jets.event_of_jet]
-        n_replicas = min(len(part.members) for part in self.parts)
+        n_replicas = min(len(part.members) for part in parts)
         shape = (jets.n_jets,) if jets.n_points == 1 else (jets.n_jets, jets.n_points)
         values = np.empty(shape)
         replicas = np.empty((n_replicas, *shape))
-        for fold, part in enumerate(self.parts):
+        for fold, part in enumerate(parts):
             nominal, by_member = part.with_replicas(jets.take(fold_of_event == fold))
             inside = fold_of_jet == fold
             values[inside] = nominal
@@ -259,4 +258,4 @@ class HeldOut:
 
     def describe(self) -> str:
         """Return a few words for the log."""
-        return f"{len(self.members)} members in {self.folds.count} folds, each event by its fold"
+        return f"{self.fitted.describe()}, each event by its fold"
