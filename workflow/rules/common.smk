@@ -11,7 +11,13 @@ sys.path.insert(0, str(LIBRARY.parent))
 
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS
-from truthtag.figures.catalogue import figures_of, options_of, samples_of, standard_figures
+from truthtag.figures.catalogue import (
+    figures_of,
+    has_truth,
+    options_of,
+    samples_of,
+    standard_figures,
+)
 from truthtag.figures.labels import drawing_options
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.with_variable import modules_of_truth
@@ -108,8 +114,6 @@ def group_weight(sample):
     return config["groups"][group]["weight"] if group else 1.0
 
 
-# What the truth is known of.
-WITH_TRUTH = [name for name in config["samples"] if checked.has_truth(name)]
 TRUTH_MODULES = modules_of_truth(checked.truth) if checked.truth else []
 
 
@@ -125,6 +129,7 @@ def sample_memory(sample):
 
 # Calibration and coverage are measured on the first sample that is judged.
 JUDGED = ROLES["judged"][0]
+TRUTH_IS_KNOWN = has_truth(JUDGED, config)
 HISTOGRAMS = [layout.histograms(name) for name in config["distributions"]]
 JUDGED_HISTOGRAMS = [
     layout.histograms(name) for name in config["distributions"] if sample_of(name) == JUDGED
@@ -267,8 +272,7 @@ TABLES = [
         "samples",
     )
 ]
-# What is compared with the truth.
-if JUDGED in WITH_TRUTH:
+if TRUTH_IS_KNOWN:
     TABLES.append(layout.table("coverage"))
 STUDY_TABLES = {
     "learning_curve": ["learning_curve"],

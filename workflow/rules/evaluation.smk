@@ -210,7 +210,7 @@ rule require_closure:
 
 rule render_tables:
     input:
-        **({"coverage": layout.table("coverage")} if JUDGED in WITH_TRUTH else {}),
+        **({"coverage": layout.table("coverage")} if TRUTH_IS_KNOWN else {}),
         verdict=layout.table("verdict"),
         samples=layout.table("samples"),
         closure=layout.table("closure"),

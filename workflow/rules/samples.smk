@@ -70,7 +70,6 @@ rule describe_samples:
     params:
         samples={sample: layout.shards(sample) for sample in config["samples"]},
         events={sample: layout.event_files(sample) for sample in config["samples"]},
-        groups={sample: one["group"] for sample, one in config["samples"].items()},
         flavours=config["flavours"],
         code=code("describe_samples.py"),
     message:

@@ -232,9 +232,9 @@ def _truth_is_known(entry: FigureEntry, config: Mapping[str, Any]) -> bool:
         curve = config.get("learning_curve") or {}
         samples.append(curve.get("sample") or roles["judged"][0])
     if "validation" in entry.inputs:
-        samples += _samples_of_role("validation", config)
+        samples += roles["validation"]
     if entry.inputs_of("members"):
-        samples += _samples_of_role("train", config)
+        samples += roles["train"]
     return all(has_truth(sample, config) for sample in samples)
 
 
@@ -262,7 +262,7 @@ def _named(entry: FigureEntry, config: Mapping[str, Any], path: str = "figures")
         if role == "first_judged":
             names += roles["judged"][:1]
         elif role in ROLES:
-            names += _samples_of_role(role, config)
+            names += roles[role]
         elif role in config["samples"]:
             names.append(role)
         else:
@@ -273,12 +273,6 @@ def _named(entry: FigureEntry, config: Mapping[str, Any], path: str = "figures")
             )
             raise ConfigError(msg)
     return tuple(dict.fromkeys(names))
-
-
-def _samples_of_role(role: str, config: Mapping[str, Any]) -> list[str]:
-    """Return the names of the samples of a role, of which there can be one or several."""
-    stated = config["roles"][role]
-    return [stated] if isinstance(stated, str) else list(stated)
 
 
 def _check_inputs(entry: FigureEntry, config: Mapping[str, Any], path: str) -> None:

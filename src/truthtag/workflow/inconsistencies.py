@@ -15,11 +15,9 @@ from truthtag.toy.generation import GENERATORS
 from truthtag.toy.generator import GeneratorOptions
 from truthtag.toy.with_variable import WithVariableOptions
 from truthtag.workflow.faults import explain
+from truthtag.workflow.sample_files import MAX_FILES
 
 __all__ = ["inconsistencies"]
-
-MAX_SHARDS = 10_000
-"""Most files of a sample: their names have four digits, and must sort as their events do."""
 
 
 def _must_be(path: str, word: object, what: str, allowed: list[str]) -> Iterator[str]:
@@ -75,10 +73,10 @@ def _generated(path: str, sample: Any, config: Any) -> Iterator[str]:
         yield f"{path}: key 'events' is missing: how many events to generate"
         return
     shards = -(-sample.events // config.events_per_shard)
-    if shards > MAX_SHARDS:
+    if shards > MAX_FILES:
         yield (
             f"{path}.events: {sample.events} events make {shards} files of events_per_shard, "
-            f"{config.events_per_shard}; at most {MAX_SHARDS} are allowed. Raise "
+            f"{config.events_per_shard}; at most {MAX_FILES} are allowed. Raise "
             "events_per_shard"
         )
 

@@ -82,8 +82,7 @@ class Layout:
 
     def shard(self, sample: str, number: int | str) -> str:
         """Return the path of one file of a sample, ``samples/{sample}/{shard}.parquet``."""
-        stem = number if isinstance(number, str) else f"{number:04d}"
-        return self.path("samples", sample, f"{stem}.parquet")
+        return self.path("samples", sample, _shard_name(number))
 
     def shard_spans(self, sample: str) -> list[range]:
         """Return the events of each file of a generated sample."""
@@ -144,8 +143,7 @@ class Layout:
 
     def events(self, sample: str, number: int | str) -> str:
         """Return the events of one file that was read, ``events/{sample}/{shard}.parquet``."""
-        stem = number if isinstance(number, str) else f"{number:04d}"
-        return self.path("events", sample, f"{stem}.parquet")
+        return self.path("events", sample, _shard_name(number))
 
     def event_files(self, sample: str) -> list[str]:
         """Return the events of all files of a sample; none where it is generated."""
@@ -498,6 +496,12 @@ class Layout:
                 for group in _folders(folder):
                     if GROUP.fullmatch(group.name):
                         yield from _files(group, FITTED)
+
+
+def _shard_name(number: int | str) -> str:
+    """Return the name of a shard by its number, or by a wildcard."""
+    stem = number if isinstance(number, str) else f"{number:04d}"
+    return f"{stem}.parquet"
 
 
 def _folders(parent: Path) -> list[Path]:

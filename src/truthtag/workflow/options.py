@@ -571,14 +571,6 @@ class Config(Options):
         """Return whether a sample is read from files, not generated."""
         return self.samples[sample].reader is not None
 
-    def has_truth(self, sample: str) -> bool:
-        """Return whether the true efficiencies of a sample are known."""
-        reader = self.samples[sample].reader
-        if reader is None:
-            return True
-        columns = self.readers[reader].columns
-        return any(name.startswith("efficiency_true") for name in columns)
-
     def estimator_at(self, name: str, point: int) -> EstimatorOptions:
         """Return the options of an estimator at a point of the learning curve.
 
