@@ -1,0 +1,155 @@
+"""Options of the additive model: its variables, its terms, its link."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from truthtag.estimators.counts import WeightedOptions
+from truthtag.options import Interval, Options, Whole, as_tuple
+
+__all__ = [
+    "DEFAULT_TERMS",
+    "PAIR_VARIABLES",
+    "AdditiveOptions",
+    "JetTerm",
+    "NeighbourTerm",
+    "Variable",
+]
+
+PAIR_VARIABLES = ("delta_r", "delta_eta", "delta_phi", "neighbour_pt")
+"""What a jet and its neighbour have: distances, and the transverse momentum of the neighbour."""
+
+Link = Literal["log", "logit"]
+
+
+def _as_variables(value: Any) -> Any:
+    """Take a single name as a list of one."""
+    return (value,) if isinstance(value, str) else as_tuple(value)
+
+
+def _different(names: tuple[str, ...]) -> tuple[str, ...]:
+    if not 0 < len(names) <= 2 or len(set(names)) < len(names):
+        msg = f"{list(names)} is not allowed; name one variable, or two that differ"
+        raise ValueError(msg)
+    return names
+
+
+def _pair_variables(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name not in PAIR_VARIABLES:
+            msg = f"{name!r} is not allowed; allowed are {', '.join(PAIR_VARIABLES)}"
+            raise ValueError(msg)
+    return names
+
+
+Variables = Annotated[
+    tuple[str, ...],
+    BeforeValidator(_as_variables, json_schema_input_type=str | list[str]),
+    AfterValidator(_different),
+]
+
+
+class Variable(Options):
+    """How functions of one variable are made."""
+
+    range: Interval | None = None
+    """Ends of the knots; by default those of the training jets, and of `delta_r` [0, 3]. Outside, a
+    function keeps the value that it has at the end."""
+
+    intervals: Annotated[Whole, Field(ge=2, le=200)] = 12
+    """Equal intervals between the knots; the penalty, not their number, makes a function smooth."""
+
+    even: bool = False
+    """Whether both signs of the variable are alike; for `eta` they are by default, as for networks
+    with `reflect_eta`."""
+
+    logarithmic: bool = False
+    """Whether knots are equal in the logarithm of the variable."""
+
+    @model_validator(mode="after")
+    def _check_logarithm(self) -> Self:
+        if self.logarithmic and self.even:
+            msg = "an even function has no logarithmic knots; set one of the two"
+            raise ValueError(msg)
+        if self.logarithmic and self.range is not None and self.range[0] <= 0:
+            msg = f"range begins at {self.range[0]:g}, and has no logarithm; begin above 0"
+            raise ValueError(msg)
+        return self
+
+
+class JetTerm(Options):
+    """A smooth function of one or two variables of the jet itself."""
+
+    of: Variables
+    """The variable, or two of them: `pt`, `eta`, `mass`, or a further column. A term of two is what
+    the terms of each leave over, and its penalty can take it to zero."""
+
+    by: Literal["flavour", "none"] = "flavour"
+    """Whether each flavour has a function of its own."""
+
+    shrink: bool = False
+    """Whether functions of the flavours are drawn towards a common one."""
+
+
+class NeighbourTerm(Options):
+    """A sum over the neighbours of a smooth function of a pair of jets."""
+
+    sum_of: Annotated[Variables, AfterValidator(_pair_variables)]
+    """The variable of the pair, or two of them: `delta_r`, `delta_eta`, `delta_phi` (absolute
+    values), `neighbour_pt`."""
+
+    by: Literal["both", "neighbour", "jet", "none"] = "both"
+    """Which flavours have functions of their own: those of the neighbour, of the jet, of both, or
+    none. With `both`, each pair of flavours is drawn towards what its neighbour's flavour does to
+    all jets."""
+
+
+DEFAULT_TERMS: tuple[JetTerm | NeighbourTerm, ...] = (
+    JetTerm(of=("pt",)),
+    JetTerm(of=("eta",)),
+    JetTerm(of=("pt", "eta")),
+    NeighbourTerm(sum_of=("delta_r",)),
+)
+"""Terms of Eq. 2, every function free."""
+
+
+class AdditiveOptions(WeightedOptions):
+    """A penalised additive model: curves of the jet's variables and sums over its neighbours."""
+
+    kind: str = "additive"
+    """Kind of estimator, `additive`."""
+
+    link: Link = "log"
+    """What the terms add up to: `log`, the logarithm of the efficiency, as in Eq. 2, so that every
+    neighbour multiplies it; or `logit`."""
+
+    variables: dict[str, Variable] = Field(default_factory=dict)
+    """How functions of each variable are made, by its name; what is not stated has defaults."""
+
+    terms: Annotated[
+        tuple[JetTerm | NeighbourTerm, ...], BeforeValidator(as_tuple), Field(min_length=1)
+    ] = DEFAULT_TERMS
+    """Terms of the sum; by default `pt`, `eta`, their remainder, and the sum over neighbours of
+    functions of Delta R by both flavours."""
+
+    tensor_functions: Annotated[Whole, Field(ge=1, le=20)] = 6
+    """Of each variable of a term of two, the smoothest so many functions are multiplied."""
+
+    max_steps: Annotated[Whole, Field(ge=1)] = 100
+    """Newton steps after which a fit that has not converged is refused."""
+
+    jets_in_memory: Annotated[Whole, Field(ge=1)] = 600_000
+    """Jets whose functions are kept in memory between the steps; those of more are computed anew in
+    every step, which takes longer and no more memory."""
+
+    def variable(self, name: str) -> Variable:
+        """Return how functions of a variable are made."""
+        return self.variables.get(name, Variable(even=name == "eta"))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Columns of the jets that the terms need."""
+        names = [name for term in self.terms if isinstance(term, JetTerm) for name in term.of]
+        return tuple(dict.fromkeys(names))

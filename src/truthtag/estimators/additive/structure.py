@@ -1,0 +1,376 @@
+"""What an additive model is made of: terms with their bases, coefficients, penalties, columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+
+from truthtag.arrays import FloatArray, IntArray
+from truthtag.data.jets import Jets
+from truthtag.data.kinematics import delta_phi
+from truthtag.errors import DataError
+from truthtag.estimators.additive.options import (
+    AdditiveOptions,
+    JetTerm,
+    NeighbourTerm,
+    Variable,
+)
+from truthtag.estimators.additive.splines import Basis, curve_basis, product, radial_basis
+
+__all__ = ["Coefficient", "Penalty", "Structure", "Term"]
+
+REACH = 3.0
+"""Delta R beyond which a neighbour does nothing, where the options do not say."""
+
+NONE = -1
+"""Stands for no flavour, where a coefficient belongs to all of them."""
+
+
+class Coefficient(NamedTuple):
+    """What one coefficient belongs to.
+
+    Attributes:
+        term: Name of the term.
+        flavour: Flavour of the jet, -1 for all.
+        neighbour: Flavour of the neighbour, -1 for all, or where the term has none.
+        function: Position of its function in the basis of the term.
+    """
+
+    term: str
+    flavour: int
+    neighbour: int
+    function: int
+
+
+class Penalty(NamedTuple):
+    """Coefficients whose squares share one penalty.
+
+    Attributes:
+        name: The term, and the flavours.
+        which: Positions of the coefficients.
+    """
+
+    name: str
+    which: IntArray
+
+
+@dataclass(frozen=True, eq=False)
+class Term:
+    """A term of the sum and the functions that it is made of.
+
+    Args:
+        options: Variables, and which flavours have functions of their own.
+        bases: A basis for each variable.
+        most: Of each of two variables, how many functions are multiplied.
+    """
+
+    options: JetTerm | NeighbourTerm
+    bases: tuple[Basis, ...]
+    most: int
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of its variables."""
+        options = self.options
+        return options.of if isinstance(options, JetTerm) else options.sum_of
+
+    @property
+    def name(self) -> str:
+        """Its name, of its variables."""
+        text = " x ".join(self.variables)
+        return text if isinstance(self.options, JetTerm) else f"sum of {text}"
+
+    @property
+    def has_constant(self) -> bool:
+        """Whether a constant is one of its functions: what each neighbour does, however far."""
+        is_sum = isinstance(self.options, NeighbourTerm)
+        return is_sum and len(self.bases) == 1 and self.variables[0] != "delta_r"
+
+    @property
+    def size(self) -> int:
+        """Number of functions."""
+        if len(self.bases) == 1:
+            return self.bases[0].size + int(self.has_constant)
+        return int(np.prod([min(self.most, basis.size) for basis in self.bases]))
+
+    @property
+    def n_free(self) -> int:
+        """Number of functions without a penalty, which come first."""
+        if len(self.bases) > 1:
+            return 0
+        return self.bases[0].n_free + int(self.has_constant)
+
+    def functions(self, values: Sequence[FloatArray]) -> FloatArray:
+        """Return the functions at some points, shape (n, size).
+
+        Args:
+            values: Of each variable, shape (n,).
+        """
+        if len(self.bases) == 1:
+            found = self.bases[0](values[0])
+            if self.has_constant:
+                return np.column_stack([np.ones(len(found)), found])
+            return found
+        first, second = (
+            basis(x)[:, : self.most] for basis, x in zip(self.bases, values, strict=True)
+        )
+        return product(first, second)
+
+
+@dataclass(frozen=True, eq=False)
+class Structure:
+    """The terms, and the places of their coefficients.
+
+    Jets of one flavour have the same columns: a constant, the functions of the jet's own terms, and
+    for each term of neighbours and each flavour of them the sums of its functions. Each column has
+    a coefficient, or the sum of two, a common one and what is special to the flavour.
+
+    Args:
+        flavours: Hadron flavours that are learned, rising.
+        terms: The terms.
+    """
+
+    flavours: tuple[int, ...]
+    terms: tuple[Term, ...]
+
+    @classmethod
+    def for_jets(cls, jets: Jets, flavours: Sequence[int], options: AdditiveOptions) -> Self:
+        """Make the terms, knots from end to end of the jets where the options do not say.
+
+        Raises:
+            DataError: A variable does not vary, or has no logarithm.
+        """
+        terms = []
+        for term in options.terms:
+            names = term.of if isinstance(term, JetTerm) else term.sum_of
+            bases = [_basis(name, options.variable(name), jets) for name in names]
+            terms.append(Term(term, tuple(bases), options.tensor_functions))
+        return cls(tuple(flavours), tuple(terms))
+
+    @cached_property
+    def _places(self) -> tuple[list[Coefficient], list[Penalty], dict[tuple[int, int, int], int]]:
+        """Return all coefficients, the penalties, and where each run of coefficients begins.
+
+        Runs are named by the term's position, the jet's and the neighbour's flavour.
+        """
+        coefficients = [Coefficient("constant", flavour, NONE, 0) for flavour in self.flavours]
+        penalties: list[Penalty] = []
+        starts: dict[tuple[int, int, int], int] = {}
+        for position, term in enumerate(self.terms):
+            for runs, is_special in _runs(term.options, self.flavours):
+                penalised: list[int] = []
+                for flavour, neighbour in runs:
+                    first = len(coefficients)
+                    starts[position, flavour, neighbour] = first
+                    n_free = 0 if is_special else term.n_free
+                    for k in range(term.size):
+                        coefficients.append(Coefficient(term.name, flavour, neighbour, k))
+                    penalised.extend(range(first + n_free, first + term.size))
+                if penalised:
+                    name = _penalty_name(term.name, runs)
+                    penalties.append(Penalty(name, np.array(penalised)))
+        return coefficients, penalties, starts
+
+    @property
+    def coefficients(self) -> list[Coefficient]:
+        """What each coefficient belongs to."""
+        return self._places[0]
+
+    @property
+    def penalties(self) -> list[Penalty]:
+        """Which coefficients share a penalty."""
+        return self._places[1]
+
+    def columns(self, flavour: int) -> tuple[IntArray, IntArray]:
+        """Return the coefficients of the columns of a flavour's jets.
+
+        Args:
+            flavour: The flavour of the jets.
+
+        Returns:
+            The position of each column's coefficient, and of the one that is added to it, -1 where
+            none is; each of shape (n_columns,).
+        """
+        starts = self._places[2]
+        first = [np.array([self.flavours.index(flavour)])]
+        second = [np.array([NONE])]
+        for position, term in enumerate(self.terms):
+            of_neighbours = isinstance(term.options, NeighbourTerm)
+            for neighbour in self.flavours if of_neighbours else (NONE,):
+                # What is common comes before what is special.
+                runs = [(NONE, NONE), (NONE, neighbour), (flavour, NONE), (flavour, neighbour)]
+                keys = [(position, *run) for run in dict.fromkeys(runs)]
+                found = [starts[key] for key in keys if key in starts]
+                run = np.arange(term.size)
+                first.append(found[0] + run)
+                second.append(found[1] + run if len(found) > 1 else np.full(term.size, NONE))
+        return np.concatenate(first), np.concatenate(second)
+
+    def selector(self, flavour: int) -> Any:
+        """Return the sparse matrix that makes the coefficients of columns of all coefficients.
+
+        Its shape is (n_columns, n_coefficients), with one or two ones in each row.
+        """
+        from scipy.sparse import csr_matrix
+
+        first, second = self.columns(flavour)
+        special = np.flatnonzero(second >= 0)
+        rows = np.r_[np.arange(len(first)), special]
+        places = np.r_[first, second[special]]
+        shape = (len(first), len(self.coefficients))
+        return csr_matrix((np.ones(len(rows)), (rows, places)), shape=shape)
+
+    def design(self, jets: Jets) -> Iterator[tuple[int, IntArray, FloatArray]]:
+        """Return the columns of the jets of each flavour.
+
+        Yields:
+            The flavour, the positions of its jets (n,), and their columns (n, n_columns) in single
+            precision; flavours without jets are left out.
+        """
+        own: list[FloatArray] = [np.ones((jets.n_jets, 1), dtype=np.float32)]
+        for term in self.terms:
+            if isinstance(term.options, JetTerm):
+                values = [_of_jet(jets, name) for name in term.variables]
+                own.append(term.functions(values).astype(np.float32))
+            else:
+                own.append(self._sums(jets, term))
+        columns = np.hstack(own)
+        for flavour in self.flavours:
+            rows = np.flatnonzero(jets.flavour == flavour)
+            if len(rows):
+                yield flavour, rows, columns[rows]
+
+    def _sums(self, jets: Jets, term: Term) -> FloatArray:
+        """Return sums over neighbours, by their flavour, shape (n_jets, n_flavours * size)."""
+        sums = np.zeros((jets.n_jets, len(self.flavours), term.size), dtype=np.float32)
+        position = np.searchsorted(np.array(self.flavours), jets.flavour)
+        # Neighbours of a flavour that nothing was learned of do nothing.
+        position = np.minimum(position, len(self.flavours) - 1)
+        is_known = np.array(self.flavours)[position] == jets.flavour
+        for _, index in jets.by_multiplicity():
+            for shift in range(1, index.shape[1]):
+                other = np.roll(index, -shift, axis=1)
+                known = is_known[other]
+                jet, neighbour = index[known], other[known]
+                values = [_of_pair(jets, name, jet, neighbour) for name in term.variables]
+                # Each jet occurs once, so that nothing is lost in this sum.
+                sums[jet, position[neighbour]] += term.functions(values)
+        return sums.reshape(jets.n_jets, -1)
+
+    def to_settings(self) -> dict[str, Any]:
+        """Return what is needed to make it again, as JSON holds it."""
+        terms = []
+        for term in self.terms:
+            kind = "jet" if isinstance(term.options, JetTerm) else "neighbour"
+            bases = [basis.to_settings() for basis in term.bases]
+            options = term.options.model_dump(mode="json")
+            terms.append({"kind": kind, "options": options, "bases": bases, "most": term.most})
+        return {"flavours": list(self.flavours), "terms": terms}
+
+    @classmethod
+    def from_settings(cls, settings: Mapping[str, Any]) -> Self:
+        """Make it of what :meth:`to_settings` returned."""
+        terms = []
+        for one in settings["terms"]:
+            kind = JetTerm if one["kind"] == "jet" else NeighbourTerm
+            bases = tuple(Basis.from_settings(basis) for basis in one["bases"])
+            terms.append(Term(kind.model_validate(one["options"]), bases, int(one["most"])))
+        return cls(tuple(int(flavour) for flavour in settings["flavours"]), tuple(terms))
+
+
+Run = tuple[int, int]
+"""Flavour of the jet and of the neighbour of coefficients, -1 for all."""
+
+
+def _runs(
+    options: JetTerm | NeighbourTerm, flavours: Sequence[int]
+) -> Iterator[tuple[list[Run], bool]]:
+    """Go through the runs of coefficients that share a penalty.
+
+    Yields:
+        The runs, and whether they are what is special to flavours, on top of what is common.
+    """
+    if isinstance(options, JetTerm):
+        if options.by == "none" or options.shrink:
+            yield [(NONE, NONE)], False
+        if options.by == "flavour" and options.shrink:
+            yield [(flavour, NONE) for flavour in flavours], True
+        elif options.by == "flavour":
+            for flavour in flavours:
+                yield [(flavour, NONE)], False
+        return
+    if options.by == "none":
+        yield [(NONE, NONE)], False
+    if options.by == "jet":
+        for flavour in flavours:
+            yield [(flavour, NONE)], False
+    if options.by in ("neighbour", "both"):
+        for neighbour in flavours:
+            yield [(NONE, neighbour)], False
+    if options.by == "both":
+        for neighbour in flavours:
+            yield [(flavour, neighbour) for flavour in flavours], True
+
+
+def _penalty_name(term: str, runs: Sequence[Run]) -> str:
+    flavour, neighbour = runs[0]
+    if len(runs) > 1:
+        flavour = NONE
+    text = term
+    if flavour != NONE:
+        text += f", flavour {flavour}"
+    if neighbour != NONE:
+        text += f", neighbours of flavour {neighbour}"
+    return f"{text}, by the jet's flavour" if len(runs) > 1 else text
+
+
+def _basis(name: str, how: Variable, jets: Jets) -> Basis:
+    """Return the basis of a variable."""
+    if name == "delta_r":
+        reach = REACH if how.range is None else float(how.range[1])
+        return radial_basis(reach, how.intervals)
+    if name in ("delta_eta", "delta_phi"):
+        widest = np.pi if name == "delta_phi" else 2 * float(np.abs(jets.eta).max(initial=1.0))
+        high = widest if how.range is None else float(how.range[1])
+        return curve_basis(0.0, high, 2 * how.intervals, even=True)
+    values = _of_jet(jets, name.removeprefix("neighbour_"))
+    if how.range is not None:
+        low, high = (float(end) for end in how.range)
+    else:
+        size = np.abs(values) if how.even else values
+        low, high = float(size.min(initial=np.inf)), float(size.max(initial=-np.inf))
+    if how.even:
+        low = 0.0
+    if not (np.isfinite([low, high]).all() and low < high):
+        msg = (
+            f"column {name!r} of the training jets is {low} to {high}; it must vary, or have a "
+            f"range: variables.{name}.range"
+        )
+        raise DataError(msg)
+    if how.logarithmic and low <= 0:
+        msg = (
+            f"column {name!r} of the training jets begins at {low:g}, and has no logarithm; set "
+            f"variables.{name}.range, or leave out logarithmic"
+        )
+        raise DataError(msg)
+    intervals = 2 * how.intervals if how.even else how.intervals
+    return curve_basis(low, high, intervals, even=how.even, logarithmic=how.logarithmic)
+
+
+def _of_jet(jets: Jets, name: str) -> FloatArray:
+    return np.asarray(jets.per_jet(name), dtype=np.float64)
+
+
+def _of_pair(jets: Jets, name: str, jet: IntArray, neighbour: IntArray) -> FloatArray:
+    """Return a variable of pairs, shape (n,)."""
+    if name == "neighbour_pt":
+        return jets.pt[neighbour].astype(np.float64)
+    d_eta = jets.eta[neighbour].astype(np.float64) - jets.eta[jet].astype(np.float64)
+    if name == "delta_eta":
+        return np.abs(d_eta)
+    d_phi = delta_phi(jets.phi[neighbour], jets.phi[jet])
+    return np.abs(d_phi) if name == "delta_phi" else np.hypot(d_eta, d_phi)
