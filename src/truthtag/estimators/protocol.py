@@ -120,6 +120,7 @@ KINDS = Registry(
         "smoothed": "truthtag.estimators.smoothed:SmoothedMap",
         "nearest_jet": "truthtag.estimators.nearest_jet:NearestJetMap",
         "parametric": "truthtag.estimators.parametric:ParametricFit",
+        "additive": "truthtag.estimators.additive.estimator:AdditiveFit",
         "network": "truthtag.estimators.network.estimator:NetworkEstimator",
         "trees": "truthtag.estimators.trees:BoostedTrees",
     },

@@ -65,13 +65,15 @@ class Fit:
         values: Shape (n,).
         covariance: Shape (n, n).
         smoothing: Weight of each penalty.
-        effective: Effective number of parameters of each penalty's functions.
+        ridge: Weight of the penalty on the square of each coefficient, shape (n,).
+        effective: How far the tags determine each coefficient, 0 to 1, shape (n,).
         steps: Newton steps that were made.
     """
 
     values: FloatArray
     covariance: FloatArray
     smoothing: FloatArray
+    ridge: FloatArray
     effective: FloatArray
     steps: int
 
@@ -230,14 +232,12 @@ def fit_model(
         of_jet = few[jets.event_of_jet]
         first = _problem(structure, jets.take(few), is_tagged[of_jet], weights[of_jet], link)
         start = _maximise(first, None, max_steps)
-    all_of_them = _Problem(
-        structure, jets, is_tagged, weights, link, jets.n_jets <= jets_in_memory
-    )
+    all_of_them = _Problem(structure, jets, is_tagged, weights, link, jets.n_jets <= jets_in_memory)
     return _maximise(all_of_them, start, max_steps)
 
 
 def _every(jets: Jets, step: int) -> BoolArray:
-    return np.arange(jets.n_events) % step == 0
+    return np.asarray(np.arange(jets.n_events) % step == 0)
 
 
 def _problem(
@@ -271,7 +271,8 @@ def _maximise(problem: _Problem, start: Fit | None, max_steps: int) -> Fit:
         if length == 1.0 and np.abs(effective - before).max(initial=0.0) < SETTLED:
             inverse = _inverse(sums.information, ridge)
             covariance = inverse + _uncertain_smoothing(structure, values, smoothing, inverse)
-            return Fit(values, covariance, smoothing, effective, step)
+            known = 1.0 - ridge * np.diag(inverse)
+            return Fit(values, covariance, smoothing, ridge, known, step)
         squares = np.array([(values[p.which] ** 2).sum() for p in penalties])
         wanted = np.maximum(effective, 1e-8) / np.maximum(squares, 1e-12)
         smoothing = np.clip(wanted, ROUGHEST, SMOOTHEST)

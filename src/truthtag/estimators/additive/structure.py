@@ -167,8 +167,9 @@ class Structure:
                     first = len(coefficients)
                     starts[position, flavour, neighbour] = first
                     n_free = 0 if is_special else term.n_free
-                    for k in range(term.size):
-                        coefficients.append(Coefficient(term.name, flavour, neighbour, k))
+                    coefficients.extend(
+                        Coefficient(term.name, flavour, neighbour, k) for k in range(term.size)
+                    )
                     penalised.extend(range(first + n_free, first + term.size))
                 if penalised:
                     name = _penalty_name(term.name, runs)

@@ -1,0 +1,277 @@
+"""The additive estimator: fitted in seconds, stored as a table, replicas drawn from its errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar, Self
+
+import numpy as np
+
+from truthtag.arrays import FloatArray
+from truthtag.data.jets import Jets
+from truthtag.errors import DataError
+from truthtag.estimators.additive.fitting import fit_model
+from truthtag.estimators.additive.options import AdditiveOptions, Link
+from truthtag.estimators.additive.structure import Coefficient, Structure
+from truthtag.estimators.bins import (
+    flavour_index,
+    flavours_of,
+    training_tags,
+    unlearned_flavours,
+    with_unlearned,
+)
+from truthtag.estimators.counts import check_positive_sum, weights_of
+from truthtag.estimators.protocol import ResampledOptions
+from truthtag.estimators.table_file import TableEstimator
+from truthtag.seeds import Seed, seed_words
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["AdditiveFit"]
+
+BLOCK = 20_000
+"""Events whose columns are made at a time."""
+
+COLUMNS = (*Coefficient._fields, "value", "penalty", "effective")
+"""Columns of its table, a row per coefficient."""
+
+COVARIANCE = "covariance"
+"""The column whose entries are the rows of the covariance; drawn replicas have none."""
+
+
+@dataclass(frozen=True, eq=False)
+class AdditiveFit(TableEstimator):
+    r"""A sum of smooth functions of the jet and of its neighbours.
+
+    .. math:: \log\epsilon_i = s_{f_i}(p_T) + s_{f_i}(\eta) + r_{f_i}(p_T, \eta)
+        + \sum_{j \ne i} g_{f_i f_j}(\Delta R_{ij})
+
+    with the default terms: the form of Eq. 2 with every function free, and nothing else that it
+    could learn. Functions are cubic splines with a penalty on their roughness, whose weights the
+    tags choose, see :func:`~truthtag.estimators.additive.fitting.fit_model`. Outside the range of
+    the training jets a function keeps the value that it has at the end.
+
+    The errors are analytic: replicas are drawn from the covariance of the coefficients.
+
+    Source: Eilers and Marx, doi 10.1214/ss/1038425655; Wood, Generalized Additive Models (2017),
+    doi 10.1201/9781315370279.
+
+    Args:
+        structure: The terms, and the flavours that were learned.
+        values: The coefficients, shape (n,).
+        link: What the terms add up to: ``log`` or ``logit`` of the efficiency.
+        covariance: Of the coefficients, shape (n, n); None for a replica.
+        ridge: Weight of the penalty on the square of each coefficient, shape (n,).
+        effective: How far the tags determine each coefficient, 0 to 1, shape (n,); the sum is the
+            effective number of parameters.
+        unlearned: Flavours that no training jet has.
+    """
+
+    structure: Structure
+    values: FloatArray
+    link: Link
+    covariance: FloatArray | None
+    ridge: FloatArray
+    effective: FloatArray
+    unlearned: tuple[int, ...] = ()
+    options_type: ClassVar[type[ResampledOptions]] = AdditiveOptions
+    columns: ClassVar[tuple[str, ...]] = COLUMNS
+
+    @classmethod
+    def fit(
+        cls,
+        train: Jets,
+        validation: Jets,  # noqa: ARG003
+        options: AdditiveOptions,
+        seed: Seed,  # noqa: ARG003
+    ) -> Self:
+        """Fit the functions to the tags of a sample.
+
+        Args:
+            train: A tagged sample.
+            validation: Not used.
+            options: Terms, variables, link and weights.
+            seed: Not used.
+
+        Raises:
+            DataError: The sample has no tags, no jets, or lacks a column, its weights do not sum to
+                more than 0, or the fit does not converge.
+        """
+        is_tagged = training_tags(train)
+        if not train.n_jets:
+            msg = "the sample has no jets; a fit needs some. Give it a sample that has jets."
+            raise DataError(msg)
+        unlearned = unlearned_flavours(train)
+        flavours = [one for one in flavours_of(train) if one not in unlearned]
+        weights = weights_of(train, options.weights)
+        check_positive_sum(weights)
+        structure = Structure.for_jets(train, flavours, options)
+        found = fit_model(
+            structure,
+            train,
+            is_tagged,
+            weights,
+            options.link,
+            options.max_steps,
+            options.jets_in_memory,
+        )
+        return cls(
+            structure,
+            found.values,
+            options.link,
+            found.covariance,
+            found.ridge,
+            found.effective,
+            unlearned,
+        )
+
+    @classmethod
+    def replicas(
+        cls,
+        train: Jets,
+        validation: Jets,
+        options: AdditiveOptions,
+        count: int,
+        seed: Seed,
+    ) -> list[Self]:
+        """Fit once, and draw replicas from the covariance; see :meth:`drawn`."""
+        fitted = cls.fit(train, validation, options, seed)
+        return fitted.drawn(count, seed)
+
+    def drawn(self, count: int, seed: Seed) -> list[Self]:
+        """Draw replicas: coefficients from a normal distribution with their covariance.
+
+        Args:
+            count: Number of replicas; the first of more are the same.
+            seed: Names the random stream.
+
+        Raises:
+            DataError: This is a replica itself.
+        """
+        if self.covariance is None:
+            msg = "a replica has no covariance to draw from; draw from the fit itself"
+            raise DataError(msg)
+        eigenvalues, vectors = np.linalg.eigh(self.covariance)
+        root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
+        rng = np.random.default_rng(seed_words(seed))
+        normal = rng.standard_normal((count, len(self.values)))
+        return [replace(self, values=self.values + root @ one, covariance=None) for one in normal]
+
+    def terms(self, jets: Jets) -> FloatArray:
+        """Return the sum of the terms of each jet, shape (n_jets,).
+
+        Raises:
+            DataError: A jet has a flavour that the fit does not know, or the jets lack a column.
+        """
+        known = (*self.structure.flavours, *self.unlearned)
+        flavour_index(sorted(known), jets)
+        total = np.zeros(jets.n_jets)
+        for first in range(0, jets.n_events, BLOCK):
+            some = jets.take(slice(first, first + BLOCK))
+            start = jets.offsets[first]
+            for flavour, rows, columns in self.structure.design(some):
+                own = self.structure.selector(flavour) @ self.values
+                total[start + rows] = columns.astype(np.float64) @ own
+        return total
+
+    def efficiency(self, jets: Jets) -> FloatArray:
+        """Return the efficiency of each jet, shape (n_jets,).
+
+        Raises:
+            DataError: A jet has a flavour that the fit does not know, or the jets lack a column.
+        """
+        from scipy.special import expit
+
+        total = self.terms(jets)
+        eff = np.exp(np.minimum(total, 0.0)) if self.link == "log" else expit(total)
+        return with_unlearned(eff, self.unlearned, jets)
+
+    @property
+    def n_effective(self) -> float:
+        """Effective number of parameters."""
+        return float(self.effective.sum())
+
+    def _by_penalty(self) -> dict[str, dict[str, float]]:
+        """Return the weight of each penalty, and the effective parameters of its functions."""
+        found = {}
+        for penalty in self.structure.penalties:
+            first = penalty.which[0]
+            effective = float(self.effective[penalty.which].sum())
+            found[penalty.name] = {
+                "weight": float(self.ridge[first]),
+                "effective_parameters": effective,
+            }
+        return found
+
+    def describe(self) -> str:
+        """Return the effective number of parameters, and how terms share them."""
+        by_penalty = self._by_penalty().items()
+        used = [f"{name} {one['effective_parameters']:.1f}" for name, one in by_penalty]
+        return f"{self.n_effective:.1f} effective parameters ({'; '.join(used)})"
+
+    @property
+    def notes(self) -> dict[str, Any]:
+        """The weights of the penalties, and the effective parameters."""
+        return {"effective_parameters": self.n_effective, "penalties": self._by_penalty()}
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return a row per coefficient, with its row of the covariance where that is known."""
+        import pandas as pd
+
+        coefficients = self.structure.coefficients
+        frame = pd.DataFrame(coefficients, columns=list(Coefficient._fields))
+        frame = frame.astype({"flavour": np.int16, "neighbour": np.int16, "function": np.int32})
+        frame["value"] = self.values
+        frame["penalty"] = self.ridge
+        frame["effective"] = self.effective
+        if self.covariance is not None:
+            frame["error"] = np.sqrt(np.diag(self.covariance))
+            frame[COVARIANCE] = list(self.covariance)
+        return frame
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The terms with their bases, the link, and the flavours that nothing was learned of."""
+        settings: dict[str, Any] = {"structure": self.structure.to_settings(), "link": self.link}
+        if self.unlearned:
+            settings["unlearned"] = list(self.unlearned)
+        return settings
+
+    @classmethod
+    def from_frame(cls, frame: pd.DataFrame, **settings: Any) -> Self:
+        """Rebuild a fit from its table and settings.
+
+        Raises:
+            DataError: A coefficient is missing, or not finite.
+        """
+        structure = Structure.from_settings(settings["structure"])
+        stored = list(frame[list(Coefficient._fields)].itertuples(index=False, name=None))
+        wanted = [tuple(one) for one in structure.coefficients]
+        if stored != wanted:
+            msg = f"its {len(stored)} rows are not the {len(wanted)} coefficients of its terms"
+            raise DataError(msg)
+        values, ridge, effective = (
+            frame[name].to_numpy(dtype=np.float64) for name in ("value", "penalty", "effective")
+        )
+        covariance = _covariance_of(frame) if COVARIANCE in frame else None
+        numbers = [values, ridge, effective, *([] if covariance is None else [covariance])]
+        if not all(np.isfinite(one).all() for one in numbers):
+            msg = "a coefficient, or what belongs to it, is not finite"
+            raise DataError(msg)
+        unlearned = tuple(int(one) for one in settings.get("unlearned", ()))
+        link = settings["link"]
+        return cls(structure, values, link, covariance, ridge, effective, unlearned)
+
+
+def _covariance_of(frame: pd.DataFrame) -> FloatArray:
+    """Return the covariance that a table holds, a row in each of its rows.
+
+    Raises:
+        DataError: It is no square.
+    """
+    rows = [np.asarray(row, dtype=np.float64) for row in frame[COVARIANCE]]
+    if any(row.shape != (len(frame),) for row in rows):
+        msg = f"its covariance has rows of other lengths than {len(frame)}"
+        raise DataError(msg)
+    return np.array(rows)
