@@ -34,6 +34,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         **COUNTED,
     },
     "parametric": {"kind": "parametric", **COUNTED},
+    "additive": {"kind": "additive", **COUNTED},
     "trees": {
         "kind": "trees",
         "rounds": 60,

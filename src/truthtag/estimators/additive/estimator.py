@@ -33,11 +33,11 @@ __all__ = ["AdditiveFit"]
 BLOCK = 20_000
 """Events whose columns are made at a time."""
 
-COLUMNS = (*Coefficient._fields, "value", "penalty", "effective")
-"""Columns of its table, a row per coefficient."""
-
 COVARIANCE = "covariance"
-"""The column whose entries are the rows of the covariance; drawn replicas have none."""
+"""The column whose entries are the rows of the covariance; empty for drawn replicas."""
+
+COLUMNS = (*Coefficient._fields, "value", "error", "penalty", "effective", COVARIANCE)
+"""Columns of its table, a row per coefficient."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,18 +216,19 @@ class AdditiveFit(TableEstimator):
         return {"effective_parameters": self.n_effective, "penalties": self._by_penalty()}
 
     def to_frame(self) -> pd.DataFrame:
-        """Return a row per coefficient, with its row of the covariance where that is known."""
+        """Return a row per coefficient, with its row of the covariance, empty for a replica."""
         import pandas as pd
 
         coefficients = self.structure.coefficients
         frame = pd.DataFrame(coefficients, columns=list(Coefficient._fields))
         frame = frame.astype({"flavour": np.int16, "neighbour": np.int16, "function": np.int32})
+        known = self.covariance
+        size = len(self.values)
         frame["value"] = self.values
+        frame["error"] = np.full(size, np.nan) if known is None else np.sqrt(np.diag(known))
         frame["penalty"] = self.ridge
         frame["effective"] = self.effective
-        if self.covariance is not None:
-            frame["error"] = np.sqrt(np.diag(self.covariance))
-            frame[COVARIANCE] = list(self.covariance)
+        frame[COVARIANCE] = list(np.empty((size, 0)) if known is None else known)
         return frame
 
     @property
@@ -254,7 +255,7 @@ class AdditiveFit(TableEstimator):
         values, ridge, effective = (
             frame[name].to_numpy(dtype=np.float64) for name in ("value", "penalty", "effective")
         )
-        covariance = _covariance_of(frame) if COVARIANCE in frame else None
+        covariance = _covariance_of(frame)
         numbers = [values, ridge, effective, *([] if covariance is None else [covariance])]
         if not all(np.isfinite(one).all() for one in numbers):
             msg = "a coefficient, or what belongs to it, is not finite"
@@ -264,13 +265,15 @@ class AdditiveFit(TableEstimator):
         return cls(structure, values, link, covariance, ridge, effective, unlearned)
 
 
-def _covariance_of(frame: pd.DataFrame) -> FloatArray:
-    """Return the covariance that a table holds, a row in each of its rows.
+def _covariance_of(frame: pd.DataFrame) -> FloatArray | None:
+    """Return the covariance that a table holds, a row in each of its rows; None for a replica.
 
     Raises:
         DataError: It is no square.
     """
     rows = [np.asarray(row, dtype=np.float64) for row in frame[COVARIANCE]]
+    if all(row.size == 0 for row in rows):
+        return None
     if any(row.shape != (len(frame),) for row in rows):
         msg = f"its covariance has rows of other lengths than {len(frame)}"
         raise DataError(msg)
