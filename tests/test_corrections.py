@@ -135,8 +135,13 @@ def evaluated(correction: Any, jets: Jets, *first: str, **further: Any) -> np.nd
 # ---- edges
 
 
+def is_edge(value: float) -> bool:
+    """Tell whether an edge can be: of smaller numbers the parser is not right to the last bit."""
+    return value == 0 or abs(value) > 1e-6
+
+
 @given(
-    st.lists(st.floats(-1e3, 1e3), min_size=2, max_size=6, unique=True).map(sorted),
+    st.lists(st.floats(-1e3, 1e3).filter(is_edge), min_size=2, max_size=6, unique=True).map(sorted),
     st.lists(st.floats(-2e3, 2e3, width=32), max_size=5),
 )
 def test_every_single_precision_number_has_the_bin_that_it_has_with_us(
@@ -326,8 +331,8 @@ def test_of_a_flavour_without_jets_anything_is_possible(train: Jets, tmp_path: P
 
 def test_what_is_unknown_raises(train: Jets, tmp_path: Path) -> None:
     correction = exported(fit("binned", with_points(train)), tmp_path)["efficiency"]
-    assert correction.evaluate("central", "tight", 5, 0.0, 50.0) > 0
-    for wrong in (("centre", "tight", 5), ("central", "tigth", 5), ("central", "tight", 7)):
+    assert correction.evaluate("central", "loose", 5, 0.0, 50.0) > 0
+    for wrong in (("centre", "loose", 5), ("central", "losse", 5), ("central", "loose", 7)):
         with pytest.raises(IndexError, match="Index not available in Category"):
             correction.evaluate(*wrong, 0.0, 50.0)
 
@@ -850,8 +855,14 @@ def test_what_cannot_be_written_is_refused(train: Jets, tmp_path: Path) -> None:
         (b"[1]", "its schema_version is None, not 2"),
         (b'{"schema_version": 1, "corrections": []}', "its schema_version is 1, not 2"),
         (b'{"schema_version": 2}', "its corrections are not as the schema has them"),
-        (b'{"schema_version": 2, "corrections": [{"name": "a"}]}', "not as the schema has them"),
-        (b'{"schema_version": 2, "corrections": [7]}', "not as the schema has them"),
+        (
+            b'{"schema_version": 2, "corrections": [{"name": "a"}]}',
+            "its corrections are not as the schema has them",
+        ),
+        (
+            b'{"schema_version": 2, "corrections": [7]}',
+            "its corrections are not as the schema has them",
+        ),
     ],
 )
 def test_hostile_files_are_refused(content: bytes, message: str, tmp_path: Path) -> None:
@@ -920,7 +931,8 @@ def test_the_page_runs(train: Jets, tmp_path: Path, monkeypatch: pytest.MonkeyPa
         "phi": train.phi,
         "hadronFlavour": train.flavour.astype(np.uint8),
     }
-    lists = {name: ak.unflatten(v, train.multiplicity) for name, v in columns.items()}
+    counts = np.r_[train.multiplicity, 0]
+    lists = {name: ak.unflatten(v, counts) for name, v in columns.items()}
     text = (ROOT / "docs/correctionlib.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     assert len(blocks) == 4
@@ -929,10 +941,11 @@ def test_the_page_runs(train: Jets, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     exec(compile("\n".join(blocks), "docs/correctionlib.md", "exec"), names)  # noqa: S102
     ours = load(tmp_path / "results/estimators/delta_r").efficiency(train)
     # The distance is in single precision here.
-    close = np.isclose(ak.flatten(names["values"]), ours, rtol=1e-12)
+    close = np.isclose(np.asarray(ak.flatten(names["values"])), ours, rtol=1e-12)
     assert close.mean() > 0.999
     assert read_corrections("columnflow.json").corrections[0].name == "btag_eff"
-    assert names["at_least_one"].ndim == 1
+    assert len(names["at_least_one"]) == len(counts)
+    assert names["at_least_one"][-1] == 0
 
 
 def test_the_page_names_all_options() -> None:
