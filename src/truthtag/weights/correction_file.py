@@ -245,7 +245,7 @@ class Correction:
         for name, role in self.inputs.items():
             if role not in _KEYS:
                 columns[name] = _kinematics(role, jets, rows)
-        given, beyond = bring_inside(self.stated["data"], keys, columns)
+        given, beyond = bring_inside(self.stated["data"], keys, columns, rows)
         arguments = [given[name] if name in given else keys[name] for name in self.inputs]
         values = self._evaluated(arguments, len(rows))
         if not np.isfinite(values).all():

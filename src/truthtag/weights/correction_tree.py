@@ -89,7 +89,7 @@ def first_absent(tree: Any, keys: Keys) -> Absent | None:
 
 
 def bring_inside(
-    tree: Any, keys: Keys, columns: Mapping[str, AnyArray]
+    tree: Any, keys: Keys, columns: Mapping[str, AnyArray], jets: IntArray
 ) -> tuple[dict[str, FloatArray], tuple[Beyond, ...]]:
     """Bring jets into the range of a tree: those beyond it to its edge, and no others.
 
@@ -101,17 +101,17 @@ def bring_inside(
         tree: The tree.
         keys: Values of all inputs but the kinematics.
         columns: The kinematics, by the names of the file, each of shape (n_rows,).
+        jets: What the jets are called among those beyond: positions in a sample, shape (n_rows,).
 
     Returns:
         What to give to correctionlib, by the same names, in double precision; and the jets that
         were beyond.
     """
     compared = {name: values.copy() for name, values in columns.items()}
-    walk = _Walk(keys, compared, {})
+    walk = _Walk(keys, compared, jets)
     for name, values in columns.items():
         walk.given[name] = values.astype(np.float64)
-    size = len(next(iter(columns.values()))) if columns else 0
-    walk.visit(tree, np.arange(size), frozenset())
+    walk.visit(tree, np.arange(len(jets)), frozenset())
     return walk.given, tuple(walk.beyond)
 
 
@@ -122,13 +122,15 @@ class _Walk:
     Args:
         keys: Values of all inputs but the kinematics.
         compared: The kinematics in their own precision, brought inside so far.
-        given: The same as correctionlib gets them.
+        jets: What the jets are called.
+        given: The kinematics as correctionlib gets them.
         beyond: What was beyond so far.
     """
 
     keys: Keys
     compared: dict[str, AnyArray]
-    given: dict[str, FloatArray]
+    jets: IntArray
+    given: dict[str, FloatArray] = field(default_factory=dict)
     beyond: list[Beyond] = field(default_factory=list)
 
     def visit(self, node: Any, rows: IntArray, hidden: frozenset[str]) -> None:
@@ -170,18 +172,28 @@ class _Walk:
         index = bin_index(values, edges, name)
         outside = (index < 0) | (index > last)
         if outside.any():
-            low, high = edges[0], edges[-1]
-            self.beyond.append(Beyond(name, low, high, rows[outside], values[outside]))
+            ends = (float(edges[0]), float(edges[-1]))
+            self.beyond.append(Beyond(name, *ends, self.jets[rows[outside]], values[outside]))
         index = np.clip(index, 0, last)
         rounded = edges.astype(values.dtype)
         inside = np.clip(values, rounded[0], rounded[-1])
         # What lies on an edge in its own precision may lie beside it in double precision.
         at_top = inside == rounded[-1]
         on_edge = at_top | (inside == rounded[index])
-        edge = np.where(at_top, np.nextafter(edges[-1], -np.inf), edges[index])
+        place = np.where(at_top, _beside(edges[-1], -1), _beside(edges[index], 1))
         self.compared[name][rows] = inside
-        self.given[name][rows[on_edge]] = edge[on_edge]
+        self.given[name][rows[on_edge]] = place[on_edge]
         return index
+
+
+ULPS = 4
+"""How far inside a bin a jet on its edge is put, in units of the last place: correctionlib reads
+numbers from JSON with an error of one such unit."""
+
+
+def _beside(edge: AnyArray, sign: int) -> FloatArray:
+    """Return a number just above an edge, or with the sign -1 just below it."""
+    return np.asarray(edge + sign * ULPS * np.spacing(np.abs(edge)))
 
 
 _BINNINGS = ("binning", "multibinning")

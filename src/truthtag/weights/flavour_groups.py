@@ -292,7 +292,10 @@ def _group(
                 _require(Cell(systematic, point, flavour), key, lookup)
     group = FlavourGroup(name, lookup, numbers, points, nominal, systematics)
     if len(group.variations) < len(systematics):
-        msg = f"{key}: {listed(systematics)} are not different but for signs; name one of them"
+        msg = (
+            f"{key}: two of {listed(systematics)} become one name of a column, in which only "
+            "letters, digits and _ may stand; name one of the two"
+        )
         raise ConfigError(msg)
     return group
 

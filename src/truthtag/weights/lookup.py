@@ -53,7 +53,7 @@ class Beyond:
         what: Name of the input, ``pt`` say.
         low: Lower end of the range.
         high: Upper end of the range.
-        rows: The jets, as positions among those that were asked for, shape (n_beyond,).
+        rows: The jets, as positions in the sample, shape (n_beyond,).
         values: Where they are, shape (n_beyond,).
     """
 
