@@ -214,10 +214,15 @@ def test_tags_that_only_the_efficiency_excludes_are_refused() -> None:
     jets = tagged([0, 0], [1, 1])
     message = (
         r"jet 1 \(event 1\) passes 0 working point\(s\), which its efficiency 1.0 excludes, and "
-        r"times its scale factor 0.9 does not \(1 such jets\).*direct: false"
+        r"times its scale factor 0.9 does not \(1 such jets of 2\).*max_excluded.*direct: false"
     )
     with pytest.raises(DataError, match=message):
         direct_weights(jets, np.array([0.5, 1.0]), np.array([0.9, 0.9]))
+    with pytest.raises(DataError, match=message):
+        direct_weights(jets, np.array([0.5, 1.0]), np.array([0.9, 0.9]), max_excluded=0.4)
+    # Those that are allowed are left as they are.
+    weights = direct_weights(jets, np.array([0.5, 1.0]), np.array([0.9, 0.9]), max_excluded=0.5)
+    assert weights == pytest.approx([1.1, 1.0])
     # Jets that do not count may be anything.
     first = np.array([True, False])
     weights = direct_weights(jets, np.array([0.5, 1.0]), np.array([0.9, 0.9]), chosen=first)
@@ -229,9 +234,9 @@ def test_tags_that_only_the_efficiency_excludes_are_refused() -> None:
 
 def test_weights_beyond_all_numbers_are_refused() -> None:
     jets = tagged([1], n_points=2)
-    eff = np.array([[1e-310, 0.0]])
+    eff = np.array([[1e-310, np.nextafter(1e-310, 0)]])
     with pytest.raises(DataError, match="no weight can make up"):
-        direct_weights(jets, eff, np.array([[1e308, 1.0]]))
+        direct_weights(jets, eff, np.array([[1e308, 0.0]]))
 
 
 def test_too_many_negative_terms_are_refused() -> None:
@@ -347,6 +352,7 @@ def test_what_was_clipped_and_clamped_is_counted(tmp_path: Path) -> None:
         "clamped": {"nominal": 0, "heavy_up": 1, "light_up": 0},
         "clipped": {"nominal": 0, "heavy_up": 1, "light_up": 1},
         "negative": {"nominal": 0, "heavy_up": 0, "light_up": 0},
+        "excluded": {"nominal": 0, "heavy_up": 0, "light_up": 0},
     }
     expected = "clamped 0 (at most 1 in 3 variations); clipped 0 (at most 1 in 3 variations); neg"
     assert weights.describe().startswith(expected)
@@ -397,8 +403,38 @@ def test_hybrid_tags_have_several_points(cms: Path) -> None:
 
 def test_scale_factors_of_other_points_are_refused(cms: Path) -> None:
     jets, eff = three_points([2])
+    for other, message in (
+        (eff[:, :2], r"shape \(2, 2\); these jets, with 3 working point\(s\), need \(2, 3\)"),
+        (eff[:, 0], r"shape \(2,\); these jets, with 3 working point\(s\), need \(2, 3\)"),
+    ):
+        with pytest.raises(DataError, match=message):
+            sample_weights(jets, other, Selection(1))
+    with pytest.raises(DataError, match=r"shape \(2, 3\); these jets, with 1 .* need \(2,\)"):
+        sample_weights(make_jets([2]), eff, Selection(1))
     with pytest.raises(DataError, match="for the working points loose, tight, the jets have loose"):
         sample_weights(jets, eff, Selection(1), read(cms, ("loose", "tight")))
+
+
+def test_excluded_tags_of_a_sample_are_counted_or_refused(cms: Path) -> None:
+    """Also where tags of some flavours are kept, and no direct weights are asked for."""
+    flavour = np.int8([5] * 25)
+    jets = tagged([0] * 25, [1] * 25, flavour=flavour)
+    eff = np.full(25, 0.5)
+    eff[3] = 1.0
+    factors = read(cms, (), working_point="M", systematics={"heavy": [], "light": []})
+    for kept, direct in (((), True), ((5,), False)):
+        selection = Selection(1, None, kept)
+        weights = sample_weights(jets, eff, selection, factors, direct=direct)
+        assert weights.notes["excluded"] == {"nominal": 1}
+        strict = replace(factors, max_excluded=0.0)
+        with pytest.raises(DataError, match=r"jet 3 \(event 3\) passes 0 .*1 such jets of 25"):
+            sample_weights(jets, eff, selection, strict, direct=direct)
+        eff_of_one = replace(factors, max_excluded=0.04)
+        sample_weights(jets, eff, selection, eff_of_one, direct=direct)
+    plain = sample_weights(
+        jets, eff, Selection(1), replace(factors, max_excluded=0.0), direct=False
+    )
+    assert plain.notes["excluded"] == {"nominal": 0}
 
 
 def test_negative_terms_of_a_sample_are_refused(cms: Path) -> None:
@@ -496,7 +532,7 @@ def test_the_step_writes_a_column_per_variation(
     metadata = read_metadata(target)
     recorded = metadata["scale_factors"]
     assert recorded["file"] == str(cms)
-    assert set(recorded) == {"file", "sha256", "clamped", "clipped", "negative"}
+    assert set(recorded) == {"file", "sha256", "clamped", "clipped", "negative", "excluded"}
     assert list(recorded["clipped"]) == sorted(factors.variations)
     log = (tmp_path / "step.log").read_text()
     assert "clamped 0 (at most 0 in 7 variations); clipped " in log

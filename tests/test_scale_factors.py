@@ -832,6 +832,7 @@ def test_a_config_may_have_scale_factors(default_config: Raw) -> None:
         "systematics": {"heavy": None, "light": None},
         "outside": "refuse",
         "max_negative": 0.01,
+        "max_excluded": 0.05,
         "direct": True,
     }
     assert ScaleFactorOptions.model_validate(stated) == ScaleFactorOptions(file="sf.csv")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from truthtag.arrays import BoolArray, FloatArray, IntArray, jet_mask
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.weights.flavour_groups import PATH
 from truthtag.weights.scale_factors import MAX_NEGATIVE, in_order, scaled
 
-__all__ = ["direct_factors", "direct_weights", "event_products"]
+__all__ = ["DirectFactors", "direct_factors", "direct_weights", "event_products", "require_points"]
 
 
 def direct_weights(
@@ -19,6 +22,7 @@ def direct_weights(
     *,
     chosen: BoolArray | None = None,
     max_negative: float = MAX_NEGATIVE,
+    max_excluded: float = 0.0,
 ) -> FloatArray:
     r"""Weight of each event for selections on its own tags, at fixed working points.
 
@@ -37,6 +41,8 @@ def direct_weights(
         sf: Scale factors, in the same shape.
         chosen: Which jets count, shape (n_jets,); all by default.
         max_negative: Largest share of jets whose scaled working points may cross.
+        max_excluded: Largest share of jets whose tag an efficiency of 0 or 1 excludes, and the
+            scaled one does not; their factor is 1.
 
     Returns:
         Shape (n_events,); 1 for an event without jets.
@@ -44,7 +50,7 @@ def direct_weights(
     Raises:
         DataError: The jets have no tags; shapes do not fit; efficiencies or scale factors are
             refused by :func:`~truthtag.weights.scale_factors.scaled`, or cross for too many jets;
-            or a jet has a tag that its efficiency excludes, and its scale factor does not.
+            or too many jets have a tag that their efficiency excludes.
 
     Source: the fixed working points of CMS, method 1a.
 
@@ -56,7 +62,42 @@ def direct_weights(
     """
     result = scaled(efficiency, sf)
     result.require_few_negative(max_negative)
-    return event_products(jets, direct_factors(jets, efficiency, sf, result.values, chosen))
+    factors = direct_factors(jets, efficiency, sf, result.values, chosen)
+    factors.require_few_excluded(max_excluded)
+    return event_products(jets, factors.values)
+
+
+@dataclass(frozen=True, eq=False)
+class DirectFactors:
+    """Factors of jets whose product is the weight of an event.
+
+    Args:
+        values: Shape (n_jets,).
+        excluded: Number of jets whose tag their efficiency excludes, and the scaled one does not:
+            there is no factor that makes up for this, and theirs is 1.
+        considered: Number of jets that count.
+        first: What the first of these jets is, for the error.
+    """
+
+    values: FloatArray
+    excluded: int
+    considered: int
+    first: str = ""
+
+    def require_few_excluded(self, allowed: float) -> None:
+        """Refuse too large a share of jets without a factor.
+
+        Raises:
+            DataError: The share is larger than ``allowed``.
+        """
+        if self.excluded > allowed * self.considered:
+            msg = (
+                f"{self.first} ({self.excluded} such jets of {self.considered}): no weight can "
+                "make up for that. Take an efficiency without zeros and ones, a network or a map "
+                f"with wider bins, raise {PATH}.max_excluded, or do without direct tagging "
+                f"({PATH}.direct: false)."
+            )
+            raise DataError(msg)
 
 
 def direct_factors(
@@ -65,12 +106,12 @@ def direct_factors(
     sf: FloatArray,
     values: FloatArray,
     chosen: BoolArray | None = None,
-) -> FloatArray:
-    """Return the factor of each jet in :func:`direct_weights`, shape (n_jets,).
+) -> DirectFactors:
+    """Return the factor of each jet in :func:`direct_weights`.
 
     Where efficiencies exclude the tag of a jet, its factor is 0/0 if the scaled ones exclude it as
     well: it is then the scale factor of the tightest point that the jet passes (0 where that is
-    negative), and 1 of a jet that passes none. Otherwise the jet is refused.
+    negative), and 1 of a jet that passes none. Otherwise there is none, and the jet is counted.
 
     Args:
         jets: Tagged jets.
@@ -80,18 +121,11 @@ def direct_factors(
         chosen: Which jets count, shape (n_jets,); the factor of others is 1. All by default.
 
     Raises:
-        DataError: The jets have no tags, the shapes do not fit, or a jet is refused.
+        DataError: The jets have no tags, or the shapes do not fit.
     """
-    passes = jets.passes()
     eff = in_order(efficiency)
-    wanted = passes.shape if jets.n_points > 1 else (jets.n_jets,)
-    if eff.shape != wanted:
-        msg = (
-            f"efficiency has shape {eff.shape}; these jets, with {jets.n_points} working point(s), "
-            f"need {wanted}"
-        )
-        raise DataError(msg)
-    bins = passes.sum(axis=1)
+    require_points(eff, jets)
+    bins = jets.passes().sum(axis=1)
     rows = np.arange(jets.n_jets)
     if chosen is not None:
         rows = np.flatnonzero(jet_mask(chosen, jets.n_jets, "chosen"))
@@ -102,20 +136,33 @@ def direct_factors(
     own = np.maximum(np.column_stack([ones, sf])[np.arange(jets.n_jets), bins], 0.0)[rows]
     with np.errstate(over="ignore"):
         ratio = scaled_ / np.where(excluded, 1.0, assumed)
+    without = (excluded & (scaled_ > 0)) | ~np.isfinite(ratio)
     factors = np.ones(jets.n_jets)
-    factors[rows] = np.where(excluded, own, ratio)
-    wrong = (excluded & (scaled_ > 0)) | ~np.isfinite(ratio)
-    if wrong.any():
-        row = int(rows[np.argmax(wrong)])
+    factors[rows] = np.where(without, 1.0, np.where(excluded, own, ratio))
+    if not without.any():
+        return DirectFactors(factors, 0, len(rows))
+    row = int(rows[np.argmax(without)])
+    first = (
+        f"jet {row} (event {jets.event[jets.event_of_jet[row]]}) passes {bins[row]} working "
+        f"point(s), which its efficiency {eff[row]} excludes, and times its scale factor "
+        f"{np.asarray(sf)[row]} does not"
+    )
+    return DirectFactors(factors, int(without.sum()), len(rows), first)
+
+
+def require_points(efficiency: FloatArray, jets: Jets) -> None:
+    """Refuse efficiencies that have not one value for each jet and working point.
+
+    Raises:
+        DataError: The shape is not (n_jets,), or (n_jets, n_points) where there are several points.
+    """
+    wanted = (jets.n_jets, jets.n_points) if jets.n_points > 1 else (jets.n_jets,)
+    if efficiency.shape != wanted:
         msg = (
-            f"jet {row} (event {jets.event[jets.event_of_jet[row]]}) passes {bins[row]} working "
-            f"point(s), which its efficiency {eff[row]} excludes, and times its scale factor "
-            f"{np.asarray(sf)[row]} does not ({int(wrong.sum())} such jets): no weight can make up "
-            "for that. Take an efficiency without zeros and ones, a network or a map with wider "
-            "bins, or truth tagging alone (weights.scale_factors.direct: false)."
+            f"efficiency has shape {efficiency.shape}; these jets, with {jets.n_points} working "
+            f"point(s), need {wanted}"
         )
         raise DataError(msg)
-    return factors
 
 
 def _of_bins(efficiency: FloatArray, bins: IntArray) -> FloatArray:

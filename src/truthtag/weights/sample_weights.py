@@ -11,7 +11,7 @@ import numpy as np
 from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.weights.direct import direct_factors, event_products
+from truthtag.weights.direct import direct_factors, event_products, require_points
 from truthtag.weights.events import hybrid
 from truthtag.weights.scale_factors import NOMINAL_VARIATION, ScaleFactors, scaled
 from truthtag.weights.tag_counts import TagCounts, tag_counts
@@ -45,8 +45,9 @@ class SampleWeights:
         factors: Factors for direct tagging, by the names of their columns: ``weight_direct``,
             ``weight_direct_heavy_up``.
         notes: What happened to scale factors, for the metadata, by variation: how many jets were
-            ``clamped``, how many efficiencies ``clipped``, and at how many jets the bin between two
-            working points would have been ``negative``.
+            ``clamped``, how many efficiencies ``clipped``, at how many jets the bin between two
+            working points would have been ``negative``, and how many jets that are tagged directly
+            had a tag that their efficiency ``excluded``.
     """
 
     counts: dict[str, TagCounts] = field(default_factory=dict)
@@ -93,6 +94,7 @@ def sample_weights(
         DataError: Efficiencies, tags or scale factors do not fit together; see the functions named
             above.
     """
+    require_points(efficiency, jets)
     samples = _by_point(jets, selection)
     weights = SampleWeights()
     for position, (point, sample) in enumerate(samples.items()):
@@ -101,29 +103,36 @@ def sample_weights(
     if scale_factors is None:
         return weights
     _require_same_points(jets, scale_factors)
-    counted: dict[str, dict[str, int]] = {"clamped": {}, "clipped": {}, "negative": {}}
     for variation, found in scale_factors.by_variation(jets):
         sf = found.values
         result = scaled(efficiency, sf)
         result.require_few_negative(scale_factors.max_negative)
-        counted["clamped"][variation] = found.clamped
-        counted["clipped"][variation] = result.clipped
-        counted["negative"][variation] = result.negative
         varied = "" if variation == NOMINAL_VARIATION else variation
+        excluded = 0
         for position, (point, sample) in enumerate(samples.items()):
-            ending = _joined("sf", varied, point)
-            weights.counts[ending] = _scaled_counts(
-                sample,
-                _at(position, efficiency),
-                _at(position, sf),
-                _at(position, result.values),
-                selection,
-            )
+            values = _at(position, result.values)
+            counts = _counts(sample, values, selection)
+            if selection.keep_tags_of:
+                own = (_at(position, efficiency), _at(position, sf))
+                kept = direct_factors(sample, *own, values, _kept(sample, selection))
+                kept.require_few_excluded(scale_factors.max_excluded)
+                excluded = max(excluded, kept.excluded)
+                counts = _times(counts, event_products(sample, kept.values))
+            weights.counts[_joined("sf", varied, point)] = counts
         if direct and jets.has_tags:
             factors = direct_factors(jets, efficiency, sf, result.values, selection.chosen)
+            factors.require_few_excluded(scale_factors.max_excluded)
+            excluded = max(excluded, factors.excluded)
             name = _joined("weight_direct", varied)
-            weights.factors[name] = event_products(jets, factors)
-    weights.notes.update(counted)
+            weights.factors[name] = event_products(jets, factors.values)
+        numbers = {
+            "clamped": found.clamped,
+            "clipped": result.clipped,
+            "negative": result.negative,
+            "excluded": excluded,
+        }
+        for what, number in numbers.items():
+            weights.notes.setdefault(what, {})[variation] = number
     return weights
 
 
@@ -156,22 +165,15 @@ def _counts(jets: Jets, efficiency: FloatArray, selection: Selection) -> TagCoun
     return tag_counts(jets, eff, selection.max_tags, selection.chosen)
 
 
-def _scaled_counts(
-    jets: Jets,
-    efficiency: FloatArray,
-    sf: FloatArray,
-    values: FloatArray,
-    selection: Selection,
-) -> TagCounts:
-    """Return probabilities of numbers of tags with scaled efficiencies, shape (n_jets,) each."""
-    counts = _counts(jets, values, selection)
-    if not selection.keep_tags_of:
-        return counts
+def _kept(jets: Jets, selection: Selection) -> BoolArray:
+    """Return which jets keep their tags and count, shape (n_jets,)."""
     kept = np.isin(jets.flavour, list(selection.keep_tags_of))
-    if selection.chosen is not None:
-        kept &= selection.chosen
-    factors = event_products(jets, direct_factors(jets, efficiency, sf, values, kept))[:, None]
-    return TagCounts(counts.exactly * factors, counts.at_least * factors)
+    return kept if selection.chosen is None else kept & selection.chosen
+
+
+def _times(counts: TagCounts, factors: FloatArray) -> TagCounts:
+    """Multiply the probabilities of each event by its factor."""
+    return TagCounts(counts.exactly * factors[:, None], counts.at_least * factors[:, None])
 
 
 def _require_same_points(jets: Jets, scale_factors: ScaleFactors) -> None:

@@ -27,6 +27,7 @@ from truthtag.weights.flavour_groups import (
 )
 
 __all__ = [
+    "MAX_EXCLUDED",
     "MAX_NEGATIVE",
     "NOMINAL_VARIATION",
     "FlavourNames",
@@ -44,6 +45,10 @@ NOMINAL_VARIATION = "nominal"
 
 MAX_NEGATIVE = 0.01
 """Largest share of jets at which scaled working points may cross, if nothing else is said."""
+
+MAX_EXCLUDED = 0.05
+"""Largest share of jets whose tag is excluded, in the workflow: bins of a map in which all jets of
+the training sample were tagged, say."""
 
 ROUNDING = 1e-6
 """By how much an efficiency may exceed that at a looser working point: numbers of single precision
@@ -108,6 +113,10 @@ class ScaleFactorOptions(Options):
     max_negative: Annotated[Real, Field(ge=0, le=1)] = MAX_NEGATIVE
     """Largest share of jets whose scaled efficiency at a tighter working point exceeds that at a
     looser one, and is lowered to it; more are refused."""
+
+    max_excluded: Annotated[Real, Field(ge=0, le=1)] = MAX_EXCLUDED
+    """Direct tagging: largest share of jets whose tag an efficiency of 0 or 1 excludes, so that no
+    weight makes up for it. They are left as they are, and counted; more are refused."""
 
     direct: bool = True
     """Whether samples with tags get weights for direct tagging, too: columns `weight_direct`."""
@@ -267,6 +276,7 @@ class ScaleFactors:
             name.
         outside: What to do with jets beyond the range of the file, ``refuse`` or ``clamp``.
         max_negative: Largest share of jets at which scaled working points may cross.
+        max_excluded: Largest share of jets whose tag their efficiency may exclude.
         provenance: Where they come from, for the metadata.
     """
 
@@ -274,6 +284,7 @@ class ScaleFactors:
     points: tuple[str, ...] = ()
     outside: str = "refuse"
     max_negative: float = MAX_NEGATIVE
+    max_excluded: float = MAX_EXCLUDED
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -300,7 +311,14 @@ class ScaleFactors:
         groups = read_groups(options, flavours, points)
         digest = hashlib.sha256(Path(options.file).read_bytes()).hexdigest()
         provenance = {"file": options.file, "sha256": digest}
-        return cls(groups, tuple(points), options.outside, options.max_negative, provenance)
+        return cls(
+            groups,
+            tuple(points),
+            options.outside,
+            options.max_negative,
+            options.max_excluded,
+            provenance,
+        )
 
     @property
     def variations(self) -> tuple[str, ...]:
