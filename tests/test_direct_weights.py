@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 from scale_factor_files import (
@@ -551,3 +554,29 @@ def test_the_step_without_scale_factors_is_as_it_was(
     assert "scale_factors" not in read_metadata(target)
     worth = f"{effective['p_tag_ge_3']:.1f}"
     assert f"2 events; {worth} effective in p_tag_ge_3" in (tmp_path / "step.log").read_text()
+
+
+def test_the_examples_of_the_page_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs/scale-factors.md").read_text()
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    exec(compile(code, "docs/scale-factors.md", "exec"), {})  # noqa: S102
+    shown = capsys.readouterr().out.splitlines()
+    variations = ("nominal", "heavy_up", "heavy_down", "light_up", "light_down")
+    assert shown[0] == str(variations)
+    assert tuple(line.split()[0] for line in shown[1:]) == variations
+
+
+def test_the_config_of_the_page_is_one(
+    cms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, default_config: dict[str, Any]
+) -> None:
+    text = (ROOT / "docs/scale-factors.md").read_text()
+    stated = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)[0])
+    config = check_config({**default_config, **stated})
+    shutil.copy(cms, tmp_path / "btagging.json.gz")
+    monkeypatch.chdir(tmp_path)
+    options = config.weights.scale_factors
+    assert options is not None
+    assert len(ScaleFactors.from_options(options, FLAVOURS).variations) == 7

@@ -431,9 +431,12 @@ def test_a_correction_may_be_for_one_point(tmp_path: Path) -> None:
     data = category("systematic", {"nominal": 0.9, "up": 1.0})
     factors = of_tree(tmp_path, data, INPUTS[:1])
     assert factors.evaluate(jets_at(30, 0), "heavy_up").tolist() == [1.0]
-    for more in ({"working_point": "M"}, {"working_points": {"loose": "L"}}):
-        with pytest.raises(ConfigError, match=r"working_points: .* serves for one only"):
-            of_tree(tmp_path, data, INPUTS[:1], **more)
+    with pytest.raises(ConfigError, match=r"working_points: .* serves for one only"):
+        of_tree(tmp_path, data, INPUTS[:1], working_point="M")
+    options = {"file": str(tmp_path / "one.json"), "heavy": "one", "light": "one"}
+    assert ScaleFactors.from_options(options, FLAVOURS, ("mine",)).points == ("mine",)
+    with pytest.raises(ConfigError, match=r"working_points: .* serves for one only"):
+        ScaleFactors.from_options(options, FLAVOURS, NAMES)
 
 
 def test_numbers_of_flavours_may_differ(tmp_path: Path) -> None:
@@ -548,6 +551,17 @@ def test_defaults_do_not_answer_for_names_that_a_file_lacks(tmp_path: Path) -> N
         ({}, (), r"key 'working_point' is missing; .* has L, M, T"),
         ({"working_point": "X"}, (), r"working_point: 'X' is not a working point"),
         ({"flavours": {"heavy": ["bottom"]}}, NAMES, "flavours.heavy: 'bottom' is not a flavour"),
+        (
+            {"working_points": {"loos": "L"}},
+            NAMES,
+            r"working_points: 'loos' is not a working point",
+        ),
+        (
+            {"working_point": "M"},
+            NAMES,
+            "working_point: 'M' is not allowed where",
+        ),
+        ({"numbers": {"u": 0}}, NAMES, "numbers: 'u' is not a flavour"),
         (
             {"systematics": {"heavy": ["up jes", "up_jes"]}},
             NAMES,
@@ -846,11 +860,16 @@ def test_a_config_may_have_scale_factors(default_config: Raw) -> None:
     ("section", "points", "message"),
     [
         ({"flavours": {"heavy": ["b"]}}, 0, r"flavours: 'c' is in no group; add it to heavy or"),
-        ({"flavours": {"light": ["b", "light"]}}, 0, r"flavours\.light: 'b' is in the group heavy"),
+        (
+            {"flavours": {"light": ["b", "light"]}},
+            0,
+            r"flavours\.light: 'b' is named twice",
+        ),
         ({"flavours": {"heavy": ["b", "cc"]}}, 0, r"flavours\.heavy: 'cc' is not a flavour\. All"),
         ({"numbers": {"u": 0}}, 0, r"numbers: 'u' is not a flavour\. Allowed: b, c, light"),
         ({"working_points": {"loos": "L"}}, 2, r"working_points: 'loos' is not a working point\."),
-        ({"working_point": "M"}, 2, r"working_point: 'M' is not allowed where there are several"),
+        ({"working_point": "M"}, 2, r"working_point: 'M' is not allowed where"),
+        ({"flavours": {"heavy": ["b", "b", "c"]}}, 0, r"flavours\.heavy: 'b' is named twice"),
         ({"heavy": "x"}, 0, r"heavy is 'x', and a table has no corrections"),
         ({"files": "x"}, 0, r"unknown key 'files'\. Allowed: file, .*Did you mean 'file'\?"),
         ({"direct": "yes"}, 0, r"direct: 'yes' is not allowed; it must be of type boolean"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +27,9 @@ __all__ = [
     "TABLES",
     "FlavourGroup",
     "GroupFactors",
+    "faults_of_flavours",
+    "faults_of_points",
+    "flavours_in_no_group",
     "read_groups",
     "suffix_of",
 ]
@@ -153,6 +156,61 @@ class FlavourGroup:
         )
 
 
+def faults_of_flavours(options: ScaleFactorOptions, flavours: Sequence[str]) -> Iterator[str]:
+    """Go through what options say of flavours that cannot be: each exists, and is in one group.
+
+    Args:
+        options: The options.
+        flavours: Names of the flavours of the jets.
+    """
+    grouped: dict[str, str] = {}
+    for group in GROUPS:
+        for name in getattr(options.flavours, group):
+            yield from _unknown(f"{PATH}.flavours.{group}", name, "a flavour", flavours)
+            if name in grouped:
+                yield (
+                    f"{PATH}.flavours.{group}: {name!r} is named twice, also in the group "
+                    f"{grouped[name]}; leave it out once"
+                )
+            grouped[name] = group
+    for name in options.numbers:
+        yield from _unknown(f"{PATH}.numbers", name, "a flavour", flavours)
+
+
+def flavours_in_no_group(options: ScaleFactorOptions, flavours: Sequence[str]) -> Iterator[str]:
+    """Go through the flavours that would have no scale factors; arguments are those of
+    :func:`faults_of_flavours`."""
+    grouped = (*options.flavours.heavy, *options.flavours.light)
+    for name in flavours:
+        if name not in grouped:
+            yield f"{PATH}.flavours: {name!r} is in no group; add it to {' or '.join(GROUPS)}"
+
+
+def faults_of_points(options: ScaleFactorOptions, points: Sequence[str]) -> Iterator[str]:
+    """Go through what options say of working points that cannot be.
+
+    Args:
+        options: The options.
+        points: Names of the working points of the jets; empty without a name.
+    """
+    for name in options.working_points:
+        yield from _unknown(f"{PATH}.working_points", name, "a working point", points)
+    if options.working_point is not None and len(points) > 1:
+        yield (
+            f"{PATH}.working_point: {options.working_point!r} is not allowed where there are "
+            "several; name each in working_points"
+        )
+
+
+def _unknown(key: str, name: str, what: str, known: Sequence[str]) -> Iterator[str]:
+    if name not in known:
+        allowed = list(known)
+        yield (
+            f"{key}: {name!r} is not {what}. Allowed: {listed(allowed)}"
+            f"{did_you_mean(name, allowed)}"
+        )
+
+
 def read_groups(
     options: ScaleFactorOptions, flavours: Mapping[str, int], points: Sequence[str]
 ) -> tuple[FlavourGroup, ...]:
@@ -167,9 +225,14 @@ def read_groups(
         ConfigError: The file lacks something that the options name.
         DataError: The file is missing, damaged or foreign.
     """
+    faults = [*faults_of_flavours(options, list(flavours)), *faults_of_points(options, points)]
+    if faults:
+        raise ConfigError("\n".join(faults))
     groups = []
     for name, lookup in _lookups(options).items():
-        numbers = _numbers(options, name, flavours)
+        numbers = {}
+        for flavour in getattr(options.flavours, name):
+            numbers[flavours[flavour]] = options.numbers.get(flavour, flavours[flavour])
         if not numbers:
             continue
         named = _points_in_file(options, points, lookup)
@@ -195,23 +258,6 @@ def _lookups(options: ScaleFactorOptions) -> dict[str, Lookup]:
         if name is not None:
             lookups[group] = file.correction(name, f"{PATH}.{group}")
     return lookups
-
-
-def _numbers(
-    options: ScaleFactorOptions, group: str, flavours: Mapping[str, int]
-) -> dict[int, int]:
-    """Return the numbers in the file of the flavours of a group, by those in the sample."""
-    numbers = {}
-    for name in getattr(options.flavours, group):
-        if name not in flavours:
-            known = list(flavours)
-            msg = (
-                f"{PATH}.flavours.{group}: {name!r} is not a flavour. Allowed: {listed(known)}"
-                f"{did_you_mean(name, known)}"
-            )
-            raise ConfigError(msg)
-        numbers[flavours[name]] = options.numbers.get(name, flavours[name])
-    return numbers
 
 
 def _points_in_file(

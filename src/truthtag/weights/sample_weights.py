@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from truthtag.arrays import BoolArray, FloatArray
+from truthtag.arrays import BoolArray, FloatArray, plain_array
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.weights.direct import direct_factors, event_products, require_points
+from truthtag.weights.direct import DirectFactors, direct_factors, event_products, require_points
 from truthtag.weights.events import hybrid
-from truthtag.weights.scale_factors import NOMINAL_VARIATION, ScaleFactors, scaled
+from truthtag.weights.scale_factors import NOMINAL_VARIATION, Scaled, ScaleFactors, scaled
 from truthtag.weights.tag_counts import TagCounts, tag_counts
 
 __all__ = ["SampleWeights", "Selection", "sample_weights"]
@@ -53,6 +53,17 @@ class SampleWeights:
     counts: dict[str, TagCounts] = field(default_factory=dict)
     factors: dict[str, FloatArray] = field(default_factory=dict)
     notes: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def note(self, variation: str, clamped: int, result: Scaled, excluded: int) -> None:
+        """Add to the notes what happened in a variation."""
+        numbers = {
+            "clamped": clamped,
+            "clipped": result.clipped,
+            "negative": result.negative,
+            "excluded": excluded,
+        }
+        for what, number in numbers.items():
+            self.notes.setdefault(what, {})[variation] = number
 
     def describe(self) -> str:
         """Return a line for the log: the notes, of the nominal scale factors and at most.
@@ -94,6 +105,7 @@ def sample_weights(
         DataError: Efficiencies, tags or scale factors do not fit together; see the functions named
             above.
     """
+    efficiency = plain_array(efficiency, "efficiency")
     require_points(efficiency, jets)
     samples = _by_point(jets, selection)
     weights = SampleWeights()
@@ -104,35 +116,27 @@ def sample_weights(
         return weights
     _require_same_points(jets, scale_factors)
     for variation, found in scale_factors.by_variation(jets):
-        sf = found.values
-        result = scaled(efficiency, sf)
+        result = scaled(efficiency, found.values)
         result.require_few_negative(scale_factors.max_negative)
         varied = "" if variation == NOMINAL_VARIATION else variation
-        excluded = 0
+        by_jet = (efficiency, found.values, result.values)
+        used: list[DirectFactors] = []
         for position, (point, sample) in enumerate(samples.items()):
-            values = _at(position, result.values)
+            eff, sf, values = (_at(position, one) for one in by_jet)
             counts = _counts(sample, values, selection)
             if selection.keep_tags_of:
-                own = (_at(position, efficiency), _at(position, sf))
-                kept = direct_factors(sample, *own, values, _kept(sample, selection))
-                kept.require_few_excluded(scale_factors.max_excluded)
-                excluded = max(excluded, kept.excluded)
+                kept = direct_factors(sample, eff, sf, values, _kept(sample, selection))
                 counts = _times(counts, event_products(sample, kept.values))
+                used.append(kept)
             weights.counts[_joined("sf", varied, point)] = counts
         if direct and jets.has_tags:
-            factors = direct_factors(jets, efficiency, sf, result.values, selection.chosen)
-            factors.require_few_excluded(scale_factors.max_excluded)
-            excluded = max(excluded, factors.excluded)
-            name = _joined("weight_direct", varied)
-            weights.factors[name] = event_products(jets, factors.values)
-        numbers = {
-            "clamped": found.clamped,
-            "clipped": result.clipped,
-            "negative": result.negative,
-            "excluded": excluded,
-        }
-        for what, number in numbers.items():
-            weights.notes.setdefault(what, {})[variation] = number
+            used.append(direct_factors(jets, *by_jet, selection.chosen))
+            products = event_products(jets, used[-1].values)
+            weights.factors[_joined("weight_direct", varied)] = products
+        for one in used:
+            one.require_few_excluded(scale_factors.max_excluded)
+        excluded = max((one.excluded for one in used), default=0)
+        weights.note(variation, found.clamped, result, excluded)
     return weights
 
 

@@ -14,7 +14,11 @@ from truthtag.toy.further import FurtherOptions
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.generator import GeneratorOptions
 from truthtag.toy.with_variable import WithVariableOptions
-from truthtag.weights.flavour_groups import GROUPS
+from truthtag.weights.flavour_groups import (
+    faults_of_flavours,
+    faults_of_points,
+    flavours_in_no_group,
+)
 from truthtag.workflow.faults import explain
 from truthtag.workflow.sample_files import MAX_FILES
 
@@ -299,39 +303,16 @@ def _flavours_that_are_named(config: Any) -> Iterator[str]:
         yield from _must_be("weights.keep_tags_of", name, "a flavour", flavours)
 
 
-def _scale_factors(config: Any) -> Iterator[str]:
-    """Every flavour has scale factors, in one group; what is named exists."""
+def _flavours_of_scale_factors(config: Any) -> Iterator[str]:
     options = config.weights.scale_factors
-    if options is None:
-        return
-    path = "weights.scale_factors"
-    flavours = list(config.flavours)
-    grouped: dict[str, str] = {}
-    for group in GROUPS:
-        for name in getattr(options.flavours, group):
-            yield from _must_be(f"{path}.flavours.{group}", name, "a flavour", flavours)
-            if grouped.setdefault(name, group) != group:
-                yield f"{path}.flavours.{group}: {name!r} is in the group {grouped[name]}, too"
-    for name in flavours:
-        if name not in grouped:
-            yield f"{path}.flavours: {name!r} is in no group; add it to {' or '.join(GROUPS)}"
-    for name in options.numbers:
-        yield from _must_be(f"{path}.numbers", name, "a flavour", flavours)
+    if options is not None:
+        yield from faults_of_flavours(options, list(config.flavours))
+        yield from flavours_in_no_group(options, list(config.flavours))
 
 
 def _points_of_scale_factors(config: Any) -> Iterator[str]:
-    options = config.weights.scale_factors
-    if options is None:
-        return
-    path = "weights.scale_factors"
-    points = list(config.working_points)
-    for name in options.working_points:
-        yield from _must_be(f"{path}.working_points", name, "a working point", points)
-    if options.working_point is not None and len(points) > 1:
-        yield (
-            f"{path}.working_point: {options.working_point!r} is not allowed where there are "
-            "several; name each in working_points"
-        )
+    if config.weights.scale_factors is not None:
+        yield from faults_of_points(config.weights.scale_factors, list(config.working_points))
 
 
 def _flavours_of_figures(config: Any) -> Iterator[str]:
@@ -548,7 +529,7 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _uncertainty,
     _domain,
     _flavours_that_are_named,
-    _scale_factors,
+    _flavours_of_scale_factors,
     _points_of_scale_factors,
     _flavours_of_figures,
     _distributions,
