@@ -86,7 +86,7 @@ def export_onnx(
 
 
 def export_folds(
-    model: CrossFitted,
+    model: Any,
     path: str | Path,
     options: OnnxOptions | None = None,
     provenance: Mapping[str, Any] | None = None,
@@ -99,7 +99,7 @@ def export_folds(
     choose.
 
     Args:
-        model: What was fitted without each fold.
+        model: Networks that were fitted without each fold.
         path: ``networks.onnx`` say, for ``networks_fold_0.onnx`` and so on.
         options: As of :func:`export_onnx`.
         provenance: Likewise.
@@ -275,7 +275,7 @@ def _chosen_points(known: tuple[str, ...], chosen: tuple[str, ...]) -> tuple[str
     for name in chosen:
         if name not in known:
             listed = ", ".join(known) or "one without a name"
-            hint = did_you_mean(name, known)
+            hint = did_you_mean(name, list(known))
             msg = f"points: the networks have no working point {name!r}; they have {listed}{hint}"
             raise ConfigError(msg)
     return tuple(name for name in known if name in chosen) or known

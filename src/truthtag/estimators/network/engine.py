@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.metadata import version
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
 import torch
 
-from truthtag.arrays import FloatArray, IntArray
+from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.estimators.network.batches import features
 from truthtag.estimators.network.model import EfficiencyNetwork, require_finite
@@ -21,9 +20,9 @@ from truthtag.estimators.network.onnx_graph import (
     find_neighbours,
     pair_geometry,
 )
-from truthtag.estimators.network.runtime import open_session
+from truthtag.estimators.network.runtime import chunks, has_onnx, open_session
 
-__all__ = ["OnnxEngine", "chunks", "is_available", "logits_model"]
+__all__ = ["OnnxEngine", "is_available", "logits_model"]
 
 PAIRS_AT_ONCE = 4_000
 """Ordered pairs of jets that are predicted at once: their layers stay in a processor's cache."""
@@ -34,7 +33,7 @@ def is_available(networks: Sequence[EfficiencyNetwork]) -> bool:
 
     They are on the CPU and see the same of a jet, and onnx and onnxruntime are installed.
     """
-    if find_spec("onnx") is None or find_spec("onnxruntime") is None:
+    if not has_onnx():
         return False
     like = networks[0]
     for network in networks:
@@ -91,25 +90,6 @@ class OnnxEngine:
         for of_network in eff:
             require_finite(of_network, jets)
         return eff if like.n_points > 1 else eff[..., 0]
-
-
-def chunks(jets: Jets, pairs_at_once: int) -> list[IntArray]:
-    """Cut events into chunks of one number of jets and so many ordered pairs.
-
-    Args:
-        jets: The jets.
-        pairs_at_once: Most pairs of a chunk; an event of more is a chunk of its own.
-
-    Returns:
-        Positions of the jets of each chunk, shape (n_events, n).
-    """
-    found = []
-    for _, index in jets.by_multiplicity():
-        n = index.shape[1]
-        step = max(1, pairs_at_once // (n * max(n - 1, 1)))
-        for first in range(0, len(index), step):
-            found.append(index[first : first + step])  # noqa: PERF401
-    return found
 
 
 def _probabilities(logits: FloatArray) -> FloatArray:

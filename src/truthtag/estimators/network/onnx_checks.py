@@ -34,7 +34,6 @@ def read_model(path: str | Path) -> Any:
         DataError: The file is missing, no ONNX file, foreign, of another version, hostile or
             damaged.
     """
-    from google.protobuf.message import DecodeError
     from onnx import ModelProto
 
     path = Path(path)
@@ -46,9 +45,13 @@ def read_model(path: str | Path) -> Any:
         raise DataError(msg)
     try:
         model = ModelProto.FromString(path.read_bytes())
-    except (DecodeError, ValueError) as error:
-        msg = f"{path}: cannot be read as an ONNX file, it is truncated or of another format."
-        raise DataError(f"{msg} {REMEDY}") from error
+    except Exception as error:
+        # The class of its errors is that of another package, which has no name here.
+        msg = (
+            f"{path}: cannot be read as an ONNX file, it is truncated or of another format. "
+            f"{REMEDY}"
+        )
+        raise DataError(msg) from error
     _require_no_other_files(model, path)
     _require_our_format(model, path)
     _require_plain_operators(model, path)

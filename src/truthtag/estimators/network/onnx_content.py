@@ -48,21 +48,21 @@ class OnnxContent(Options):
     working_points: tuple[str, ...] = ()
     """Their names, the loosest first; empty, or one, where there is one."""
 
-    categories: dict[str, tuple[int, ...]] = {}
+    categories: dict[str, tuple[int, ...]] = Field(default_factory=dict)
     """Values of those features that are categories."""
 
-    ranges: dict[str, tuple[Real, Real]] = {}
+    ranges: dict[str, tuple[Real, Real]] = Field(default_factory=dict)
     """Lowest and highest value in the training sample, in the unit of the file; of those features
     for which it is known, and of `n_jets`, the number of jets of an event."""
 
     networks: Annotated[Whole, Field(ge=1)]
     """Number of networks whose mean is the efficiency."""
 
-    folds: dict[str, Any] = {}
+    folds: dict[str, Any] = Field(default_factory=dict)
     """Where networks were fitted without each fold of the training samples: `count`, `by`, and, in
     a file for the training samples, the `fold` whose events it serves."""
 
-    provenance: dict[str, Any] = {}
+    provenance: dict[str, Any] = Field(default_factory=dict)
     """Where the networks come from."""
 
     def to_properties(self) -> dict[str, str]:

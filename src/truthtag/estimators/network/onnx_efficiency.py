@@ -221,7 +221,7 @@ class OnnxEfficiency:
                 raise DataError(msg)
 
     def _require_finite(self, eff: FloatArray, jets: Jets) -> None:
-        wrong = ~np.isfinite(eff).all(axis=1)
+        wrong = np.asarray(~np.isfinite(eff).all(axis=1))
         rule = f"{self.path} gives this jet no finite efficiency: it is far from all training jets"
         _refuse(jets, "pt", jets.pt, wrong, rule)
 

@@ -1,4 +1,4 @@
-"""Sessions of onnxruntime, the chunks that they compute, and what to install. No torch is needed."""
+"""Sessions of onnxruntime, and the chunks that they compute; torch is not needed."""
 
 from __future__ import annotations
 
