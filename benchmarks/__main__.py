@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from benchmarks.chain import chain_rows
+from benchmarks.engines import engine_rows
 from benchmarks.readers import reader_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
@@ -71,6 +72,7 @@ def main() -> None:
         *growth_rows(toy, sample),
         *gpu_rows(toy, sample),
         *chain_rows(toy, sample),
+        *engine_rows(toy, sample),
         *reader_rows(toy),
         *tree_rows(toy),
     ]
