@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
 
 import numpy as np
@@ -40,6 +41,9 @@ MOST_COMPARED = 5_000
 MOST_FILLING = 10_000
 """Events that fill the domain of the validation sample, on which the report measures."""
 
+NEGLIGIBLE = 1e-3
+"""Regret that nobody sees in a distribution, a relative error of a few per cent [nats/jet]."""
+
 ROUNDING = 1e-6
 """By so much an efficiency may rise from a working point to a tighter one."""
 
@@ -56,6 +60,10 @@ class DistilOptions(Options):
     """Sizes of the network; by default those of the networks of the ensemble. It must be given
     where these are maps, say."""
 
+    events: Annotated[Whole, Field(ge=1)] = 100_000
+    """Most training events to teach with, and most validation events to measure on, taken evenly
+    over the sample: the ensemble must be asked about each of them."""
+
     epochs: Annotated[Whole, Field(ge=1)] = 6
     """Passes through the training events and those that fill the domain."""
 
@@ -66,13 +74,28 @@ class DistilOptions(Options):
     """Peak of the learning rate of Adam, which rises, and falls to almost nothing."""
 
     fill: Annotated[Real, Field(ge=0)] = 0.5
-    """Events that fill the domain, as a share of the training events: 0.5 makes half as many."""
+    """Events that fill the domain, as a share of the training events taken: 0.5 makes half as
+    many."""
 
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the matrix products of training, as in the training of the networks."""
 
     threads: Annotated[Whole, Field(ge=1)] = 1
     """Threads; with 1, the result does not depend on the number of cores."""
+
+    @property
+    def training(self) -> TrainingOptions:
+        """The same as options of training."""
+        # What the ensemble says of an event need not be what it says of the event turned.
+        return TrainingOptions(
+            epochs=self.epochs,
+            batch_events=self.batch_events,
+            learning_rate=self.learning_rate,
+            precision=self.precision,
+            rotate_phi=False,
+            reflect_phi=False,
+            reflect_eta=False,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +107,8 @@ class Distilled:
         report: Plain values: of the ``ensemble`` its ``description``, digests of the weights of its
             ``networks``, and a digest of all that it was asked and said, ``targets``; ``start``,
             which of the networks it began with, or None; ``train_events`` and ``filling_events``;
-            ``member_regret``; ``validation`` and ``filled``, as :func:`distil` explains them.
+            ``constant_regret``, ``member_regret``, ``validation`` and ``filled``, as
+            :func:`distil` explains them.
     """
 
     network: NetworkEstimator
@@ -102,6 +126,11 @@ class _Lesson:
 
     jets: Jets
     target: FloatArray
+
+    def digest(self) -> str:
+        """Return a short text that stands for the events and for what is said of them."""
+        told = np.ascontiguousarray(self.target, dtype="<f8").tobytes()
+        return hashlib.sha256(self.jets.digest().encode() + told).hexdigest()[:16]
 
     def first(self, count: int) -> _Lesson:
         """Return the first events, or all where there are fewer."""
@@ -155,42 +184,47 @@ def distil(
         10,000, that fill their domain (``filled``): ``events``; ``added_regret`` of all jets, and
         ``by_flavour`` [nats/jet]; and of the relative differences of the efficiencies, absolute
         values at all points, the quantile ``difference_99`` and ``difference_max``.
-        ``member_regret`` is what one of the networks in place of the ensemble adds, in the mean
-        over the networks, on the first 5,000 validation events [nats/jet]; None without networks.
+        To compare with, ``constant_regret`` is what a constant for each flavour adds, and
+        ``member_regret`` what one of the networks of the ensemble adds, in the mean over them, on
+        the first 5,000 validation events; None without networks [nats/jet].
 
     Raises:
         ConfigError: The architecture is not given, and the ensemble holds no network that has one;
             or what is to be distilled goes by the folds of events.
         DataError: A sample has no jets or lacks an input, the ensemble gives something else than an
             efficiency at each working point of the samples, the loss is not finite, or the network
-            is worse than a constant per flavour.
+            is worse than a constant for each flavour.
     """
     logger = logger or logging.getLogger("truthtag")
     members = _networks(ensemble)
     architecture = options.architecture or _architecture(members)
-    _require_points(members, train)
+    _require_points(ensemble, train)
+    train = _spread(train, options.events)
+    validation = _spread(validation, options.events)
     lesson = _lesson(ensemble, train)
     n_filling = round(options.fill * train.n_events)
     if fill is None and n_filling:
         fill = fill_events(train, n_filling, (*seed, "fill"))
-    if fill is not None:
+    if fill is not None and fill.n_jets:
         lesson = _joined(lesson, _lesson(ensemble, fill))
     exam = _lesson(ensemble, validation)
     regrets = _member_regrets(members, exam)
     start = _nearest(members, regrets, architecture, train)
     like = None if start is None else members[start].network
-    network, targets = _taught(architecture, options, lesson, exam, seed, like, logger)
+    network = _taught(architecture, options, lesson, exam, seed, like, logger)
     filled = fill_events(validation, min(validation.n_events, MOST_FILLING), (*seed, "filled"))
     report = {
-        "ensemble": {**_described(ensemble, members), "targets": targets},
+        "ensemble": {**_described(ensemble, members), "targets": lesson.digest()},
         "start": start,
         "train_events": train.n_events,
         "filling_events": 0 if fill is None else fill.n_events,
+        "constant_regret": _constant_regret(lesson, exam),
         "member_regret": float(np.mean(regrets)) if regrets else None,
         "validation": _measured(network, exam),
         "filled": _measured(network, _lesson(ensemble, filled)),
     }
-    _tell(report, regrets, options, logger)
+    _tell(report, logger)
+    _judge(report, regrets, options, logger)
     network.provenance["distilled"] = report
     return Distilled(network, report)
 
@@ -242,13 +276,15 @@ def _networks(ensemble: Efficiency) -> list[NetworkEstimator]:
     return [member for member in members if isinstance(member, NetworkEstimator)]
 
 
-def _require_points(members: Sequence[NetworkEstimator], train: Jets) -> None:
-    """Refuse samples whose working points have other names than those of the networks."""
-    for member in members:
-        if member.network.n_points > 1 and member.points != train.labels.points:
+def _require_points(ensemble: Efficiency, train: Jets) -> None:
+    """Refuse samples whose working points have other names than those of the ensemble."""
+    parts = [ensemble, getattr(ensemble, "nominal", None), *getattr(ensemble, "members", ())]
+    for part in parts:
+        points = tuple(getattr(part, "points", ()))
+        if len(points) > 1 and points != train.labels.points:
             msg = (
-                f"the networks to distil know the working points {list(member.points)}, the labels "
-                f"of the training sample name {list(train.labels.points)}. Take a sample that was "
+                f"what is to be distilled knows the working points {list(points)}, the labels of "
+                f"the training sample name {list(train.labels.points)}. Take a sample that was "
                 "made with the same points."
             )
             raise DataError(msg)
@@ -265,8 +301,22 @@ def _architecture(members: Sequence[NetworkEstimator]) -> Architecture:
     return members[0].network.architecture
 
 
+def _spread(jets: Jets, most: int) -> Jets:
+    """Return so many events, taken evenly over a sample, or all where there are no more."""
+    if jets.n_events <= most:
+        return jets
+    # What several samples are joined to holds them one after the other.
+    return jets.take(np.arange(most) * jets.n_events // most)
+
+
 def _lesson(ensemble: Efficiency, jets: Jets) -> _Lesson:
     """Ask the ensemble about some events, and check what it says."""
+    if not jets.n_jets:
+        msg = (
+            "the sample has no jets: there is nothing to be learned or measured. "
+            "Check how its events were selected."
+        )
+        raise DataError(msg)
     stated = plain_array(ensemble.efficiency(jets), "efficiencies to distil")
     shape = (jets.n_jets,) if jets.n_points == 1 else (jets.n_jets, jets.n_points)
     if stated.shape != shape:
@@ -336,23 +386,16 @@ def _taught(
     seed: Seed,
     like: EfficiencyNetwork | None,
     logger: logging.Logger,
-) -> tuple[NetworkEstimator, str]:
-    """Train a network on what the ensemble says, and return it with a digest of that."""
+) -> NetworkEstimator:
+    """Train a network on what the ensemble says, beginning like another where one is given."""
+    import pandas as pd
+
     from truthtag.estimators.network.batches import TrainingEvents
     from truthtag.estimators.network.inputs import InputColumns
-    from truthtag.estimators.network.job import on_threads, run_training, trained_networks
+    from truthtag.estimators.network.job import on_threads, run_training
     from truthtag.estimators.network.trainer import Training
 
-    # What the ensemble says of an event need not be what it says of the event turned.
-    course = TrainingOptions(
-        epochs=options.epochs,
-        batch_events=options.batch_events,
-        learning_rate=options.learning_rate,
-        precision=options.precision,
-        rotate_phi=False,
-        reflect_phi=False,
-        reflect_eta=False,
-    )
+    course = options.training
     columns = InputColumns.of(architecture.inputs, lesson.jets.labels.categories)
     with on_threads(options.threads):
         events = TrainingEvents(lesson.jets, columns=columns, targets=lesson.target)
@@ -361,9 +404,17 @@ def _taught(
         if like is not None:
             training.networks.load_state(0, _state_without_mu(like))
         run_training(training, events, validation, None, {}, logger)
-        (trained,) = trained_networks(training, events, validation, logger)
-    network = NetworkEstimator(trained.network, course, trained.provenance, trained.history)
-    return network, events.digest()
+    network = training.best_network()
+    (record,) = training.records
+    provenance = {
+        "seed": list(seed),
+        "training": course.model_dump(mode="json"),
+        "train_events": events.count,
+        "validation_loss": record.best_loss,
+        **network.meaning,
+    }
+    history = pd.DataFrame([asdict(row) for row in record.history])
+    return NetworkEstimator(network, course, provenance, history)
 
 
 def _state_without_mu(network: EfficiencyNetwork) -> dict[str, Tensor]:
@@ -412,24 +463,54 @@ def _described(ensemble: Efficiency, members: Sequence[NetworkEstimator]) -> dic
     }
 
 
-def _tell(
-    report: dict[str, Any], regrets: Sequence[float], options: DistilOptions, logger: logging.Logger
-) -> None:
-    """Log the report; warn where a member alone would do as well."""
-    added = report["validation"]["added_regret"]
+def _constant_regret(lesson: _Lesson, exam: _Lesson) -> float:
+    """Return what the mean efficiency of each flavour adds to the regret."""
+    constant = np.full_like(exam.target, lesson.target.mean(axis=0))
+    for flavour in np.unique(lesson.jets.flavour):
+        mean = lesson.target[lesson.jets.flavour == flavour].mean(axis=0)
+        constant[exam.jets.flavour == flavour] = mean
+    return float(excess_losses(exam.target, constant).mean())
+
+
+def _tell(report: dict[str, Any], logger: logging.Logger) -> None:
     logger.info(
         "one network in place of %s: adds %.2g nats/jet to the regret, %.2g on events that fill "
-        "the domain",
+        "the domain; a constant for each flavour adds %.2g",
         report["ensemble"]["description"],
-        added,
+        report["validation"]["added_regret"],
         report["filled"]["added_regret"],
+        report["constant_regret"],
     )
-    if len(regrets) > 1 and added >= min(regrets):
+
+
+def _judge(
+    report: dict[str, Any], regrets: Sequence[float], options: DistilOptions, logger: logging.Logger
+) -> None:
+    """Refuse a network that has learned nothing; warn of one that has learned little."""
+    from truthtag.estimators.network.baseline import MIN_STEPS_TO_JUDGE
+
+    added = report["validation"]["added_regret"]
+    constant = report["constant_regret"]
+    n_events = report["train_events"] + report["filling_events"]
+    steps = options.epochs * max(1, round(n_events / options.batch_events))
+    remedy = (
+        f"Teach it longer: raise epochs ({options.epochs}), or lower batch_events "
+        f"({options.batch_events}); or change learning_rate ({options.learning_rate})."
+    )
+    if added > constant + NEGLIGIBLE:
+        msg = (
+            f"the distilled network adds {added:.2g} nats/jet to the regret, a constant for each "
+            f"flavour {constant:.2g}: after {steps} steps it has learned nothing. {remedy}"
+        )
+        if steps >= MIN_STEPS_TO_JUDGE:
+            raise DataError(msg)
+        logger.warning(msg)
+    elif len(regrets) > 1 and added >= min(regrets):
         logger.warning(
-            "the distilled network adds %.2g nats/jet to the regret of the ensemble, the nearest "
-            "of its members alone %.2g: teach it longer, with epochs above %d, or give it an "
-            "architecture that is not smaller",
+            "the distilled network adds %.2g nats/jet to the regret, the nearest of the members "
+            "alone %.2g: after %d steps it has learned little. %s",
             added,
             min(regrets),
-            options.epochs,
+            steps,
+            remedy,
         )

@@ -34,7 +34,6 @@ __all__ = [
     "on_threads",
     "run_training",
     "train_networks",
-    "trained_networks",
 ]
 
 
@@ -115,7 +114,7 @@ def train_networks(
             "validation": validation.digest(),
         }
         run_training(training, events, validation, checkpoint, belongs_to, logger)
-        return trained_networks(training, events, validation, logger)
+        return _results(training, events, validation, logger)
 
 
 def run_training(
@@ -163,23 +162,13 @@ def _log_epoch(result: EpochResult, epochs: int, logger: logging.Logger) -> None
     )
 
 
-def trained_networks(
+def _results(
     training: Training,
     events: TrainingEvents,
     validation: TrainingEvents,
     logger: logging.Logger,
 ) -> list[TrainedNetwork]:
-    """Return the networks of the best epochs; none of them is worse than a constant.
-
-    Args:
-        training: What was trained, in the order of its seeds.
-        events: The training events.
-        validation: Events that chose the best epoch.
-        logger: Warned of networks that are hardly of use.
-
-    Raises:
-        DataError: A network is worse than a constant per flavour.
-    """
+    """Return the networks of the best epochs; none of them is worse than a constant."""
     results = []
     for which, (seed, record) in enumerate(zip(training.seeds, training.records, strict=True)):
         network = training.best_network(which)
