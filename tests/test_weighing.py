@@ -176,16 +176,21 @@ def test_rntuple_and_tree_have_the_same_friend(few: Jets, tmp_path: Path, ntuple
     assert read_tree(tmp_path / "friend.root") == read_tree(tmp_path / "other.root")
 
 
-def test_a_file_without_events_has_a_friend_without_entries(tmp_path: Path) -> None:
-    empty = {name: values[:0] for name, values in two_events().items()}
-    lists = [name for name in empty if name.startswith("Jet_")]
+def write_empty(path: Path) -> Path:
+    """Write a file of NanoAOD's layout without events."""
     import awkward as ak
 
-    for name in lists:
-        empty[name] = ak.values_astype(ak.Array([[1.0]])[:0], np.float32)
-    empty["Jet_hadronFlavour"] = ak.values_astype(ak.Array([[1]])[:0], np.uint8)
-    empty["genWeight"] = np.zeros(0)
-    path = write_root(tmp_path / "empty.root", empty)
+    branches = {}
+    for name, values in two_events().items():
+        kind = np.uint8 if name == "Jet_hadronFlavour" else np.float32
+        is_list = name.startswith("Jet_")
+        branches[name] = ak.values_astype(ak.Array(values)[:0], kind) if is_list else values[:0]
+    branches["genWeight"] = np.zeros(0)
+    return write_root(path, branches)
+
+
+def test_a_file_without_events_has_a_friend_without_entries(tmp_path: Path) -> None:
+    path = write_empty(tmp_path / "empty.root")
     parquet = tmp_path / "friend.parquet"
     events, friend = friend_of(path, parquet_path=parquet)
     assert events == friend == []
@@ -471,16 +476,36 @@ def test_a_friend_of_a_file_of_atlas(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ROOT") is None, reason="ROOT is not installed")
+@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_root_reads_the_friend(nano: Path) -> None:
     import ROOT
 
-    events, friend = friend_of(nano)
-    file = ROOT.TFile.Open(str(nano))
-    tree = file.Get("Events")
-    tree.AddFriend("truthtag", str(nano.with_name("friend.root")))
+    events, friend = friend_of(nano, options=options_of(events={"luminosityBlock": [1, 2]}))
+    tree_of = {}
+    for name, tree in (("nano", "Events"), ("friend", "truthtag")):
+        file = ROOT.TFile.Open(str(nano.with_name(f"{name}.root")))
+        tree_of[name] = (file, file.Get(tree))
+    tree = tree_of["nano"][1]
+    tree.AddFriend(tree_of["friend"][1])
+    same = "event == truthtag.event && nJet == truthtag.nJet_truthtag"
+    assert tree.Draw("event", same, "goff") == len(events)
+    count = sum(eff >= 0 for entry in friend for eff in entry["Jet_eff"])
+    assert tree.Draw("Jet_pt", "truthtag.Jet_eff >= 0", "goff") == count
     frame = ROOT.RDataFrame(tree)
-    assert frame.Filter("truthtag.Jet_eff.size() == Jet_pt.size()").Count().GetValue() == len(
-        events
-    )
-    total = sum(entry["p_tag_ge_2"] for entry in friend)
-    assert frame.Sum("truthtag.p_tag_ge_2").GetValue() == pytest.approx(total)
+    same += " && truthtag.Jet_eff.size() == Jet_pt.size()"
+    assert frame.Filter(same).Count().GetValue() == len(events)
+    selected = frame.Filter("truthtag.is_selected")
+    total = sum(entry["p_tag_ge_2"] for entry in friend if entry["is_selected"])
+    assert selected.Sum("truthtag.p_tag_ge_2").GetValue() == pytest.approx(total)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ROOT") is None, reason="ROOT is not installed")
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_root_reads_a_friend_without_entries(tmp_path: Path) -> None:
+    import ROOT
+
+    path = write_empty(tmp_path / "empty.root")
+    friend_of(path)
+    file = ROOT.TFile.Open(str(tmp_path / "friend.root"))
+    assert file.Get("truthtag").GetEntries() == 0
+    assert ROOT.RDataFrame(file.Get("truthtag")).Sum("p_tag_0").GetValue() == 0
