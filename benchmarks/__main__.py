@@ -20,6 +20,7 @@ from benchmarks.engines import engine_rows
 from benchmarks.readers import reader_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
+from benchmarks.weighing import weighing_rows
 from truthtag.arrays import FloatArray
 from truthtag.estimators.trees import BoostedTrees, TreesOptions
 from truthtag.statistics.accuracy import excess_loss
@@ -74,6 +75,7 @@ def main() -> None:
         *chain_rows(toy, sample),
         *engine_rows(toy, sample),
         *reader_rows(toy),
+        *weighing_rows(toy),
         *tree_rows(toy),
     ]
     machine = {
