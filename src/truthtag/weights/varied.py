@@ -112,15 +112,15 @@ def varied_weights(
         leading: Only this many jets of each event count, the hardest; all by default.
         scale_factors: Factors of the efficiencies. Varied jets get the nominal ones, at their
             varied momenta; each variation of the factors is one of the nominal jets.
-        reading: ``weight``, ``event_number``, ``labels``, ``unit``, ``check_unit``, as there. By default
-            the names of the working points are those of the model.
+        reading: ``weight``, ``event_number``, ``labels``, ``unit``, ``check_unit``, as there. By
+            default the names of the working points are those of the model.
 
     Returns:
         A table for ``nominal``, each variation of the scale factors, and each variation of the
         jets, by its name. Every table has a row per event of the array, in its order, also where no
-        jet counts: ``event``, its place; ``weight``, ``p_tag_0`` to ``p_tag_<tags>`` and ``p_tag_ge_1`` to
-        ``p_tag_ge_<tags>``, as the workflow's files have them; with several working points each
-        with the name of one behind it.
+        jet counts: ``event``, its place; ``weight``; ``p_tag_0`` to ``p_tag_<tags>`` and
+        ``p_tag_ge_1`` to ``p_tag_ge_<tags>``, as the workflow's files have them, with several
+        working points each with the name of one behind it.
 
     Raises:
         ConfigError: Names of variations clash, or as in :func:`varied_jets`.
