@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from truthtag.arrays import FloatArray
 from truthtag.data.awkward_arrays import AwkwardJets, candidates, field_names, from_awkward
@@ -33,19 +33,6 @@ class Reading(TypedDict, total=False):
     labels: Labels | None
     unit: Literal["GeV", "MeV"]
     check_unit: bool
-
-
-class ScaleFactors(Protocol):
-    """Scale factors with their variations, as of :mod:`truthtag.weights.scale_factors`."""
-
-    @property
-    def variations(self) -> tuple[str, ...]:
-        """Names of the variations, ``nominal`` first."""
-        ...
-
-    def evaluate(self, jets: Jets, variation: str) -> FloatArray:
-        """Return the factor of each jet, shape (n_jets,) or (n_jets, n_points)."""
-        ...
 
 
 def varied_jets(
@@ -95,7 +82,6 @@ def varied_weights(
     columns: Mapping[str, Any] | None = None,
     select: Callable[[Any], Any] | None = None,
     leading: int | None = None,
-    scale_factors: ScaleFactors | None = None,
     **reading: Unpack[Reading],
 ) -> dict[str, pd.DataFrame]:
     """Weight events by an efficiency, as they are and as each variation has them.
@@ -110,20 +96,17 @@ def varied_weights(
             :func:`~truthtag.data.awkward_arrays.from_awkward`.
         select: Says which jets count, as in :func:`varied_jets`.
         leading: Only this many jets of each event count, the hardest; all by default.
-        scale_factors: Factors of the efficiencies. Varied jets get the nominal ones, at their
-            varied momenta; each variation of the factors is one of the nominal jets.
         reading: ``weight``, ``event_number``, ``labels``, ``unit``, ``check_unit``, as there. By
             default the names of the working points are those of the model.
 
     Returns:
-        A table for ``nominal``, each variation of the scale factors, and each variation of the
-        jets, by its name. Every table has a row per event of the array, in its order, also where no
-        jet counts: ``event``, its place; ``weight``; ``p_tag_0`` to ``p_tag_<tags>`` and
-        ``p_tag_ge_1`` to ``p_tag_ge_<tags>``, as the workflow's files have them, with several
-        working points each with the name of one behind it.
+        A table for ``nominal`` and for each variation, by its name. Every table has a row per event
+        of the array, in its order, also where no jet counts: ``event``, its place; ``weight``;
+        ``p_tag_0`` to ``p_tag_<tags>`` and ``p_tag_ge_1`` to ``p_tag_ge_<tags>``, as the workflow's
+        files have them, with several working points each with the name of one behind it.
 
     Raises:
-        ConfigError: Names of variations clash, or as in :func:`varied_jets`.
+        ConfigError: As in :func:`varied_jets`.
         DataError: As in :func:`~truthtag.data.awkward_arrays.from_awkward`, or an efficiency is no
             probability.
 
@@ -143,18 +126,10 @@ def varied_weights(
     names = names_of_points(model)
     if reading.get("labels") is None and len(names) > 1:
         reading["labels"] = Labels(points=names)
-    of_factors = () if scale_factors is None else tuple(scale_factors.variations)
-    _refuse_clashes(of_factors, variations or {})
     found = {}
     for name, varied in varied_jets(array, variations, columns=columns, select=select, **reading):
-        jets = varied.jets
-        values = model.efficiency(jets)
-        for factors in _factors_for(name, of_factors):
-            used = values
-            if scale_factors is not None and factors is not None:
-                used = _scaled(values, scale_factors.evaluate(jets, factors))
-            key = name if name != NOMINAL or factors is None else factors
-            found[key] = _table(jets, used, names, tags, leading)
+        efficiency = model.efficiency(varied.jets)
+        found[name] = _table(varied.jets, efficiency, names, tags, leading)
     return found
 
 
@@ -220,35 +195,6 @@ def _field_of(column: str, fields: list[str], columns: Mapping[str, Any]) -> str
     if isinstance(stated, str):
         return stated
     return next((name for name in candidates(column) if name in fields), column)
-
-
-# ---- scale factors, and the table
-
-
-def _refuse_clashes(of_factors: tuple[str, ...], variations: Mapping[str, Any]) -> None:
-    """Refuse variations of jets that are called as some of the scale factors."""
-    for name in variations:
-        if name in of_factors:
-            msg = (
-                f"variations: {name!r} is the name of a variation of the scale factors, too; "
-                "rename that of the jets"
-            )
-            raise ConfigError(msg)
-
-
-def _factors_for(variation: str, of_factors: tuple[str, ...]) -> tuple[str | None, ...]:
-    """Return the variations of the scale factors that jets are weighted with."""
-    if not of_factors:
-        return (None,)
-    return of_factors if variation == NOMINAL else of_factors[:1]
-
-
-def _scaled(efficiency: FloatArray, factors: FloatArray) -> FloatArray:
-    """Return efficiencies times scale factors, in [0, 1]."""
-    from truthtag.weights.scale_factors import scaled
-
-    values: FloatArray = scaled(efficiency, factors).values
-    return values
 
 
 def _table(
