@@ -109,7 +109,7 @@ def generator_of(sample):
 
 
 def reader_of(sample):
-    """The options of the reader of a sample, with what a variation reads in place of its columns."""
+    """The options of the reader of a sample, columns of a variation in place."""
     return checked.reader_of(sample).model_dump(mode="json")
 
 
