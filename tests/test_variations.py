@@ -165,6 +165,10 @@ def test_working_points_are_those_of_the_model() -> None:
         ]
         one = varied_weights(FromEverything(), array, tags=1)["nominal"]
         np.testing.assert_allclose(table["p_tag_0_loose"], one["p_tag_0"])
+    # Labels that name no points get those of the model.
+    labels = Labels(flavours=(0, 4, 5))
+    labelled = varied_weights(TwoPoints(), array, tags=1, labels=labels)["nominal"]
+    assert list(labelled) == list(table)
     with pytest.raises(DataError, match=r"no working point 'medium'"):
         varied_weights(TwoPoints(), array, tags=1, labels=Labels(points=("medium", "tight")))
 
@@ -198,6 +202,7 @@ def test_varied_events_of_the_training_sample_are_weighted_by_what_did_not_see_t
         ({"up": {"weight": [1.0]}}, ConfigError, r"'up' changes 'weight'"),
         ({"up": {"pt": [[50.0], [60.0]]}}, DataError, r"'pt' are nested otherwise than the jets"),
         ({"up": {"pt": [50.0, 60.0]}}, DataError, r"pt has one value per event"),
+        ({"up": {"pt": "ptt"}}, DataError, r"no field 'ptt', which is stated for 'pt'.*mean 'pt'"),
     ],
 )
 def test_variations_that_cannot_be_are_refused(

@@ -17,15 +17,21 @@ from truthtag.arrays import AnyArray, FloatArray, IntArray, plain_array
 from truthtag.data.columns import SCHEMA
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
-from truthtag.data.ragged import Ragged, awkward_package, ragged, refuse_jet
-from truthtag.data.readers.formats import FORMATS
+from truthtag.data.ragged import (
+    Ragged,
+    awkward_package,
+    candidates,
+    field_names,
+    field_values,
+    ragged,
+    refuse_jet,
+)
 from truthtag.data.readers.raw_events import LEAST_GEV, MEV_PER_GEV, MOST_GEV
 from truthtag.data.readers.selection import order_by_falling_pt
 from truthtag.data.validation import LIMITS
 from truthtag.errors import ConfigError, DataError
-from truthtag.registry import did_you_mean
 
-__all__ = ["AwkwardJets", "candidates", "field_names", "from_awkward", "to_awkward"]
+__all__ = ["AwkwardJets", "from_awkward", "to_awkward"]
 
 KINEMATICS = ("pt", "eta", "phi", "mass")
 
@@ -194,38 +200,6 @@ def to_awkward(values: Any, like: AwkwardJets, points: Sequence[str] | None = No
     return ak.unflatten(flat, like.counts)
 
 
-def field_names(array: Any) -> list[str]:
-    """Return the names of the fields of an array of records, or the keys of a mapping."""
-    if isinstance(array, Mapping):
-        return [str(name) for name in array]
-    ak = awkward_package()
-    if not isinstance(array, ak.Array):
-        msg = (
-            f"the jets are of type {type(array).__name__}; an awkward array of records is wanted, "
-            "events.Jet say, or a mapping of names to lists"
-        )
-        raise DataError(msg)
-    names: list[str] = ak.fields(array)
-    return names
-
-
-def candidates(name: str) -> list[str]:
-    """Return the names that a column can have in an array: ours, then those of the formats.
-
-    Example:
-        >>> from truthtag.data.awkward_arrays import candidates
-        >>> candidates("flavour")
-        ['flavour', 'hadronFlavour', 'HadronConeExclTruthLabelID']
-    """
-    names = {name: None}
-    for one in FORMATS.values():
-        for branch in one.columns.get(name, ()):
-            for prefix in one.prefixes:
-                if branch.startswith(prefix):
-                    names[branch.removeprefix(prefix)] = None
-    return list(names)
-
-
 # ---- where columns come from
 
 
@@ -258,7 +232,7 @@ def _sources(array: Any, columns: Mapping[str, Any]) -> dict[str, _Source]:
         if stated is None:
             stated = _first_of(candidates(name), names, name)
         if isinstance(stated, str):
-            found[name] = _Source(_field(array, stated, names, name), _described(name, stated))
+            found[name] = _Source(field_values(array, stated, name), _described(name, stated))
         else:
             found[name] = _Source(stated, name)
     return found
@@ -280,16 +254,6 @@ def _first_of(wanted: Iterable[str], names: Sequence[str], column: str) -> str:
         f"columns={{{column!r}: NAME}}"
     )
     raise DataError(msg)
-
-
-def _field(array: Any, stated: str, names: list[str], column: str) -> Any:
-    if stated not in names:
-        msg = (
-            f"the jets have no field {stated!r}, which columns names for {column!r}. They have: "
-            f"{', '.join(names) or 'none'}{did_you_mean(stated, names)}"
-        )
-        raise DataError(msg)
-    return array[stated]
 
 
 def _flat_columns(array: Any, columns: Mapping[str, Any]) -> tuple[dict[str, Ragged], IntArray]:

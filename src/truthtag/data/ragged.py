@@ -1,16 +1,27 @@
-"""Values of awkward arrays, flat: one for each jet, or one for each event."""
+"""Fields of awkward arrays, and their values flat: one for each jet, or one for each event."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
 
 from truthtag.arrays import AnyArray, BoolArray, IntArray
+from truthtag.data.readers.formats import FORMATS
 from truthtag.errors import ConfigError, DataError
+from truthtag.registry import did_you_mean
 
-__all__ = ["Ragged", "awkward_package", "ragged", "refuse_jet"]
+__all__ = [
+    "Ragged",
+    "awkward_package",
+    "candidates",
+    "field_names",
+    "field_values",
+    "ragged",
+    "refuse_jet",
+]
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +136,59 @@ def ragged(given: Any, what: str) -> Ragged:
         raise DataError(msg)
     is_option = isinstance(found, np.ma.MaskedArray)
     return Ragged(values, np.ma.getmaskarray(found), is_option, counts, what)
+
+
+def field_names(array: Any) -> list[str]:
+    """Return the names of the fields of an array of records, or the keys of a mapping."""
+    if isinstance(array, Mapping):
+        return [str(name) for name in array]
+    ak = awkward_package()
+    if not isinstance(array, ak.Array):
+        msg = (
+            f"the jets are of type {type(array).__name__}; an awkward array of records is wanted, "
+            "events.Jet say, or a mapping of names to lists"
+        )
+        raise DataError(msg)
+    names: list[str] = ak.fields(array)
+    return names
+
+
+def field_values(array: Any, stated: str, column: str) -> Any:
+    """Return the values of a field.
+
+    Args:
+        array: The jets.
+        stated: Name of the field.
+        column: The column that it is stated for, for the error.
+
+    Raises:
+        DataError: There is no such field.
+    """
+    names = field_names(array)
+    if stated not in names:
+        msg = (
+            f"the jets have no field {stated!r}, which is stated for {column!r}. They have: "
+            f"{', '.join(names) or 'none'}{did_you_mean(stated, names)}"
+        )
+        raise DataError(msg)
+    return array[stated]
+
+
+def candidates(name: str) -> list[str]:
+    """Return the names that a column can have in an array: ours, then those of the formats.
+
+    Example:
+        >>> from truthtag.data.ragged import candidates
+        >>> candidates("flavour")
+        ['flavour', 'hadronFlavour', 'HadronConeExclTruthLabelID']
+    """
+    names = {name: None}
+    for one in FORMATS.values():
+        for branch in one.columns.get(name, ()):
+            for prefix in one.prefixes:
+                if branch.startswith(prefix):
+                    names[branch.removeprefix(prefix)] = None
+    return list(names)
 
 
 def _counts(array: Any, what: str) -> IntArray:

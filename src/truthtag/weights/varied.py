@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
 from truthtag.arrays import FloatArray
-from truthtag.data.awkward_arrays import AwkwardJets, candidates, field_names, from_awkward
+from truthtag.data.awkward_arrays import AwkwardJets, from_awkward
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
-from truthtag.data.ragged import awkward_package
+from truthtag.data.ragged import awkward_package, candidates, field_names, field_values
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction, points_of
 from truthtag.estimators.protocol import Efficiency
@@ -124,8 +125,9 @@ def varied_weights(
         ([0.4, 0.0], [0.69, 0.0])
     """
     names = names_of_points(model)
-    if reading.get("labels") is None and len(names) > 1:
-        reading["labels"] = Labels(points=names)
+    labels = reading.get("labels") or Labels()
+    if len(names) > 1 and not labels.points:
+        reading["labels"] = replace(labels, points=names)
     found = {}
     for name, varied in varied_jets(array, variations, columns=columns, select=select, **reading):
         efficiency = model.efficiency(varied.jets)
@@ -174,7 +176,7 @@ def _with_fields(array: Any, changed: Mapping[str, Any], columns: Mapping[str, A
     fields = field_names(array)
     for column, stated in changed.items():
         name = _field_of(column, fields, columns)
-        values = array[stated] if isinstance(stated, str) and stated in fields else stated
+        values = field_values(array, stated, column) if isinstance(stated, str) else stated
         if isinstance(array, Mapping):
             array = {**array, name: values}
             continue
