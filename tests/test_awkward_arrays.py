@@ -320,7 +320,7 @@ def refusals() -> dict[str, tuple[str, Any, dict[str, Any]]]:
             plain,
             {"columns": {"n": [np.inf, 1.0]}},
         ),
-        "only a type": (r"pt has a type and no values, .*map_partitions", lazy, {}),
+        "only a type": (r"pt has a type and no values, .* give what compute\(\) returns", lazy, {}),
         "mask of numbers": (r"mask holds float64 values; True or False", plain, {"mask": plain.pt}),
         "short mask": (r"mask has 1 values in event 0", plain, {"mask": [[True], [True]]}),
         "weights of jets": (r"weight has lists; one value", plain, {"weight": plain.pt}),

@@ -146,7 +146,7 @@ def field_names(array: Any) -> list[str]:
     if not isinstance(array, ak.Array):
         msg = (
             f"the jets are of type {type(array).__name__}; an awkward array of records is wanted, "
-            "events.Jet say, or a mapping of names to lists"
+            "events.Jet say, or a mapping of names to lists; of a lazy one what compute() returns"
         )
         raise DataError(msg)
     names: list[str] = ak.fields(array)
@@ -220,8 +220,8 @@ def _in_memory(given: Any, what: str) -> Any:
     backend = ak.backend(array)
     if backend == "typetracer":
         msg = (
-            f"{what} has a type and no values, as where dask-awkward plans: give the function that "
-            "needs values to dask_awkward.map_partitions, with its `meta`"
+            f"{what} has a type and no values, as arrays have while dask plans: give what compute() "
+            "returns"
         )
         raise DataError(msg)
     return array if backend == "cpu" else ak.to_backend(array, "cpu")
