@@ -220,8 +220,8 @@ def _in_memory(given: Any, what: str) -> Any:
     backend = ak.backend(array)
     if backend == "typetracer":
         msg = (
-            f"{what} has a type and no values, as arrays have while dask plans: give what compute() "
-            "returns"
+            f"{what} has a type and no values, as arrays have while dask plans: give what "
+            "compute() returns"
         )
         raise DataError(msg)
     return array if backend == "cpu" else ak.to_backend(array, "cpu")
