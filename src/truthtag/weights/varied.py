@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
+
+import numpy as np
 
 from truthtag.arrays import FloatArray
 from truthtag.data.awkward_arrays import AwkwardJets, from_awkward
@@ -15,7 +17,10 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction, points_of
 from truthtag.estimators.protocol import Efficiency
 from truthtag.registry import did_you_mean
-from truthtag.weights.tag_counts import is_leading, tag_counts
+from truthtag.weights.events import weights_table
+from truthtag.weights.sample_weights import Selection, sample_weights
+from truthtag.weights.scale_factors import ScaleFactors
+from truthtag.weights.tag_counts import is_leading
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +88,8 @@ def varied_weights(
     columns: Mapping[str, Any] | None = None,
     select: Callable[[Any], Any] | None = None,
     leading: int | None = None,
+    keep_tags_of: Sequence[int] = (),
+    scale_factors: ScaleFactors | None = None,
     **reading: Unpack[Reading],
 ) -> dict[str, pd.DataFrame]:
     """Weight events by an efficiency, as they are and as each variation has them.
@@ -97,6 +104,9 @@ def varied_weights(
             :func:`~truthtag.data.awkward_arrays.from_awkward`.
         select: Says which jets count, as in :func:`varied_jets`.
         leading: Only this many jets of each event count, the hardest; all by default.
+        keep_tags_of: Hybrid tagging: hadron flavours whose jets keep their tags, of which `columns`
+            then names ``is_tagged`` or ``tag_bin``.
+        scale_factors: Scale factors, evaluated for the jets of each variation.
         reading: ``weight``, ``event_number``, ``labels``, ``unit``, ``check_unit``, as there. By
             default the names of the working points are those of the model.
 
@@ -104,7 +114,9 @@ def varied_weights(
         A table for ``nominal`` and for each variation, by its name. Every table has a row per event
         of the array, in its order, also where no jet counts: ``event``, its place; ``weight``;
         ``p_tag_0`` to ``p_tag_<tags>`` and ``p_tag_ge_1`` to ``p_tag_ge_<tags>``, as the workflow's
-        files have them, with several working points each with the name of one behind it.
+        files have them, with several working points each with the name of one behind it. With
+        scale factors also their columns: ``p_tag_ge_2_sf``, ``p_tag_ge_2_sf_heavy_up`` and so on,
+        and ``weight_direct`` where ``columns`` names tags.
 
     Raises:
         ConfigError: As in :func:`varied_jets`.
@@ -130,8 +142,12 @@ def varied_weights(
         reading["labels"] = replace(labels, points=names)
     found = {}
     for name, varied in varied_jets(array, variations, columns=columns, select=select, **reading):
-        efficiency = model.efficiency(varied.jets)
-        found[name] = _table(varied.jets, efficiency, names, tags, leading)
+        jets = varied.jets
+        efficiency = _for_jets(jets, model.efficiency(jets), names)
+        chosen = None if leading is None else is_leading(jets, leading)
+        selection = Selection(tags, chosen, keep_tags_of)
+        weights = sample_weights(jets, efficiency, selection, scale_factors)
+        found[name], _ = weights_table(jets, weights.counts, factors=weights.factors)
     return found
 
 
@@ -199,17 +215,12 @@ def _field_of(column: str, fields: list[str], columns: Mapping[str, Any]) -> str
     return next((name for name in candidates(column) if name in fields), column)
 
 
-def _table(
-    jets: Jets, values: FloatArray, names: tuple[str, ...], tags: int, leading: int | None
-) -> pd.DataFrame:
-    """Return the weights of events as a table, as the workflow's files have them."""
-    from truthtag.weights.events import weights_table
+def _for_jets(jets: Jets, values: FloatArray, names: tuple[str, ...]) -> FloatArray:
+    """Return efficiencies at the working points of jets, shape (n_jets,) or (n_jets, n_points).
 
+    Raises:
+        DataError: There is not one for each, or the efficiency does not know a point.
+    """
     prediction = Prediction(jets.per_jet("event"), values, points=names or jets.labels.points)
-    chosen = None if leading is None else is_leading(jets, leading)
-    counts = {}
-    for point in points_of(jets):
-        efficiency = prediction.of_point(jets, point).values
-        counts[point or ""] = tag_counts(jets, efficiency, tags, chosen)
-    table, _ = weights_table(jets, counts)
-    return table
+    columns = [prediction.of_point(jets, point).values for point in points_of(jets)]
+    return np.column_stack(columns) if len(columns) > 1 else columns[0]
