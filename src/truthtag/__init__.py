@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from truthtag.data.awkward_arrays import from_awkward, to_awkward
     from truthtag.data.jets import Jets, concatenate, read_jets, write_jets
     from truthtag.errors import ConfigError, DataError
     from truthtag.estimators.ensemble import Ensemble, load
@@ -37,6 +38,7 @@ __all__ = [
     "closure_test",
     "concatenate",
     "direct_weights",
+    "from_awkward",
     "hybrid",
     "inflate_spread",
     "load",
@@ -45,6 +47,7 @@ __all__ = [
     "read_prediction",
     "scaled",
     "tag_counts",
+    "to_awkward",
     "write_jets",
 ]
 
@@ -63,6 +66,7 @@ _MODULES = {
     "closure_test": "statistics.closure",
     "concatenate": "data.jets",
     "direct_weights": "weights.direct",
+    "from_awkward": "data.awkward_arrays",
     "hybrid": "weights.events",
     "inflate_spread": "statistics.spread",
     "load": "estimators.ensemble",
@@ -71,6 +75,7 @@ _MODULES = {
     "read_prediction": "estimators.predictions",
     "scaled": "weights.scale_factors",
     "tag_counts": "weights.tag_counts",
+    "to_awkward": "data.awkward_arrays",
     "write_jets": "data.jets",
 }
 """Where each public name is; a test compares it with the imports above."""

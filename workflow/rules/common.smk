@@ -108,6 +108,11 @@ def generator_of(sample):
     return config["generators"][config["samples"][sample]["generator"]]
 
 
+def reader_of(sample):
+    """The options of the reader of a sample, columns of a variation in place."""
+    return checked.reader_of(sample).model_dump(mode="json")
+
+
 def group_weight(sample):
     """The factor that the weights of a sample's events are multiplied by."""
     group = config["samples"][sample]["group"]

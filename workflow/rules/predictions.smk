@@ -15,8 +15,8 @@ rule predict:
     params:
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
         device=config["device"],
-        # Events that were learned from are predicted by what did not see them.
-        held_out=lambda wildcards: FOLDS is not None and wildcards.sample in ROLES["train"],
+        # Events that were learned from are predicted by what did not see them, varied or not.
+        held_out=lambda wildcards: checked.is_held_out(wildcards.sample),
         code=lambda wildcards: code("predict.py", kind_module(wildcards.estimator)),
     message:
         "Predicting {wildcards.sample} with {wildcards.estimator}"

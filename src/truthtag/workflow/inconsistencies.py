@@ -21,6 +21,12 @@ from truthtag.weights.flavour_groups import (
 )
 from truthtag.workflow.faults import explain
 from truthtag.workflow.sample_files import MAX_FILES
+from truthtag.workflow.variations import (
+    faults_of_variations,
+    names_with_variations,
+    variations_of,
+    with_variations,
+)
 
 __all__ = ["inconsistencies"]
 
@@ -153,8 +159,10 @@ def _roles(config: Any) -> Iterator[str]:
             path = f"roles.{role}" if len(names) == 1 and role != "judged" else ""
             named.append((path or f"roles.{role}.{number}", name))
     used: dict[str, str] = {}
+    varied = variations_of(config.samples)
     for path, name in named:
-        yield from _must_be(path, name, "a sample", samples)
+        if name not in varied:
+            yield from _must_be(path, name, "a sample", samples)
         before = used.setdefault(name, path)
         if before != path and not crossed:
             yield (
@@ -327,7 +335,8 @@ def _distributions(config: Any) -> Iterator[str]:
     for name, distribution in config.distributions.items():
         if distribution.sample is not None:
             path = f"distributions.{name}.sample"
-            yield from _must_be(path, distribution.sample, "a sample", list(config.samples))
+            allowed = names_with_variations(config.samples)
+            yield from _must_be(path, distribution.sample, "a sample", allowed)
 
 
 def _efficiencies_of_figures(config: Any) -> Iterator[str]:
@@ -351,7 +360,7 @@ def _required(config: Any) -> Iterator[str]:
         for distribution in config.distributions.values():
             panels += possible_panels(distribution.split, list(config.flavours))
         known = {
-            "sample": list(config.samples),
+            "sample": names_with_variations(config.samples),
             "distribution": list(config.distributions),
             "panel": list(dict.fromkeys(panels)),
             "efficiency": ["true", *config.estimators],
@@ -433,7 +442,9 @@ def _figures_that_exist(config: Any) -> Iterator[str]:
     plain: dict[str, Any] = {}
     for name in sections:
         adapter: TypeAdapter[Any] = TypeAdapter(Any)
-        plain[name] = adapter.dump_python(getattr(config, name), mode="json")
+        section = getattr(config, name)
+        section = with_variations(section) if name == "samples" else section
+        plain[name] = adapter.dump_python(section, mode="json")
     for distribution in plain["distributions"].values():
         distribution["sample"] = distribution["sample"] or plain["roles"]["judged"][0]
     try:
@@ -518,6 +529,7 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _flavours,
     _alike,
     _samples,
+    faults_of_variations,
     _labels,
     _points_that_are_named,
     _roles,

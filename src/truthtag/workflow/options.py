@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from truthtag.axis import Axis
 from truthtag.data.labels import Labels
-from truthtag.data.readers.options import Input, ReaderOptions, Take
+from truthtag.data.readers.options import FormulaText, Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
 from truthtag.options import Interval, Options, Range, Real, Whole, as_tuple
@@ -22,6 +22,7 @@ from truthtag.toy.truth import TRUTHS
 from truthtag.weights.scale_factors import ScaleFactorOptions
 from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
+from truthtag.workflow.variations import variations_of, with_variations
 
 __all__ = [
     "Axes",
@@ -194,6 +195,12 @@ class Sample(Options):
 
     group: str | None = None
     """Name of a group of `groups`: the physics process."""
+
+    variations: dict[Name, dict[str, FormulaText]] = Field(default_factory=dict)
+    """Variations of a sample that is read: by name, branches, or formulas of branches, in place of
+    the reader's `columns`. `jes_up: {pt: Jet_pt_jesUp, mass: Jet_mass_jesUp}` of `ttbar` makes a
+    sample `ttbar_jes_up` of the same events, whose jets are selected, sorted and weighted anew. It
+    has no role; a distribution may name it."""
 
 
 class Group(Options):
@@ -576,6 +583,27 @@ class Config(Options):
         """Return whether a sample is read from files, not generated."""
         return self.samples[sample].reader is not None
 
+    def nominal_of(self, sample: str) -> str:
+        """Return the sample that one is a variation of, or that one itself."""
+        variation = variations_of(self.samples).get(sample)
+        return variation.nominal if variation else sample
+
+    def is_held_out(self, sample: str) -> bool:
+        """Return whether estimators learned from events of a sample, in folds: then each event is
+        weighted by what did not see it, as are variations of it."""
+        return self.roles.folds > 1 and self.nominal_of(sample) in self.roles.train
+
+    def reader_of(self, sample: str) -> ReaderOptions | None:
+        """Return how a sample is read, columns of a variation in place; None if it is generated."""
+        reader = self.samples[sample].reader
+        if reader is None:
+            return None
+        options = self.readers[reader]
+        variation = variations_of(self.samples).get(sample)
+        if variation is None:
+            return options
+        return options.model_copy(update={"columns": {**options.columns, **variation.columns}})
+
     def estimator_at(self, name: str, point: int) -> EstimatorOptions:
         """Return the options of an estimator at a point of the learning curve.
 
@@ -623,6 +651,7 @@ def check_config(raw: Mapping[str, Any]) -> Config:
         lines = "\n".join(f"  {fault}" for fault in found)
         msg = f"the config has {len(found)} fault(s); nothing was started:\n{lines}"
         raise ConfigError(msg)
+    config = config.model_copy(update={"samples": with_variations(config.samples)})
     return _with_samples_named(config)
 
 
