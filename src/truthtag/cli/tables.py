@@ -1,0 +1,399 @@
+"""What the tables of truthtag are: samples, events, predictions, weights, histograms, maps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from truthtag.arrays import FloatArray, IntArray
+from truthtag.cli.output import Report, number, plural, table
+from truthtag.cli.provenance import origin, section, short, texts
+from truthtag.cli.scan import Extent, batches, column_table, extents, names_of
+from truthtag.cli.sketch import BINS, Row, flavour_name, sketch
+from truthtag.data.files import is_ours, read_frame, read_metadata
+from truthtag.data.labels import LABELS
+from truthtag.errors import DataError
+
+__all__ = ["describe_tables", "kind_of_table"]
+
+WIDE = 30.0
+"""An axis whose ends have this ratio, or more, is a logarithmic one."""
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Files of one table, with what is known of all of them.
+
+    Args:
+        paths: The files.
+        metadata: What the first one records.
+        columns: What their columns hold.
+        n_rows: Rows in all of them.
+    """
+
+    paths: Sequence[Path]
+    metadata: Mapping[str, Any]
+    columns: Sequence[Extent]
+    n_rows: int
+
+    def has(self, *names: str) -> bool:
+        """Return whether all these columns are there."""
+        return set(names) <= {one.name for one in self.columns}
+
+    def extent(self, name: str) -> Extent:
+        """Return what one column holds."""
+        return next(one for one in self.columns if one.name == name)
+
+    def beginning(self, stem: str) -> list[str]:
+        """Return the names of the columns that begin with a text."""
+        return [one.name for one in self.columns if one.name.startswith(stem)]
+
+
+Described = tuple[dict[str, str], list[list[str]]]
+"""Facts of a table, and sketches."""
+
+
+def describe_tables(paths: Sequence[Path]) -> Report:
+    """Say what the files of a table are.
+
+    Args:
+        paths: Parquet files, one at least: those of a folder, or one alone.
+
+    Raises:
+        DataError: A file is damaged, or not of truthtag.
+    """
+    metadata = read_metadata(paths[0])
+    if not metadata:
+        listed = ", ".join(names_of(paths[0])[:12])
+        msg = (
+            f"{paths[0]}: is a Parquet file that truthtag did not write; it has the columns "
+            f"{listed}. Events of your own are read by `truthtag weigh --format parquet`, or with "
+            "a reader of the config."
+        )
+        raise DataError(msg)
+    kind = kind_of_table(metadata, names_of(paths[0]))
+    kinds = {path.name: kind_of_table(read_metadata(path), names_of(path)) for path in paths}
+    if len(set(kinds.values())) > 1:
+        return Report(f"a folder of {len(paths)} tables; name one to see more", kinds)
+    found, n_rows = extents(paths)
+    given = Tables(paths, metadata, found, n_rows)
+    facts: dict[str, str] = {}
+    if len(paths) > 1:
+        facts["files"] = number(len(paths))
+    facts["rows"] = f"{n_rows:,}"
+    own, sketches = _DESCRIBED.get(kind, _nothing)(given)
+    facts |= own | origin(metadata)
+    if not all(map(is_ours, paths)):
+        facts["seal"] = "none: another program wrote this copy"
+    return Report(kind, facts, [column_table(found), *sketches])
+
+
+SAMPLE = "the jets of a sample"
+EVENTS = "the events of a sample that was read"
+MAP = "an estimator"
+MAPS = "the replicas of an estimator"
+PREDICTION = "the efficiencies of the jets of a sample"
+REPLICAS = "what the replicas of an estimator say of the jets of a sample"
+WEIGHTS = "the weights of the events of a sample"
+HISTOGRAMS = "histograms of a distribution"
+DOMAIN = "the domain of the training jets"
+FLAGS = "which jets of a sample are in the domain"
+HISTORY = "the history of a training"
+OTHER = "a table of truthtag"
+
+
+def kind_of_table(metadata: Mapping[str, Any], names: Sequence[str]) -> str:
+    """Return what a table is, in words.
+
+    Args:
+        metadata: What its file records.
+        names: Its columns.
+
+    Example:
+        >>> kind_of_table({"jets_digest": "1f"}, ["event", "efficiency"])
+        'the efficiencies of the jets of a sample'
+    """
+    if section(metadata, "estimator"):
+        return MAPS if "replica" in names else MAP
+    by_key = {
+        "domain": DOMAIN,
+        "distribution": HISTOGRAMS,
+        "jets_digest": PREDICTION,
+        "prediction_digest": REPLICAS,
+        "units": SAMPLE,
+        "effective_events": WEIGHTS,
+    }
+    for key, kind in by_key.items():
+        if key in metadata:
+            return kind
+    by_column = {"n_jets_in_file": EVENTS, "in_domain": FLAGS, "validation_loss": HISTORY}
+    for name, kind in by_column.items():
+        if name in names:
+            return kind
+    return OTHER
+
+
+def _nothing(given: Tables) -> Described:  # noqa: ARG001
+    return {}, []
+
+
+# ---- samples
+
+
+def _sample(given: Tables) -> Described:
+    """Flavours, working points, events and their weights; pT and tags per flavour."""
+    labels = section(given.metadata, LABELS)
+    points = texts(labels, "points")
+    facts = {"events": _events(given)}
+    facts["flavours"] = ", ".join(
+        flavour_name(one) for one in labels.get("flavours", ()) if isinstance(one, int)
+    )
+    facts["points"] = ", ".join(points)
+    facts["inputs"] = ", ".join(texts(given.metadata, "further"))
+    facts["categories"] = short(labels.get("categories") or None)
+    return facts, _by_flavour(given, points)
+
+
+def _events(given: Tables) -> str:
+    """Say how many events there are, and what their weights are worth."""
+    count = 0
+    total = 0.0
+    squares = 0.0
+    negative = 0
+    last: Any = None
+    for some in batches(given.paths, ("event", "weight")):
+        event = some["event"]
+        first = np.r_[True, event[1:] != event[:-1]][: len(event)]
+        if len(event):
+            first[0] = last is None or event[0] != last
+            last = event[-1]
+        weight = some["weight"][first]
+        count += len(weight)
+        total += float(weight.sum())
+        squares += float((weight**2).sum())
+        negative += int((weight < 0).sum())
+    if not count:
+        return "none"
+    text = f"{count:,} with jets, sum of weights {number(total)}"
+    if squares:
+        text += f", effective {number(total**2 / squares)}"
+    return f"{text}, {negative / count:.1%} negative" if negative else text
+
+
+def _by_flavour(given: Tables, points: Sequence[str]) -> list[list[str]]:
+    """Sketch pT of each flavour, and how often its jets are tagged."""
+    pt = given.extent("pt")
+    if not pt.low < pt.high:
+        return []
+    edges = axis(pt.low, pt.high)
+    tags = next((name for name in ("tag_bin", "is_tagged") if given.has(name)), None)
+    counts: dict[int, IntArray] = {}
+    tagged: dict[int, IntArray] = {}
+    n_points = max(1, len(points))
+    for some in batches(given.paths, ("pt", "flavour", *([tags] if tags else []))):
+        for flavour in np.unique(some["flavour"]).tolist():
+            inside = some["flavour"] == flavour
+            values = some["pt"][inside]
+            counts[flavour] = counts.get(flavour, 0) + np.histogram(values, edges)[0]
+            if tags is None:
+                continue
+            passed = some[tags][inside].astype(int)
+            by_point = [np.histogram(values[passed > k], edges)[0] for k in range(n_points)]
+            tagged[flavour] = tagged.get(flavour, 0) + np.array(by_point)
+    rows = [_counted_row(flavour, counts[flavour]) for flavour in sorted(counts, reverse=True)]
+    sketches = [sketch(f"jets in pt [{pt.unit}]", pt.low, pt.high, rows)]
+    if tags is not None:
+        sketches.append(sketch("tagged", pt.low, pt.high, _tagged_rows(counts, tagged, points)))
+    return sketches
+
+
+def _counted_row(flavour: int, counts: IntArray) -> Row:
+    return Row(flavour_name(flavour), counts, plural(int(counts.sum()), "jet"))
+
+
+def _tagged_rows(
+    counts: Mapping[int, IntArray], tagged: Mapping[int, IntArray], points: Sequence[str]
+) -> list[Row]:
+    rows = []
+    for flavour in sorted(tagged, reverse=True):
+        for position, some in enumerate(tagged[flavour]):
+            name = flavour_name(flavour)
+            if len(points) > 1:
+                name += f" {points[position]}"
+            share = some / np.maximum(counts[flavour], 1)
+            rows.append(Row(name, share, f"{some.sum() / counts[flavour].sum():.4f}"))
+    return rows
+
+
+def axis(low: float, high: float, n_bins: int = BINS) -> FloatArray:
+    """Return edges of bins: of one width, or, over a wide range of positive numbers, one ratio."""
+    if low > 0 and high / low > WIDE:
+        edges = np.geomspace(low, high, n_bins + 1)
+    else:
+        edges = np.linspace(low, high, n_bins + 1)
+    # Rounding must not leave the ends out.
+    edges[0] = low
+    edges[-1] = high
+    return edges
+
+
+def _counted_events(given: Tables) -> Described:
+    """What happened to events and jets while a file was read."""
+    from truthtag.data.readers.counts import Counts
+
+    facts = {}
+    stored = section(given.metadata, "counts")
+    if stored and len(given.paths) == 1:
+        counts = Counts.from_metadata(stored)
+        facts["counts"] = str(counts)
+        facts["jets"] = f"{counts.jets_rejected} not selected, {counts.negative_weights} events of"
+        facts["jets"] += " negative weight"
+        lines = []
+        for flavour, one in counts.by_flavour().items():
+            passed = zip(counts.points, one.tagged, strict=False)
+            said = ", ".join(f"{count} {point}" for point, count in passed)
+            lines.append(f"{flavour_name(flavour)}: {plural(one.jets, 'jet')}, tagged {said}")
+        facts["flavours"] = "\n".join(lines)
+    return facts, [_histogram(given, "n_jets", "events in n_jets")]
+
+
+def _histogram(given: Tables, name: str, title: str) -> list[str]:
+    """Sketch the rows of a table in one of its columns."""
+    extent = given.extent(name)
+    if not extent.low < extent.high:
+        return []
+    whole = "int" in extent.kind and extent.high - extent.low < BINS
+    edges = axis(extent.low, extent.high)
+    if whole:
+        edges = np.arange(extent.low, extent.high + 2) - 0.5
+    counts = np.zeros(len(edges) - 1)
+    for some in batches(given.paths, (name,)):
+        values = some[name].astype(np.float64)
+        counts += np.histogram(values[np.isfinite(values)], edges)[0]
+    row = Row("", counts, plural(int(counts.sum()), "row"))
+    return sketch(title, extent.low, extent.high, [row])
+
+
+# ---- predictions, weights, domain
+
+
+def _prediction(given: Tables) -> Described:
+    """Working points, digests, and how the efficiencies are spread."""
+    facts = {
+        "points": ", ".join(texts(given.metadata, "points")),
+        "jets": short(given.metadata.get("jets_digest")),
+    }
+    names = [name for name in given.beginning("efficiency") if "_std" not in name]
+    return facts, [_histogram(given, name, name) for name in names]
+
+
+def _replicas(given: Tables) -> Described:
+    names = given.beginning("difference_")
+    numbers = {name.split("_")[1] for name in names}
+    facts = {
+        "replicas": number(len(numbers)),
+        "points": ", ".join(texts(given.metadata, "points")),
+        "prediction": short(given.metadata.get("prediction_digest")),
+    }
+    return facts, []
+
+
+def _weights(given: Tables) -> Described:
+    """Sums of weights and numbers of effective events of every selection."""
+    names = given.beginning("p_tag_")
+    sums = dict.fromkeys(names, 0.0)
+    for some in batches(given.paths, ("weight", *names)):
+        for name in names:
+            sums[name] += float((some["weight"] * some[name]).sum())
+    effective = section(given.metadata, "effective_events")
+    lines = []
+    for name in names:
+        text = f"{name}: {number(sums[name])}"
+        if isinstance(effective.get(name), float | int):
+            text += f", effective events {number(effective[name])}"
+        lines.append(text)
+    facts = {"options": short(given.metadata.get("options")), "sums": "\n".join(lines)}
+    return facts, []
+
+
+def _domain(given: Tables) -> Described:
+    """Ranges of the variables and numbers of reference jets, by flavour."""
+    from truthtag.statistics.domain import Domain
+
+    domain = Domain.read(given.paths[0])
+    rows = []
+    for flavour, low, high in zip(domain.flavours, domain.low, domain.high, strict=True):
+        count = int((domain.reference_flavour == flavour).sum())
+        ends = zip(low.tolist(), high.tolist(), strict=True)
+        ranges = [f"{number(least)} to {number(largest)}" for least, largest in ends]
+        rows.append([flavour_name(flavour), f"{count:,}", *ranges])
+    ranges_table = table(["range of", "jets", *domain.variables], rows)
+    return {"neighbours": number(domain.neighbours)}, [ranges_table]
+
+
+def _flags(given: Tables) -> Described:
+    inside = 0
+    for some in batches(given.paths, ("in_domain",)):
+        inside += int(some["in_domain"].sum())
+    return {"in domain": f"{inside / max(given.n_rows, 1):.2%} of the jets"}, []
+
+
+# ---- histograms, histories
+
+
+def _histograms(given: Tables) -> Described:
+    """Options, panels, and yields of the first panel by what fills it."""
+    frame = read_frame(given.paths[0], ("filled_by", "low", "high", "yield", "panel"))
+    panels = frame["panel"].astype(str).unique().tolist()
+    keys = [name for name in ("sample", "panel", "events", "spread") if name in frame]
+    first = frame[(frame[keys] == frame[keys].iloc[0]).all(axis=1)]
+    rows = []
+    for name, some in first.groupby("filled_by", sort=False):
+        rows.append(Row(str(name), some["yield"].to_numpy(), number(float(some["yield"].sum()))))
+    title = f"yield, {panels[0]}"
+    low = float(first["low"].min())
+    high = float(first["high"].max())
+    facts = {
+        "distribution": short(given.metadata.get("distribution")),
+        "panels": ", ".join(panels),
+        "filled by": ", ".join(frame["filled_by"].astype(str).unique().tolist()),
+    }
+    return facts, [sketch(title, low, high, rows)]
+
+
+def _history(given: Tables) -> Described:
+    frame = read_frame(given.paths[0], ("epoch", "validation_loss"))
+    loss = frame["validation_loss"].to_numpy(dtype=np.float64)
+    if not len(loss):
+        return {}, []
+    best = int(np.nanargmin(loss)) if np.isfinite(loss).any() else 0
+    remark = f"lowest {number(float(loss[best]))} in epoch {frame['epoch'].iloc[best]}"
+    row = Row("", loss - np.nanmin(loss), remark)
+    first = float(frame["epoch"].iloc[0])
+    last = float(frame["epoch"].iloc[-1])
+    return {}, [sketch("validation loss above its lowest, by epoch", first, last, [row])]
+
+
+def _map(given: Tables) -> Described:
+    from truthtag.cli.models import describe_map
+
+    return describe_map(given.paths[0], given.metadata)
+
+
+_DESCRIBED: Mapping[str, Callable[[Tables], Described]] = {
+    MAP: _map,
+    MAPS: _map,
+    SAMPLE: _sample,
+    EVENTS: _counted_events,
+    PREDICTION: _prediction,
+    REPLICAS: _replicas,
+    WEIGHTS: _weights,
+    HISTOGRAMS: _histograms,
+    DOMAIN: _domain,
+    FLAGS: _flags,
+    HISTORY: _history,
+}
