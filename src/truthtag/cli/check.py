@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from truthtag.workflow.layout import Layout
     from truthtag.workflow.options import Config
 
-__all__ = ["check"]
+__all__ = ["check", "checked_config"]
 
 
 def check(configs: Sequence[str | Path], workflow: str | Path | None = None) -> Iterator[str]:
@@ -30,25 +31,46 @@ def check(configs: Sequence[str | Path], workflow: str | Path | None = None) -> 
         DataError: A file is missing.
     """
     from truthtag.figures.catalogue import figures_of
-    from truthtag.workflow.bases import joined, on_base
     from truthtag.workflow.layout import Layout
-    from truthtag.workflow.options import check_config
     from truthtag.workflow.sample_files import check_files
+
+    checked = checked_config(configs, workflow)
+    shown = _shown(configs)
+    with _named(shown):
+        check_files(checked)
+        catalogue = figures_of(checked.model_dump(mode="json"))
+    facts = facts_of(checked, Layout(checked), list(catalogue))
+    yield from Report(f"no faults; lies on the base {checked.base}", facts).lines(shown)
+
+
+def checked_config(configs: Sequence[str | Path], workflow: str | Path | None = None) -> Config:
+    """Return a config of the workflow, checked; the files that it reads need not be there.
+
+    Arguments and errors are those of :func:`check`.
+    """
+    from truthtag.workflow.bases import joined, on_base
+    from truthtag.workflow.options import check_config
 
     stated: dict[str, Any] = {}
     for path in map(Path, configs):
         stated = joined(stated, read_config(path))
     folder = bases_folder(configs, workflow)
-    shown = " + ".join(map(str, configs))
+    with _named(_shown(configs)):
+        return check_config(on_base(stated, folder))
+
+
+def _shown(configs: Sequence[str | Path]) -> str:
+    return " + ".join(map(str, configs))
+
+
+@contextmanager
+def _named(shown: str) -> Iterator[None]:
+    """Put the names of the configs before what is wrong with them."""
     try:
-        checked = check_config(on_base(stated, folder))
-        check_files(checked)
-        catalogue = figures_of(checked.model_dump(mode="json"))
+        yield
     except ConfigError as error:
         msg = f"{shown}: {error}"
         raise ConfigError(msg) from error
-    facts = facts_of(checked, Layout(checked), list(catalogue))
-    yield from Report(f"no faults; lies on the base {checked.base}", facts).lines(shown)
 
 
 def read_config(path: Path) -> dict[str, Any]:
