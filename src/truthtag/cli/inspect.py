@@ -74,6 +74,14 @@ def _describe_file(path: Path, begin: bytes) -> Report:
         from truthtag.cli.models import describe_network
 
         return describe_network(path)
+    if begin.startswith(b"root"):
+        from truthtag.cli.friend_tree import describe_friend
+
+        return describe_friend(path)
+    if path.name.endswith((".json", ".json.gz")):
+        from truthtag.cli.corrections import describe_corrections
+
+        return describe_corrections(path)
     what = "is empty" if not begin else "is of no format that is known"
     msg = f"{path}: {what}. {KNOWN}."
     raise DataError(msg)

@@ -74,7 +74,7 @@ def _job(source: str, output: str, n_inputs: int, parquet: bool) -> Job:
     is_sample = is_sample_of_ours(source)
     is_table = is_sample or source.endswith(TABLE)
     target = Path(output)
-    if not output.endswith((TREE, TABLE)):
+    if target.is_dir() or not output.endswith((TREE, TABLE)):
         name = Path(source).name.removesuffix(TABLE).removesuffix(TREE)
         target = target / f"{name}{STEM}{TABLE if is_table else TREE}"
     elif n_inputs > 1:

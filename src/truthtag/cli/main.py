@@ -129,12 +129,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="truthtag", description=DESCRIPTION, epilog=EPILOG)
     parser.add_argument("--version", action="version", version=f"truthtag {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (_add_check, _add_inspect):
+    for add in (_add_check, _add_inspect, _add_export, _add_weigh):
         add(commands)
     return parser
-
-
-Commands = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
 
 def _add_check(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -191,3 +188,215 @@ def _inspect(given: argparse.Namespace, terminal: Terminal) -> int:
             say(f"truthtag: error: {error}", terminal.err)
             code = BAD_INPUT
     return code
+
+
+def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "Write an efficiency as a file that other programs read: ONNX or correctionlib."
+    parser = commands.add_parser("export", help=text, description=text)
+    parser.add_argument("model", metavar="MODEL", help="file or folder of an estimator")
+    parser.add_argument(
+        "--to",
+        required=True,
+        choices=("onnx", "athena", "correctionlib"),
+        help="onnx: networks, for onnxruntime; athena: the same with the inputs and outputs that "
+        "ATLAS's truth tagging expects; correctionlib: maps and parametric fits",
+    )
+    parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file to write")
+    parser.add_argument("--point", metavar="NAME", help="for ONNX: the working point, of several")
+    parser.add_argument(
+        "--working-point",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="for correctionlib: what a working point is called in the file, L say; once for each, "
+        "the loosest first",
+    )
+    parser.add_argument(
+        "--names",
+        choices=("cms", "truthtag"),
+        help="for correctionlib: names of the inputs, those of CMS (default) or of truthtag",
+    )
+    parser.add_argument(
+        "--by-fold",
+        action="store_true",
+        help="write a file for each fold of the training sample, FILE.fold_0 and so on",
+    )
+    _add_trust(parser)
+    parser.set_defaults(run=_export)
+
+
+def _add_trust(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--trust",
+        metavar="MODULE:CLASS",
+        action="append",
+        default=[],
+        help="kind of estimator of your own that may be imported; those of installed packages are "
+        "known",
+    )
+
+
+def _export(given: argparse.Namespace, terminal: Terminal) -> int:
+    from truthtag.cli.export import Request, export
+
+    request = Request(
+        model=given.model,
+        target=given.to,
+        output=given.output,
+        point=given.point,
+        working_points=tuple(given.working_point),
+        names=given.names,
+        by_fold=given.by_fold,
+        trusted=tuple(given.trust),
+    )
+    for line in export(request):
+        say(line, terminal.out)
+    return GOOD
+
+
+def _add_weigh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    text = "Weight the events of files with an efficiency: a friend tree or table for each."
+    epilog = (
+        "An INPUT is a sample that truthtag wrote, or a file of your own: NanoAOD by default, else "
+        "as --config with --reader, or --format and what follows it, say. Jets count with pt above "
+        "20 GeV and abs(eta) below 2.5 unless stated otherwise. Tags are not needed, flavours are. "
+        "Memory does not grow with the number of events."
+    )
+    parser = commands.add_parser("weigh", help=text, description=text, epilog=epilog)
+    parser.add_argument("model", metavar="MODEL", help="file or folder of an efficiency, .onnx too")
+    parser.add_argument("inputs", metavar="INPUT", nargs="+", help="file or folder with events")
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUTPUT",
+        required=True,
+        help="folder, or for a single INPUT a .root or .parquet file; never an INPUT",
+    )
+    parser.add_argument(
+        "--parquet", action="store_true", help="write a Parquet table beside each tree"
+    )
+    parser.add_argument("--point", metavar="NAME", help="weigh at one working point, of several")
+    parser.add_argument(
+        "--tags", metavar="N", type=int, help="largest number of tags that is told apart (3)"
+    )
+    parser.add_argument(
+        "--leading", metavar="N", type=int, help="count the N hardest jets of an event only"
+    )
+    parser.add_argument(
+        "--keep-tags-of",
+        metavar="FLAVOUR",
+        type=int,
+        action="append",
+        default=[],
+        help="hybrid tagging: jets of this flavour, 5 say, keep their tag",
+    )
+    parser.add_argument(
+        "--direct",
+        action="store_true",
+        help="read the tags, too, and say what tagged events sum to",
+    )
+    parser.add_argument(
+        "--domain", metavar="FILE", help="domain.parquet of the results: count the jets outside it"
+    )
+    _add_reading(parser)
+    _add_trust(parser)
+    parser.set_defaults(run=_weigh)
+
+
+def _add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add options that say how files are read."""
+    config = parser.add_argument_group("files read as a config of the workflow says")
+    config.add_argument(
+        "--config", metavar="CONFIG", action="append", default=[], help="config, a YAML file"
+    )
+    config.add_argument("--reader", metavar="NAME", help="its reader, where it has several")
+    config.add_argument("--workflow", metavar="FOLDER", help="as for truthtag check")
+    stated = parser.add_argument_group("or as is stated here")
+    stated.add_argument("--format", choices=("nanoaod", "physlite", "root", "parquet"))
+    stated.add_argument("--tree", metavar="NAME", help="tree with a row per event")
+    stated.add_argument(
+        "--column",
+        metavar="NAME=BRANCH",
+        type=_assigned,
+        action="append",
+        default=[],
+        help="branch or formula of a column: weight=1 where events have no weight",
+    )
+    stated.add_argument(
+        "--input",
+        metavar="NAME=BRANCH",
+        type=_assigned,
+        action="append",
+        default=[],
+        help="branch of a further column that the efficiency needs",
+    )
+    stated.add_argument("--discriminant", metavar="BRANCH", help="discriminant of the tagger")
+    stated.add_argument(
+        "--working-point",
+        metavar="NAME=THRESHOLD",
+        type=_threshold,
+        action="append",
+        default=[],
+        help="working point of the tagger; once for each, the loosest first",
+    )
+    stated.add_argument("--pt-min", metavar="GEV", type=float, help="jets count above (20)")
+    stated.add_argument("--abs-eta-max", metavar="ETA", type=float, help="jets count below (2.5)")
+
+
+def _assigned(text: str) -> tuple[str, str]:
+    """Return name and value of ``name=value``."""
+    name, sign, value = text.partition("=")
+    if not (name and sign and value):
+        msg = f"{text!r} is no NAME=VALUE"
+        raise argparse.ArgumentTypeError(msg)
+    return name, value
+
+
+def _threshold(text: str) -> tuple[str, float]:
+    """Return name and threshold of a working point."""
+    name, value = _assigned(text)
+    try:
+        return name, float(value)
+    except ValueError as error:
+        msg = f"{value!r} is no number; NAME=THRESHOLD is wanted"
+        raise argparse.ArgumentTypeError(msg) from error
+
+
+def _weigh(given: argparse.Namespace, terminal: Terminal) -> int:
+    from truthtag.cli.weigh import Request, weigh
+
+    request = Request(
+        model=given.model,
+        inputs=tuple(given.inputs),
+        output=given.output,
+        parquet=given.parquet,
+        trusted=tuple(given.trust),
+        domain=given.domain,
+        point=given.point,
+        tags=given.tags,
+        leading=given.leading,
+        keep_tags_of=tuple(given.keep_tags_of),
+        direct=given.direct,
+        configs=tuple(given.config),
+        workflow=given.workflow,
+        reader=given.reader,
+        stated=_stated(given),
+        working_points=dict(given.working_point),
+        branches=dict(given.input),
+    )
+    for line in weigh(request):
+        say(line, terminal.out)
+    return GOOD
+
+
+def _stated(given: argparse.Namespace) -> dict[str, object]:
+    """Return the options of a reader that the command line states."""
+    options = {
+        "format": given.format,
+        "tree": given.tree,
+        "discriminant": given.discriminant,
+        "columns": dict(given.column) or None,
+        "pt": None if given.pt_min is None else [given.pt_min, None],
+        "abs_eta": None if given.abs_eta_max is None else [None, given.abs_eta_max],
+    }
+    return {name: value for name, value in options.items() if value is not None}

@@ -53,16 +53,19 @@ class Extent:
 
     def add(self, array: Any) -> None:
         """Take in some rows, an array of Arrow."""
+        array = _flat(array)
         kind = array.type
         if pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind):
-            self._add_numbers(array.to_numpy(zero_copy_only=False).astype(np.float64))
+            self.add_numbers(array.to_numpy(zero_copy_only=False))
         elif pa.types.is_string(kind) or pa.types.is_large_string(kind):
             for word in array.unique().to_pylist():
                 if word not in self.words:
                     self.words.append(str(word))
             del self.words[MOST_WORDS + 1 :]
 
-    def _add_numbers(self, values: AnyArray) -> None:
+    def add_numbers(self, numbers: AnyArray) -> None:
+        """Take in numbers, shape (n,); those that are NaN are missing."""
+        values = numbers.astype(np.float64)
         there = ~np.isnan(values)
         self.missing += int((~there).sum())
         self.low = min(self.low, float(values[there].min(initial=np.inf)))
@@ -106,7 +109,14 @@ def batches(paths: Sequence[Path], names: Sequence[str]) -> Iterator[dict[str, A
     """
     for path in paths:
         for batch in _batches(path, names):
-            yield {name: batch[name].to_numpy(zero_copy_only=False) for name in names}
+            yield {name: _flat(batch[name]).to_numpy(zero_copy_only=False) for name in names}
+
+
+def _flat(array: Any) -> Any:
+    """Return an array of Arrow without its lists."""
+    while pa.types.is_list(array.type) or pa.types.is_large_list(array.type):
+        array = array.flatten()
+    return array
 
 
 def _batches(path: Path, names: Sequence[str] | None) -> Iterator[Any]:
@@ -129,7 +139,7 @@ def extents(paths: Sequence[Path]) -> tuple[list[Extent], int]:
     """
     with open_parquet(paths[0]) as file:
         schema = file.schema_arrow
-        found = [Extent(one.name, _unit(one), str(one.type)) for one in schema]
+        found = [Extent(one.name, _unit(one), _kind(one.type)) for one in schema]
     names = [one.name for one in found]
     n_rows = 0
     for path in paths:
@@ -138,6 +148,12 @@ def extents(paths: Sequence[Path]) -> tuple[list[Extent], int]:
             for one, column in zip(found, batch.columns, strict=True):
                 one.add(column)
     return found, n_rows
+
+
+def _kind(kind: Any) -> str:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        return f"list of {_kind(kind.value_type)}"
+    return str(kind)
 
 
 def _unit(column: pa.Field) -> str:

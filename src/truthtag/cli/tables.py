@@ -103,6 +103,7 @@ HISTOGRAMS = "histograms of a distribution"
 DOMAIN = "the domain of the training jets"
 FLAGS = "which jets of a sample are in the domain"
 HISTORY = "the history of a training"
+FRIENDS = "a table of weights: those of the events of a file, entry by entry"
 OTHER = "a table of truthtag"
 
 
@@ -119,6 +120,8 @@ def kind_of_table(metadata: Mapping[str, Any], names: Sequence[str]) -> str:
     """
     if section(metadata, "estimator"):
         return MAPS if "replica" in names else MAP
+    if metadata.get("content") == "friend tree":
+        return FRIENDS
     by_key = {
         "domain": DOMAIN,
         "distribution": HISTOGRAMS,
@@ -320,6 +323,17 @@ def _weights(given: Tables) -> Described:
     return facts, []
 
 
+def _friends(given: Tables) -> Described:
+    """Sums of weights, and how the efficiencies are spread."""
+    from truthtag.cli.friend_tree import Sums, efficiency_sketch, facts_of
+
+    sums = Sums()
+    names = ["weight", *given.beginning("p_tag_"), *given.beginning("Jet_eff")]
+    for some in batches(given.paths, names):
+        sums.add(some)
+    return {**facts_of(given.metadata), **sums.facts()}, [efficiency_sketch(sums.counts)]
+
+
 def _domain(given: Tables) -> Described:
     """Ranges of the variables and numbers of reference jets, by flavour."""
     from truthtag.statistics.domain import Domain
@@ -392,6 +406,7 @@ _DESCRIBED: Mapping[str, Callable[[Tables], Described]] = {
     PREDICTION: _prediction,
     REPLICAS: _replicas,
     WEIGHTS: _weights,
+    FRIENDS: _friends,
     HISTOGRAMS: _histograms,
     DOMAIN: _domain,
     FLAGS: _flags,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from truthtag.exports.weighing import TagWeights
     from truthtag.statistics.domain import Domain
 
-__all__ = ["Tally", "ranges_of"]
+__all__ = ["Tally", "ranges_of", "total"]
 
 INNER = ("nominal", "members", "parts", "base", "network", "model")
 """Attributes by which an efficiency holds what it is made of."""
@@ -68,14 +68,18 @@ class Tally:
         self.weigh = weigh
         self.ranges = ranges
         self.domain = domain
-        self.weight = 0.0
-        self.sums: Counter[str] = Counter()
-        self.squares: Counter[str] = Counter()
-        self.direct: Counter[str] = Counter()
+        self.sums: defaultdict[str, float] = defaultdict(float)
+        self.squares: defaultdict[str, float] = defaultdict(float)
+        self.direct: defaultdict[str, float] = defaultdict(float)
         self.n_events = 0
         self.n_jets = 0
         self.outside = 0
         self.has_tags = False
+
+    @property
+    def counted(self) -> tuple[defaultdict[str, float], ...]:
+        """What is summed by selection."""
+        return self.sums, self.squares, self.direct
 
     def __call__(
         self, jets: Jets, prediction: Prediction, events: pd.DataFrame | None = None
@@ -86,7 +90,6 @@ class Tally:
         weight = frame["weight"].to_numpy()
         self.n_events += len(frame)
         self.n_jets += jets.n_jets
-        self.weight += float(weight.sum())
         for name in frame:
             if str(name).startswith(SELECTION):
                 weighted = weight * frame[name].to_numpy()
@@ -146,12 +149,29 @@ class Tally:
         where = "the domain"
         if self.domain is None:
             where = ", ".join(
-                f"{name} {number(low)} to {number(high)}" for name, (low, high) in self.ranges.items()
+                f"{name} {number(low)} to {number(high)}"
+                for name, (low, high) in self.ranges.items()
             )
         if not where:
             return "the efficiency does not say which jets it was made for: --domain can"
         share = self.outside / max(self.n_jets, 1)
         return f"{self.outside:,} of {self.n_jets:,} jets ({share:.2%}) are outside {where}"
+
+
+def total(tallies: Sequence[Tally]) -> Tally:
+    """Return what several inputs add up to, weighed alike."""
+    first = tallies[0]
+    result = Tally(first.weigh, first.ranges, first.domain)
+    for one in tallies:
+        result.n_events += one.n_events
+        result.n_jets += one.n_jets
+        result.outside += one.outside
+        for mine, other in zip(result.counted, one.counted, strict=True):
+            for name, value in other.items():
+                mine[name] += value
+    # Tags that only some inputs have say nothing of all of them.
+    result.has_tags = all(one.has_tags for one in tallies)
+    return result
 
 
 def _column(jets: Jets, name: str) -> FloatArray | None:

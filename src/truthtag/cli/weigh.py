@@ -13,13 +13,14 @@ from truthtag.arrays import FloatArray
 from truthtag.cli.jobs import Job, jobs_of
 from truthtag.cli.kinds import load_model
 from truthtag.cli.output import GAP, number, plural
-from truthtag.cli.tally import Tally, ranges_of
+from truthtag.cli.tally import Tally, ranges_of, total
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError
 from truthtag.progress import Progress
 
 if TYPE_CHECKING:
     from truthtag.data.labels import Labels
+    from truthtag.data.readers.counts import Counts
     from truthtag.data.readers.options import Input, ReaderOptions
     from truthtag.exports.weighing import TagWeights
     from truthtag.workflow.options import Config
@@ -93,9 +94,13 @@ def weigh(request: Request) -> Iterator[str]:
     jobs = jobs_of(request.inputs, request.output, parquet=request.parquet)
     reading = _reading_of(request, jobs)
     model = _model_of(request)
+    domain = _domain_of(request)
+    tallies = []
     for position, job in enumerate(jobs):
+        tally = Tally(reading.tag_weights, ranges_of(model), domain)
+        tallies.append(tally)
         try:
-            yield from _run(job, model, reading, request)
+            yield from _run(job, model, reading, request, tally)
         except KeyboardInterrupt as stop:
             written = [str(path) for done in jobs[:position] for path in done.targets]
             left = [str(path) for other in jobs[position:] for path in other.targets]
@@ -103,17 +108,22 @@ def weigh(request: Request) -> Iterator[str]:
                 f"Written whole: {', '.join(written) or 'nothing'}. Not written: {', '.join(left)}."
             )
             raise KeyboardInterrupt(msg) from stop
+    if len(tallies) > 1:
+        yield f"{len(tallies)} inputs together:"
+        yield from _indented(total(tallies).lines())
 
 
-def _run(job: Job, model: Any, reading: Reading, request: Request) -> Iterator[str]:
+def _indented(lines: Sequence[str]) -> list[str]:
+    return [f"{GAP}{line}" for line in lines]
+
+
+def _run(job: Job, model: Any, reading: Reading, request: Request, tally: Tally) -> Iterator[str]:
     """Weigh one input, and say what it adds up to."""
     from truthtag.exports.weighing import weigh_file, weigh_sample
 
-    domain = _domain_of(request)
-    tally = Tally(reading.tag_weights, ranges_of(model), domain)
     provenance = _provenance(job, reading, request)
     started = time.monotonic()
-    said = ""
+    said = []
     if job.is_sample:
         progress = _progress(_events_of_sample(job.source))
         weigh_sample(
@@ -133,13 +143,38 @@ def _run(job: Job, model: Any, reading: Reading, request: Request) -> Iterator[s
             provenance=provenance,
             progress=_progress(_entries_of(job.source, reading.options)),
         )
-        said = f"; {counts}, {counts.jets_rejected:,} jets not selected"
+        said = _said_of(counts, reading.options)
     rate = tally.n_events / max(time.monotonic() - started, 1e-9)
-    yield f"{job.source}: {plural(tally.n_events, 'event')}, {rate:,.0f} events/s{said}"
-    for line in tally.lines():
-        yield f"{GAP}{line}"
-    for path in job.targets:
-        yield f"{GAP}written: {path}"
+    done = f"{plural(tally.n_events, 'event')}, {plural(tally.n_jets, 'jet')}"
+    yield f"{job.source}: {done}, {rate:,.0f} events/s"
+    yield from _indented([*said, *tally.lines()])
+    yield from _indented([f"written: {path}" for path in job.targets])
+
+
+def _said_of(counts: Counts, options: ReaderOptions) -> list[str]:
+    """Say which jets and events of a file count, and what became of the others."""
+    ends = {"pt [GeV]": options.pt, "abs(eta)": options.abs_eta}
+    ranges = []
+    for name, (low, high) in ends.items():
+        ranges += [f"{name} above {number(low)}"] if low is not None else []
+        ranges += [f"{name} below {number(high)}"] if high is not None else []
+    ranges += [f"{name} in a range" for name in (*options.jets, *options.events)]
+    left_out = {
+        "jet not selected": counts.jets_rejected,
+        "jet beyond the largest number": counts.jets_beyond_max,
+        "event not selected": counts.entries - counts.events,
+        "event without jets": counts.events_without_jets,
+        "jet not scored": counts.unscored,
+    }
+    texts = []
+    for what, count in left_out.items():
+        one, *rest = what.split()
+        if count:
+            texts.append(f"{plural(count, one)} {' '.join(rest)}")
+    return [
+        f"{options.format}, jets with {', '.join(ranges) or 'any momentum'}",
+        ", ".join(texts),
+    ][: 1 + bool(texts)]
 
 
 def _domain_of(request: Request) -> Any:
@@ -162,7 +197,7 @@ def _provenance(job: Job, reading: Reading, request: Request) -> dict[str, Any]:
         "point": request.point,
     }
     if not job.is_sample:
-        settings["reader"] = reading.options.model_dump(mode="json")
+        settings["reader"] = reading.options.model_dump(mode="json", exclude_defaults=True)
     return {
         "estimator": request.model,
         "file": job.source,
@@ -305,9 +340,7 @@ def _from_config(request: Request) -> Reading:
     config = checked_config(request.configs, request.workflow)
     own = config.weights
     kept = request.keep_tags_of or tuple(config.flavours[name] for name in own.keep_tags_of)
-    weights = TagWeights(
-        _or(request.tags, own.tags), _or(request.leading, own.leading), kept
-    )
+    weights = TagWeights(_or(request.tags, own.tags), _or(request.leading, own.leading), kept)
     points = config.working_points if request.direct or kept else {}
     labels = config.labels
     if request.point is not None:
