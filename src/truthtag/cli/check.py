@@ -48,15 +48,37 @@ def checked_config(configs: Sequence[str | Path], workflow: str | Path | None = 
 
     Arguments and errors are those of :func:`check`.
     """
-    from truthtag.workflow.bases import joined, on_base
+    from truthtag.workflow.bases import on_base
     from truthtag.workflow.options import check_config
 
     stated: dict[str, Any] = {}
     for path in map(Path, configs):
-        stated = joined(stated, read_config(path))
+        stated = laid(stated, read_config(path))
     folder = bases_folder(configs, workflow)
     with _named(_shown(configs)):
         return check_config(on_base(stated, folder))
+
+
+def laid(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config laid on another one, as Snakemake lays those of ``--configfile``.
+
+    Sections are joined key by key; of everything else that both state, what is above holds. An
+    empty section changes nothing.
+
+    Example:
+        >>> laid({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 4}, "d": {}})
+        {'a': {'b': 4, 'c': 2}, 'd': 3}
+    """
+    result = dict(below)
+    for key, value in above.items():
+        before = result.get(key)
+        if not isinstance(value, Mapping):
+            result[key] = value
+        elif value:
+            result[key] = laid(before if isinstance(before, Mapping) else {}, value)
+        else:
+            result.setdefault(key, {})
+    return result
 
 
 def _shown(configs: Sequence[str | Path]) -> str:
@@ -122,9 +144,11 @@ def bases_folder(configs: Sequence[str | Path], workflow: str | Path | None) -> 
         files = [place / "config" / name for name in BASES.values()]
         if all(file.is_file() for file in files):
             return place / "config"
-    where = f"{workflow}: holds" if workflow is not None else "no folder here or above a config has"
+    where = "no folder here, or above a config, has"
+    if workflow is not None:
+        where = f"{workflow}: has no"
     msg = (
-        f"{where} no config/{BASES['paper']}, which configs lie on. State the folder of the "
+        f"{where} config/{BASES['paper']}, which configs lie on. State the folder of the "
         "workflow, the one with its Snakefile: --workflow FOLDER"
     )
     raise ConfigError(msg)

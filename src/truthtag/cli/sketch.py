@@ -54,6 +54,7 @@ def bars(values: Sequence[float] | FloatArray | IntArray) -> str:
     if top == 0:
         return BARS[0] * len(heights)
     steps = np.ceil(heights / top * (len(BARS) - 1)).astype(int)
+    steps = np.maximum(steps, heights > 0)
     return "".join(BARS[step] for step in steps)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-__all__ = ["BASES", "joined", "on_base"]
+__all__ = ["BASES", "on_base"]
 
 BASES = {"paper": "config.yaml", "samples": "samples.yaml"}
 """The file of each base, in the folder of configs."""
@@ -28,19 +28,15 @@ def on_base(stated: Mapping[str, Any], folder: str | Path) -> dict[str, Any]:
     name = stated.get("base", "paper")
     file = BASES.get(name, BASES["paper"]) if isinstance(name, str) else BASES["paper"]
     below = yaml.safe_load((Path(folder) / file).read_text())
-    return joined(below, stated)
+    return _joined(below, stated)
 
 
-def joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config laid on another one, as Snakemake lays those of ``--configfile``.
-
-    Sections are joined key by key; of everything else that both state, what is above holds.
-    """
-    result = dict(below)
+def _joined(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    joined = dict(below)
     for key, value in above.items():
-        before = result.get(key)
+        before = joined.get(key)
         if isinstance(value, Mapping) and isinstance(before, Mapping):
-            result[key] = joined(before, value)
+            joined[key] = _joined(before, value)
         else:
-            result[key] = value
-    return result
+            joined[key] = value
+    return joined
