@@ -41,18 +41,15 @@ def read_blocks(
         names = file.schema_arrow.names
         check_columns(path, names, (*REQUIRED, *others))
         wanted = [name for name in stored_columns(labels, others) if name in names]
-        held = file.schema_arrow.empty_table().select(wanted)
-        yielded = False
+        rows_there = file.schema_arrow.empty_table().select(wanted)
         for batch in file.iter_batches(batch_size=rows, columns=wanted):
-            table = pa.concat_tables([held, pa.Table.from_batches([batch])])
-            # Rows of the last event wait, since the next ones can belong to it.
-            cut = _last_event(table["event"].to_numpy())
-            held = table.slice(cut)
+            # The last event of what is there can go on in the new rows.
+            cut = _last_event(rows_there["event"].to_numpy())
             if cut:
-                yielded = True
-                yield jets_of_table(table.slice(0, cut), path, labels, others)
-        if held.num_rows or not yielded:
-            yield jets_of_table(held, path, labels, others)
+                yield jets_of_table(rows_there.slice(0, cut), path, labels, others)
+            new = pa.Table.from_batches([batch])
+            rows_there = pa.concat_tables([rows_there.slice(cut), new])
+        yield jets_of_table(rows_there, path, labels, others)
 
 
 def _last_event(event: np.ndarray) -> int:

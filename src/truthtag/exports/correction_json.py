@@ -8,7 +8,7 @@ import json
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import ROUND_FLOOR, Context, Decimal
+from decimal import Context
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +52,7 @@ LARGEST_FILE = 2**30
 
 # The reader of correctionlib is right to the last bit only for numbers of at most 15 digits. Where
 # it is not, an edge lands beside the value that it stands for, and that value in the other bin.
-DIGITS = Context(prec=15, rounding=ROUND_FLOOR)
+DIGITS = Context(prec=15)
 
 SMALLEST = 1e-300
 """An edge above 0 and below every other number that occurs."""
@@ -99,14 +99,16 @@ def _upper(edge: float, single: bool) -> float:
 
 def _at_or_below(value: float) -> float:
     """Return the largest number of 15 digits that is not above a value."""
-    return float(DIGITS.plus(Decimal(value)))
+    nearest = DIGITS.create_decimal(repr(value))
+    return float(nearest if float(nearest) <= value else nearest.next_minus(DIGITS))
 
 
 def _above(value: float) -> float:
     """Return the smallest number of 15 digits above a value."""
     if value == 0:
         return SMALLEST
-    return float(DIGITS.plus(Decimal(value)).next_plus(DIGITS))
+    nearest = DIGITS.create_decimal(repr(value))
+    return float(nearest if float(nearest) > value else nearest.next_plus(DIGITS))
 
 
 def _check_rising(written: Sequence[Edge], numbers: Sequence[float], name: str) -> None:

@@ -55,6 +55,7 @@ class Table:
         down: The lower end of what they may be, the same shape; None where nobody knows.
         up: The upper end, likewise.
         spread: What these two ends are, in a few words.
+        unlearned: Those of the flavours that no training jet has: anything is possible for them.
     """
 
     grid: Grid
@@ -62,6 +63,7 @@ class Table:
     down: FloatArray | None = None
     up: FloatArray | None = None
     spread: str = ""
+    unlearned: tuple[int, ...] = ()
 
 
 def tabulate(estimator: Any) -> Table:
@@ -120,13 +122,14 @@ def points_of(estimator: Any) -> tuple[str, ...]:
 class _Content:
     """What one map holds; arrays of shape (n_flavours, ...)."""
 
+    base: BinnedMap | SmoothedMap
     axes: Mapping[str, FloatArray]
     values: FloatArray
     interval: tuple[FloatArray, FloatArray] | None = None
 
 
 def _of_binned(one: BinnedMap) -> _Content:
-    return _Content(one.bins.axes, one.values, one.interval())
+    return _Content(one, one.bins.axes, one.values, one.interval())
 
 
 def _of_nearest_jet(one: NearestJetMap) -> _Content:
@@ -134,11 +137,11 @@ def _of_nearest_jet(one: NearestJetMap) -> _Content:
     # (n_flavours, n_delta_r, n_pt, n_eta, ...)
     beside = tuple(range(2, one.base.values.ndim + 1))
     factor = np.expand_dims(one.correction, beside)
-    return _Content(axes, np.clip(one.base.values[:, None] * factor, 0.0, 1.0))
+    return _Content(one.base, axes, np.clip(one.base.values[:, None] * factor, 0.0, 1.0))
 
 
 def _of_smoothed(one: SmoothedMap) -> _Content:
-    return _Content(one.bins.axes, one.values)
+    return _Content(one, one.bins.axes, one.values)
 
 
 READERS: Mapping[type, Callable[[Any], _Content]] = {
@@ -153,17 +156,19 @@ def _of_one(estimator: Any) -> Table:
     members = members_of(estimator)
     kind = type(members[0])
     contents = [READERS[kind](member) for member in members]
-    bins = members[0].base.bins if kind is NearestJetMap else members[0].bins
+    base = contents[0].base
     axes = {name: tuple(axis.tolist()) for name, axis in contents[0].axes.items()}
-    grid = Grid(kind, bins.flavours, points_of(estimator), axes, bins.outside)
+    grid = Grid(kind, base.bins.flavours, points_of(estimator), axes, base.bins.outside)
+    unlearned = base.bins.without_jets(base.counts)
     central = _at_points([content.values for content in contents])
     intervals = [content.interval for content in contents if content.interval is not None]
     if not intervals:
-        return Table(grid, central)
+        return Table(grid, central, unlearned=unlearned)
     down = _at_points([low for low, _ in intervals])
     up = _at_points([high for _, high in intervals])
-    spread = f"the ends of the interval of Clopper and Pearson of {members[0].coverage:.4g}"
-    return Table(grid, central, down, up, spread)
+    coverage = members[0].coverage
+    spread = f"the ends of the interval of Clopper and Pearson with a coverage of {coverage:.4g}"
+    return Table(grid, central, down, up, spread, unlearned)
 
 
 def _at_points(values: Sequence[FloatArray]) -> FloatArray:
@@ -189,7 +194,8 @@ def _apart(several: Members) -> _Several:
         _require_same(nominal.grid, table.grid)
     replicas = np.stack([table.central for table in tables])
     if several.nominal is None:
-        nominal = Table(nominal.grid, replicas.mean(axis=0))
+        mean = replicas.mean(axis=0)
+        nominal = Table(nominal.grid, mean, unlearned=nominal.unlearned)
     return _Several(nominal, replicas)
 
 
@@ -205,7 +211,9 @@ def _of_folds(fitted: CrossFitted) -> Table:
     first = parts[0].nominal
     for part in parts:
         _require_same(first.grid, part.nominal.grid)
-    mean = replace(first, central=np.mean([part.nominal.central for part in parts], axis=0))
+    central = np.mean([part.nominal.central for part in parts], axis=0)
+    unlearned = {flavour for part in parts for flavour in part.nominal.unlearned}
+    mean = replace(first, central=central, unlearned=tuple(sorted(unlearned)))
     lows = [part.nominal.down for part in parts if part.nominal.down is not None]
     highs = [part.nominal.up for part in parts if part.nominal.up is not None]
     if lows:
@@ -225,6 +233,9 @@ def _with_spread(table: Table, replicas: FloatArray) -> Table:
     if count < 2:
         return table
     deviation = replicas.std(axis=0, ddof=1)
+    is_unlearned = np.isin(table.grid.flavours, table.unlearned)
+    # All replicas agree on what none has learned.
+    deviation[:, is_unlearned] = 1.0
     return replace(
         table,
         down=np.clip(table.central - deviation, 0.0, 1.0),

@@ -22,7 +22,8 @@ __all__ = ["EXPRESSION", "Difference", "cells", "measured_difference", "smooth_n
 EXPRESSION = "min(1,max(0,[0]+[1]*(x-[4])+[2]*(y-[5])+[3]*(x-[4])*(y-[5])))"
 """The formula of a cell: x is pT, y is eta; rounding alone could leave [0, 1]."""
 
-TINY = np.finfo(np.float32).tiny
+INSIDE = 1e-5
+"""How far inside the limits of a column jets are put, relative to these."""
 
 ROUNDING = 1e-12
 """Smaller differences are rounding."""
@@ -196,8 +197,9 @@ def _probes(bins: Bins) -> Jets:
     # What no jet can have is moved to what one can.
     for name, limit in LIMITS.items():
         if name in columns:
-            low = max(limit.low, float(TINY)) if limit.low > 0 else limit.low
-            columns[name] = np.unique(np.clip(columns[name], low, limit.high))
+            low = limit.low + INSIDE * max(1.0, abs(limit.low))
+            high = limit.high - INSIDE * max(1.0, abs(limit.high))
+            columns[name] = np.unique(np.clip(columns[name], low, high))
     grid = np.meshgrid(np.array(bins.flavours), *columns.values(), indexing="ij")
     flavour, *others = (axis.ravel() for axis in grid)
     given = dict(zip(columns, others, strict=True))
