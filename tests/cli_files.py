@@ -29,7 +29,12 @@ from truthtag.weights.events import weights_table
 from truthtag.weights.tag_counts import tag_counts
 from truthtag.workflow.digests import digest, versions
 
-PROVENANCE: dict[str, Any] = {"sample": "train", "seed": 1, "config": digest({}), "versions": versions()}
+PROVENANCE: dict[str, Any] = {
+    "sample": "train",
+    "seed": 1,
+    "config": digest({}),
+    "versions": versions(),
+}
 FLAVOURS = (0, 4, 5)
 TRAINING = TrainingOptions(epochs=1, batch_events=10, learning_rate=0.1)
 
@@ -41,7 +46,9 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return code, captured.out, captured.err
 
 
-def network(seed: int = 0, points: Sequence[str] = (), inputs: Sequence[str] = ()) -> NetworkEstimator:
+def network(
+    seed: int = 0, points: Sequence[str] = (), inputs: Sequence[str] = ()
+) -> NetworkEstimator:
     """Return a network that nobody trained, with the scaling of jets around 100 GeV."""
     torch.manual_seed(seed)
     architecture = Architecture(

@@ -211,7 +211,11 @@ def test_reports_align_their_facts() -> None:
 
 
 def test_tables_align_their_columns() -> None:
-    assert table(["a", "b"], [["long", "1"], ["s", "100"]]) == ["a       b", "long    1", "s     100"]
+    assert table(["a", "b"], [["long", "1"], ["s", "100"]]) == [
+        "a       b",
+        "long    1",
+        "s     100",
+    ]
 
 
 @given(st.lists(st.floats(allow_nan=True, allow_infinity=True), max_size=30))
@@ -304,7 +308,10 @@ def test_a_config_of_own_samples_is_described(
         ("[" * 5000, "is no YAML"),
         ("- a", "holds no keys; a config is `key: value` in each line"),
         ("", "holds no keys"),
-        ("wieghts: {}", "the config has 1 fault(s); nothing was started:\n  the config: unknown key 'wieghts'"),
+        (
+            "wieghts: {}",
+            "the config has 1 fault(s); nothing was started:\n  the config: unknown key 'wieghts'",
+        ),
         ("samples: {x: {reader: a, files: b.root}}", "samples.x.reader: 'a' is not"),
         ("base: mine", "base"),
         ("device: !!python/object/apply:os.system [touch executed]", "is no YAML"),
@@ -329,7 +336,9 @@ def test_a_file_of_a_sample_that_is_missing_is_named(
     config.write_text(OWN.replace("SOME", f"{tmp_path}/none.root"))
     code, _, err = run(capsys, "check", config)
     assert code == 1
-    assert f"truthtag: error: {config}: samples.some.files: '{tmp_path}/none.root' is no file" in err
+    assert (
+        f"truthtag: error: {config}: samples.some.files: '{tmp_path}/none.root' is no file" in err
+    )
 
 
 def test_configs_that_are_not_there_are_named(

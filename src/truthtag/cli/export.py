@@ -9,6 +9,7 @@ from typing import Any
 
 from truthtag.cli.kinds import load_model
 from truthtag.cli.output import plural
+from truthtag.cli.ranges import Ranges, domain_beside, ranges_of_domain
 from truthtag.errors import ConfigError
 
 __all__ = ["Request", "export"]
@@ -25,6 +26,8 @@ class Request:
         point: For ONNX, the working point; None for all.
         working_points: For correctionlib, what working points are called, the loosest first.
         names: For correctionlib, whose names the inputs have; None for CMS's.
+        domain: For ONNX, the file of the domain, which has the ranges of training; None for the one
+            beside the estimator, if there is one.
         by_fold: Whether to write a file for each fold of the training sample.
         trusted: Kinds of estimator, ``module:Class``, that may be imported.
     """
@@ -35,6 +38,7 @@ class Request:
     point: str | None = None
     working_points: tuple[str, ...] = ()
     names: str | None = None
+    domain: str | None = None
     by_fold: bool = False
     trusted: tuple[str, ...] = ()
 
@@ -65,7 +69,7 @@ def export(request: Request) -> Iterator[str]:
 def _require_options(request: Request) -> None:
     """Refuse options of another target, which would do nothing."""
     is_map = request.target == "correctionlib"
-    of_networks = {"--point": request.point}
+    of_networks = {"--point": request.point, "--domain": request.domain}
     of_maps = {"--working-point": request.working_points, "--names": request.names}
     for name, value in (of_networks if is_map else of_maps).items():
         if value:
@@ -114,4 +118,29 @@ def _to_corrections(
 def _to_onnx(
     model: Any, output: Path, request: Request, provenance: Mapping[str, Any]
 ) -> list[Path]:
-    raise NotImplementedError
+    from truthtag.exports.onnx_file import OnnxOptions, export_folds, export_onnx
+    from truthtag.registry import validated
+
+    stated = {
+        "layout": "athena" if request.target == "athena" else "truthtag",
+        "points": [] if request.point is None else [request.point],
+    }
+    options = validated(OnnxOptions, stated, "the export")
+    ranges = _ranges_of(model, request)
+    if request.by_fold:
+        return export_folds(model, output, options, provenance, ranges)
+    export_onnx(model, output, options, provenance, ranges)
+    return [output]
+
+
+def _ranges_of(model: Any, request: Request) -> Ranges:
+    """Return the ranges of training, from the domain that is stated or lies beside the model."""
+    from truthtag.exports.knowledge import inputs_of
+    from truthtag.statistics.domain import Domain
+
+    beside = domain_beside(Path(request.model))
+    path = beside if request.domain is None else Path(request.domain)
+    if path is None:
+        return {}
+    seen = ("pt", "eta", "n_jets", *inputs_of(model))
+    return ranges_of_domain(Domain.read(path), seen)

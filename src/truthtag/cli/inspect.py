@@ -78,6 +78,10 @@ def _describe_file(path: Path, begin: bytes) -> Report:
         from truthtag.cli.friend_tree import describe_friend
 
         return describe_friend(path)
+    if path.suffix == ".onnx":
+        from truthtag.cli.models import describe_onnx
+
+        return describe_onnx(path)
     if path.name.endswith((".json", ".json.gz")):
         from truthtag.cli.corrections import describe_corrections
 

@@ -12,6 +12,7 @@ import numpy as np
 from truthtag.arrays import FloatArray
 from truthtag.cli.output import Report, number, plural
 from truthtag.cli.provenance import origin, section, short
+from truthtag.cli.ranges import ranges_of
 from truthtag.cli.sketch import BINS, Row, flavour_name, sketch
 from truthtag.errors import TruthtagError
 
@@ -19,7 +20,14 @@ if TYPE_CHECKING:
     from truthtag.data.jets import Jets
     from truthtag.estimators.network.model import EfficiencyNetwork
 
-__all__ = ["Grid", "describe_estimator", "describe_network", "efficiency_sketch", "grid_of"]
+__all__ = [
+    "Grid",
+    "describe_estimator",
+    "describe_network",
+    "describe_onnx",
+    "efficiency_sketch",
+    "grid_of",
+]
 
 
 @dataclass(frozen=True)
@@ -100,6 +108,9 @@ def efficiency_sketch(model: Any, grid: Grid | None, points: Sequence[str] = ())
 
 def _evaluated(model: Any, jets: Jets) -> tuple[FloatArray, FloatArray | None]:
     """Return efficiencies and their spread, of shape (n_jets, n_points)."""
+    if hasattr(model, "with_spread") and model.content.layout != "athena":
+        values, spread = model.with_spread(jets)
+        return values.reshape(jets.n_jets, -1), spread.reshape(jets.n_jets, -1)
     if not hasattr(model, "with_replicas"):
         return model.efficiency(jets).reshape(jets.n_jets, -1), None
     values, replicas = model.with_replicas(jets)
@@ -275,3 +286,49 @@ def _provenance_of(member: Any, folder: Path) -> Mapping[str, Any]:
         return found
     files = sorted(folder.rglob(NOMINAL))
     return read_metadata(files[0]) if files else {}
+
+
+# ---- what was exported
+
+
+def describe_onnx(path: Path) -> Report:
+    """Say what an ONNX file of truthtag is; files of others are refused, and never computed.
+
+    Raises:
+        DataError: It is damaged, or truthtag did not write it.
+        ConfigError: onnx or onnxruntime is not installed.
+    """
+    from truthtag.exports.onnx_file import read_onnx
+
+    model = read_onnx(path)
+    content = model.content
+    units = dict(zip(content.features, content.units, strict=True))
+    lines = []
+    for name, unit in units.items():
+        text = name if unit in ("", "1") else f"{name} [{unit}]"
+        if name in content.categories:
+            text += f", one of {', '.join(map(str, content.categories[name]))}"
+        if name in content.ranges:
+            low, high = content.ranges[name]
+            text += f", trained on {number(low)} to {number(high)}"
+        lines.append(text)
+    facts = {
+        "layout": content.layout,
+        "networks": number(content.networks),
+        "features": "\n".join(lines),
+        "flavours": ", ".join(map(flavour_name, content.flavours)),
+        "points": ", ".join(content.working_points),
+        "folds": short(content.folds or None),
+        **origin(content.provenance),
+    }
+    ranges = ranges_of(model)
+    grid = None
+    if "pt" in ranges:
+        known = content.categories
+        further = {}
+        for name in content.features:
+            if name not in ("pt", "eta", "phi", "mass", "flavour"):
+                further[name] = known[name][0] if name in known else ranges.get(name, (0.0,))[0]
+        flavours = sorted(content.flavours, reverse=True)
+        grid = Grid(flavours, *ranges["pt"], further, known)
+    return Report("an ONNX model", facts, [efficiency_sketch(model, grid, content.working_points)])

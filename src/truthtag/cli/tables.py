@@ -3,58 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from truthtag.arrays import FloatArray, IntArray
-from truthtag.cli.output import Report, number, plural, table
+from truthtag.cli.columns import Described, Tables, histogram
+from truthtag.cli.output import Report, number, table
 from truthtag.cli.provenance import origin, section, short, texts
-from truthtag.cli.scan import Extent, batches, column_table, extents, names_of
-from truthtag.cli.sketch import BINS, Row, flavour_name, sketch
+from truthtag.cli.samples import describe_events, describe_sample
+from truthtag.cli.scan import batches, column_table, extents, names_of
+from truthtag.cli.sketch import Row, flavour_name, sketch
 from truthtag.data.files import is_ours, read_frame, read_metadata
-from truthtag.data.labels import LABELS
 from truthtag.errors import DataError
 
 __all__ = ["describe_tables", "kind_of_table"]
-
-WIDE = 30.0
-"""An axis whose ends have this ratio, or more, is a logarithmic one."""
-
-
-@dataclass(frozen=True)
-class Tables:
-    """Files of one table, with what is known of all of them.
-
-    Args:
-        paths: The files.
-        metadata: What the first one records.
-        columns: What their columns hold.
-        n_rows: Rows in all of them.
-    """
-
-    paths: Sequence[Path]
-    metadata: Mapping[str, Any]
-    columns: Sequence[Extent]
-    n_rows: int
-
-    def has(self, *names: str) -> bool:
-        """Return whether all these columns are there."""
-        return set(names) <= {one.name for one in self.columns}
-
-    def extent(self, name: str) -> Extent:
-        """Return what one column holds."""
-        return next(one for one in self.columns if one.name == name)
-
-    def beginning(self, stem: str) -> list[str]:
-        """Return the names of the columns that begin with a text."""
-        return [one.name for one in self.columns if one.name.startswith(stem)]
-
-
-Described = tuple[dict[str, str], list[list[str]]]
-"""Facts of a table, and sketches."""
 
 
 def describe_tables(paths: Sequence[Path]) -> Report:
@@ -144,143 +107,6 @@ def _nothing(given: Tables) -> Described:  # noqa: ARG001
     return {}, []
 
 
-# ---- samples
-
-
-def _sample(given: Tables) -> Described:
-    """Flavours, working points, events and their weights; pT and tags per flavour."""
-    labels = section(given.metadata, LABELS)
-    points = texts(labels, "points")
-    facts = {"events": _events(given)}
-    facts["flavours"] = ", ".join(
-        flavour_name(one) for one in labels.get("flavours", ()) if isinstance(one, int)
-    )
-    facts["points"] = ", ".join(points)
-    facts["inputs"] = ", ".join(texts(given.metadata, "further"))
-    facts["categories"] = short(labels.get("categories") or None)
-    return facts, _by_flavour(given, points)
-
-
-def _events(given: Tables) -> str:
-    """Say how many events there are, and what their weights are worth."""
-    count = 0
-    total = 0.0
-    squares = 0.0
-    negative = 0
-    last: Any = None
-    for some in batches(given.paths, ("event", "weight")):
-        event = some["event"]
-        first = np.r_[True, event[1:] != event[:-1]][: len(event)]
-        if len(event):
-            first[0] = last is None or event[0] != last
-            last = event[-1]
-        weight = some["weight"][first]
-        count += len(weight)
-        total += float(weight.sum())
-        squares += float((weight**2).sum())
-        negative += int((weight < 0).sum())
-    if not count:
-        return "none"
-    text = f"{count:,} with jets, sum of weights {number(total)}"
-    if squares:
-        text += f", effective {number(total**2 / squares)}"
-    return f"{text}, {negative / count:.1%} negative" if negative else text
-
-
-def _by_flavour(given: Tables, points: Sequence[str]) -> list[list[str]]:
-    """Sketch pT of each flavour, and how often its jets are tagged."""
-    pt = given.extent("pt")
-    if not pt.low < pt.high:
-        return []
-    edges = axis(pt.low, pt.high)
-    tags = next((name for name in ("tag_bin", "is_tagged") if given.has(name)), None)
-    counts: dict[int, IntArray] = {}
-    tagged: dict[int, IntArray] = {}
-    n_points = max(1, len(points))
-    for some in batches(given.paths, ("pt", "flavour", *([tags] if tags else []))):
-        for flavour in np.unique(some["flavour"]).tolist():
-            inside = some["flavour"] == flavour
-            values = some["pt"][inside]
-            counts[flavour] = counts.get(flavour, 0) + np.histogram(values, edges)[0]
-            if tags is None:
-                continue
-            passed = some[tags][inside].astype(int)
-            by_point = [np.histogram(values[passed > k], edges)[0] for k in range(n_points)]
-            tagged[flavour] = tagged.get(flavour, 0) + np.array(by_point)
-    rows = [_counted_row(flavour, counts[flavour]) for flavour in sorted(counts, reverse=True)]
-    sketches = [sketch(f"jets in pt [{pt.unit}]", pt.low, pt.high, rows)]
-    if tags is not None:
-        sketches.append(sketch("tagged", pt.low, pt.high, _tagged_rows(counts, tagged, points)))
-    return sketches
-
-
-def _counted_row(flavour: int, counts: IntArray) -> Row:
-    return Row(flavour_name(flavour), counts, plural(int(counts.sum()), "jet"))
-
-
-def _tagged_rows(
-    counts: Mapping[int, IntArray], tagged: Mapping[int, IntArray], points: Sequence[str]
-) -> list[Row]:
-    rows = []
-    for flavour in sorted(tagged, reverse=True):
-        for position, some in enumerate(tagged[flavour]):
-            name = flavour_name(flavour)
-            if len(points) > 1:
-                name += f" {points[position]}"
-            share = some / np.maximum(counts[flavour], 1)
-            rows.append(Row(name, share, f"{some.sum() / counts[flavour].sum():.4f}"))
-    return rows
-
-
-def axis(low: float, high: float, n_bins: int = BINS) -> FloatArray:
-    """Return edges of bins: of one width, or, over a wide range of positive numbers, one ratio."""
-    if low > 0 and high / low > WIDE:
-        edges = np.geomspace(low, high, n_bins + 1)
-    else:
-        edges = np.linspace(low, high, n_bins + 1)
-    # Rounding must not leave the ends out.
-    edges[0] = low
-    edges[-1] = high
-    return edges
-
-
-def _counted_events(given: Tables) -> Described:
-    """What happened to events and jets while a file was read."""
-    from truthtag.data.readers.counts import Counts
-
-    facts = {}
-    stored = section(given.metadata, "counts")
-    if stored and len(given.paths) == 1:
-        counts = Counts.from_metadata(stored)
-        facts["counts"] = str(counts)
-        facts["jets"] = f"{counts.jets_rejected} not selected, {counts.negative_weights} events of"
-        facts["jets"] += " negative weight"
-        lines = []
-        for flavour, one in counts.by_flavour().items():
-            passed = zip(counts.points, one.tagged, strict=False)
-            said = ", ".join(f"{count} {point}" for point, count in passed)
-            lines.append(f"{flavour_name(flavour)}: {plural(one.jets, 'jet')}, tagged {said}")
-        facts["flavours"] = "\n".join(lines)
-    return facts, [_histogram(given, "n_jets", "events in n_jets")]
-
-
-def _histogram(given: Tables, name: str, title: str) -> list[str]:
-    """Sketch the rows of a table in one of its columns."""
-    extent = given.extent(name)
-    if not extent.low < extent.high:
-        return []
-    whole = "int" in extent.kind and extent.high - extent.low < BINS
-    edges = axis(extent.low, extent.high)
-    if whole:
-        edges = np.arange(extent.low, extent.high + 2) - 0.5
-    counts = np.zeros(len(edges) - 1)
-    for some in batches(given.paths, (name,)):
-        values = some[name].astype(np.float64)
-        counts += np.histogram(values[np.isfinite(values)], edges)[0]
-    row = Row("", counts, plural(int(counts.sum()), "row"))
-    return sketch(title, extent.low, extent.high, [row])
-
-
 # ---- predictions, weights, domain
 
 
@@ -291,7 +117,7 @@ def _prediction(given: Tables) -> Described:
         "jets": short(given.metadata.get("jets_digest")),
     }
     names = [name for name in given.beginning("efficiency") if "_std" not in name]
-    return facts, [_histogram(given, name, name) for name in names]
+    return facts, [histogram(given, name, name) for name in names]
 
 
 def _replicas(given: Tables) -> Described:
@@ -401,8 +227,8 @@ def _map(given: Tables) -> Described:
 _DESCRIBED: Mapping[str, Callable[[Tables], Described]] = {
     MAP: _map,
     MAPS: _map,
-    SAMPLE: _sample,
-    EVENTS: _counted_events,
+    SAMPLE: describe_sample,
+    EVENTS: describe_events,
     PREDICTION: _prediction,
     REPLICAS: _replicas,
     WEIGHTS: _weights,

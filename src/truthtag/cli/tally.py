@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from truthtag.arrays import BoolArray, FloatArray
+from truthtag.arrays import BoolArray
 from truthtag.cli.output import number, table
+from truthtag.cli.ranges import Ranges, outside
 from truthtag.data.jets import Jets
 
 if TYPE_CHECKING:
@@ -19,35 +20,10 @@ if TYPE_CHECKING:
     from truthtag.exports.weighing import TagWeights
     from truthtag.statistics.domain import Domain
 
-__all__ = ["Tally", "ranges_of", "total"]
-
-INNER = ("nominal", "members", "parts", "base", "network", "model")
-"""Attributes by which an efficiency holds what it is made of."""
+__all__ = ["Tally", "total"]
 
 SELECTION = "p_tag_"
 """What the columns begin with that hold the probability of a selection."""
-
-
-def ranges_of(model: Any) -> dict[str, tuple[float, float]]:
-    """Return the ranges of the jets' columns that an efficiency states; empty where it does not.
-
-    Args:
-        model: Any efficiency: a map states the ends of its axes, an exported one what it was
-            trained on.
-    """
-    stated = getattr(model, "ranges", None)
-    axes = getattr(getattr(model, "bins", None), "axes", None)
-    if isinstance(stated, Mapping):
-        return {name: (float(ends[0]), float(ends[-1])) for name, ends in stated.items()}
-    if isinstance(axes, Mapping):
-        return {name: (float(edges[0]), float(edges[-1])) for name, edges in axes.items()}
-    for name in INNER:
-        inner = getattr(model, name, None)
-        if isinstance(inner, tuple | list):
-            inner = next(iter(inner), None)
-        if inner is not None and (found := ranges_of(inner)):
-            return found
-    return {}
 
 
 class Tally:
@@ -62,7 +38,7 @@ class Tally:
     def __init__(
         self,
         weigh: TagWeights,
-        ranges: Mapping[str, tuple[float, float]],
+        ranges: Ranges,
         domain: Domain | None = None,
     ) -> None:
         self.weigh = weigh
@@ -125,12 +101,7 @@ class Tally:
         """Return which jets are outside the domain, or else outside a range that is stated."""
         if self.domain is not None:
             return ~self.domain.contains(jets)
-        outside = np.zeros(jets.n_jets, dtype=bool)
-        for name, (low, high) in self.ranges.items():
-            values = _column(jets, name)
-            if values is not None:
-                outside |= (values < low) | (values > high)
-        return outside
+        return outside(jets, self.ranges)
 
     def lines(self) -> list[str]:
         """Return what there is to say: a table of sums, and where the jets are."""
@@ -172,13 +143,3 @@ def total(tallies: Sequence[Tally]) -> Tally:
     # Tags that only some inputs have say nothing of all of them.
     result.has_tags = all(one.has_tags for one in tallies)
     return result
-
-
-def _column(jets: Jets, name: str) -> FloatArray | None:
-    """Return a column of the jets by the name that an axis has; None where they lack it."""
-    if name == "abs_eta":
-        return np.abs(jets.eta)
-    if name in jets.jet_columns or name in jets.further:
-        values: FloatArray = jets.per_jet(name)
-        return values
-    return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,68 +13,18 @@ from truthtag.arrays import FloatArray
 from truthtag.cli.jobs import Job, jobs_of
 from truthtag.cli.kinds import load_model
 from truthtag.cli.output import GAP, number, plural
-from truthtag.cli.tally import Tally, ranges_of, total
+from truthtag.cli.ranges import Ranges, domain_beside, ranges_of, ranges_of_domain
+from truthtag.cli.reading import Reading, Request, reading_of
+from truthtag.cli.tally import Tally, total
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError
 from truthtag.progress import Progress
 
 if TYPE_CHECKING:
-    from truthtag.data.labels import Labels
     from truthtag.data.readers.counts import Counts
-    from truthtag.data.readers.options import Input, ReaderOptions
-    from truthtag.exports.weighing import TagWeights
-    from truthtag.workflow.options import Config
+    from truthtag.data.readers.options import ReaderOptions
 
-__all__ = ["AtPoint", "Request", "weigh"]
-
-PT_MIN = 20.0
-ABS_ETA_MAX = 2.5
-"""Jets that are weighed where nothing else is stated: those of ``config/nanoaod.yaml`` [GeV]."""
-
-TAGS = 3
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for.
-
-    Args:
-        model: File or folder of an efficiency.
-        inputs: Samples of ours, and files of the user.
-        output: A folder, or the file to write for a single input.
-        parquet: Whether to write a Parquet table beside each tree.
-        trusted: Kinds of estimator, ``module:Class``, that may be imported.
-        domain: File of the domain of the training jets, or None.
-        point: The working point to weigh at; None for all.
-        tags: Largest number of tags; None for that of the config, or 3.
-        leading: How many jets of an event count; None for that of the config, or all.
-        keep_tags_of: Flavours that keep their tag; none for those of the config.
-        direct: Whether to read the tags, and to sum the events that have them.
-        configs: Configs of the workflow, which say how files are read.
-        workflow: Folder of the workflow; None to look for it.
-        reader: Name of a reader of the config.
-        stated: Options of a reader, those that are stated.
-        working_points: Thresholds of the discriminant, by name.
-        branches: Branches of further columns, by name.
-    """
-
-    model: str
-    inputs: Sequence[str]
-    output: str
-    parquet: bool = False
-    trusted: Sequence[str] = ()
-    domain: str | None = None
-    point: str | None = None
-    tags: int | None = None
-    leading: int | None = None
-    keep_tags_of: tuple[int, ...] = ()
-    direct: bool = False
-    configs: Sequence[str] = ()
-    workflow: str | None = None
-    reader: str | None = None
-    stated: Mapping[str, Any] = field(default_factory=dict)
-    working_points: Mapping[str, float] = field(default_factory=dict)
-    branches: Mapping[str, str] = field(default_factory=dict)
+__all__ = ["AtPoint", "weigh"]
 
 
 def weigh(request: Request) -> Iterator[str]:
@@ -92,12 +42,13 @@ def weigh(request: Request) -> Iterator[str]:
         KeyboardInterrupt: It was stopped; the text says what was written, and what was not.
     """
     jobs = jobs_of(request.inputs, request.output, parquet=request.parquet)
-    reading = _reading_of(request, jobs)
+    reading = reading_of(request, [job.source for job in jobs if not job.is_sample])
     model = _model_of(request)
     domain = _domain_of(request)
+    ranges = _ranges_of(model, request)
     tallies = []
     for position, job in enumerate(jobs):
-        tally = Tally(reading.tag_weights, ranges_of(model), domain)
+        tally = Tally(reading.tag_weights, ranges, domain)
         tallies.append(tally)
         try:
             yield from _run(job, model, reading, request, tally)
@@ -185,6 +136,17 @@ def _domain_of(request: Request) -> Any:
     return Domain.read(request.domain)
 
 
+def _ranges_of(model: Any, request: Request) -> Ranges:
+    """Return the ranges that an efficiency states, or else those of the domain beside it."""
+    from truthtag.statistics.domain import Domain
+
+    ranges = ranges_of(model)
+    beside = domain_beside(Path(request.model))
+    if not ranges and beside is not None:
+        return ranges_of_domain(Domain.read(beside))
+    return ranges
+
+
 def _provenance(job: Job, reading: Reading, request: Request) -> dict[str, Any]:
     """Return what an output records about its origin."""
     from truthtag.workflow.digests import digest, versions
@@ -254,114 +216,6 @@ def _model_of(request: Request) -> Any:
     if len(points) == 1:
         return model
     return AtPoint(model, request.point, points.index(request.point))
-
-
-# ---- how files are read
-
-
-@dataclass(frozen=True)
-class Reading:
-    """How files of the user are read.
-
-    Args:
-        options: Where things are, and which jets and events count.
-        labels: Flavours, working points and categories; None for those that the model knows.
-        working_points: Thresholds of the discriminant by name; none where no tags are read.
-        inputs: Further columns by name; None for a branch of its name each.
-        tag_weights: What is computed.
-    """
-
-    options: ReaderOptions
-    labels: Labels | None
-    working_points: Mapping[str, float]
-    inputs: Mapping[str, Input] | None
-    tag_weights: TagWeights
-
-    def labels_for(self, model: Any) -> Labels:
-        """Return the labels that files are read with."""
-        from truthtag.exports.knowledge import labels_of
-
-        known = labels_of(model)
-        points = tuple(self.working_points) or known.points
-        return replace(known if self.labels is None else self.labels, points=points)
-
-
-def _reading_of(request: Request, jobs: Sequence[Job]) -> Reading:
-    """Return how files are read: as a config says, or as the options of the command line do.
-
-    Raises:
-        ConfigError: An option is not allowed, there is no such reader, or the config has a fault.
-    """
-    files = [job.source for job in jobs if not job.is_sample]
-    if request.configs:
-        return _from_config(request)
-    if request.reader is not None:
-        msg = f"--reader {request.reader}: is a reader of a config; name that, too: --config CONFIG"
-        raise ConfigError(msg)
-    return _from_options(request, files)
-
-
-def _from_options(request: Request, files: Sequence[str]) -> Reading:
-    from truthtag.data.readers.options import Input, ReaderOptions
-    from truthtag.exports.weighing import TagWeights
-    from truthtag.registry import validated
-
-    usual = {"pt": [PT_MIN, None], "abs_eta": [None, ABS_ETA_MAX], "format": _format_of(files)}
-    options = validated(ReaderOptions, usual | dict(request.stated), "the reader")
-    needs_tags = request.direct or bool(request.keep_tags_of)
-    if files and needs_tags and options.needs_threshold and not request.working_points:
-        msg = (
-            f"tags are made of the discriminant {options.tagger}, and nothing says from where on "
-            "a jet is tagged: --working-point NAME=THRESHOLD"
-        )
-        raise ConfigError(msg)
-    inputs = {name: Input(branch=branch) for name, branch in request.branches.items()}
-    weights = TagWeights(_or(request.tags, TAGS), request.leading, request.keep_tags_of)
-    return Reading(options, None, request.working_points, inputs or None, weights)
-
-
-def _format_of(files: Sequence[str]) -> str:
-    """Return the format that the names of files tell."""
-    tables = [file for file in files if file.endswith(".parquet")]
-    if tables and len(tables) < len(files):
-        msg = f"{tables[0]}: is no ROOT file, as others are. Weigh the two kinds one by one."
-        raise ConfigError(msg)
-    return "parquet" if tables else "nanoaod"
-
-
-def _from_config(request: Request) -> Reading:
-    from truthtag.cli.check import checked_config
-    from truthtag.exports.weighing import TagWeights
-
-    twice = [*request.stated, *request.working_points, *request.branches]
-    if twice:
-        msg = f"{twice[0]} is stated beside --config, which says it already; leave one of them out"
-        raise ConfigError(msg)
-    config = checked_config(request.configs, request.workflow)
-    own = config.weights
-    kept = request.keep_tags_of or tuple(config.flavours[name] for name in own.keep_tags_of)
-    weights = TagWeights(_or(request.tags, own.tags), _or(request.leading, own.leading), kept)
-    points = config.working_points if request.direct or kept else {}
-    labels = config.labels
-    if request.point is not None:
-        points = {name: value for name, value in points.items() if name == request.point}
-        labels = replace(labels, points=(request.point,))
-    return Reading(_reader_of(config, request.reader), labels, points, config.inputs, weights)
-
-
-def _reader_of(config: Config, name: str | None) -> ReaderOptions:
-    from truthtag.registry import choose
-
-    readers = config.readers
-    if name is None and len(readers) != 1:
-        listed = ", ".join(readers) or "none"
-        msg = f"the config has the readers {listed}; name the one to use: --reader NAME"
-        raise ConfigError(msg)
-    return choose(readers, next(iter(readers)) if name is None else name, "--reader")
-
-
-def _or(value: Any, default: Any) -> Any:
-    return default if value is None else value
 
 
 # ---- progress
