@@ -358,7 +358,7 @@ def test_a_folder_without_the_workflow_is_refused(
     assert code == 1
     assert f"{tmp_path}: has no config/config.yaml, which configs lie on" in err
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(truthtag, "__file__", str(tmp_path / "lib/truthtag/__init__.py"))
+    monkeypatch.setattr(check, "__file__", str(tmp_path / "lib/truthtag/cli/check.py"))
     code, _, err = run(capsys, "check", "a.yaml")
     assert code == 1
     assert "no folder here, or above a config, has config/config.yaml, which" in err

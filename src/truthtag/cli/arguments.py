@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import argparse
-
-from truthtag import __version__
+from importlib import import_module
 
 __all__ = ["make_parser"]
 
@@ -18,7 +17,9 @@ EPILOG = (
 def make_parser() -> argparse.ArgumentParser:
     """Return what understands the command line."""
     parser = argparse.ArgumentParser(prog="truthtag", description=DESCRIPTION, epilog=EPILOG)
-    parser.add_argument("--version", action="version", version=f"truthtag {__version__}")
+    # The package itself is no room that a module could import from.
+    version = import_module("truthtag").__version__
+    parser.add_argument("--version", action="version", version=f"truthtag {version}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (_add_check, _add_inspect, _add_export, _add_weigh):
         add(commands)
@@ -91,7 +92,7 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
     parser.add_argument(
         "--by-fold",
         action="store_true",
-        help="write a file for each fold of the training sample, FILE.fold_0 and so on",
+        help="write a file for each fold of the training sample: what did not see its events",
     )
     _add_trust(parser)
     parser.set_defaults(command="export")
@@ -169,7 +170,11 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     config.add_argument("--reader", metavar="NAME", help="its reader, where it has several")
     config.add_argument("--workflow", metavar="FOLDER", help="as for truthtag check")
     stated = parser.add_argument_group("or as is stated here")
-    stated.add_argument("--format", choices=("nanoaod", "physlite", "root", "parquet"))
+    stated.add_argument(
+        "--format",
+        choices=("nanoaod", "physlite", "root", "parquet"),
+        help="by default nanoaod, or parquet for an INPUT of that name",
+    )
     stated.add_argument("--tree", metavar="NAME", help="tree with a row per event")
     stated.add_argument(
         "--column",

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import truthtag
 from truthtag.cli.output import GAP, Report, number, plural
 from truthtag.errors import ConfigError, DataError
 
@@ -139,7 +138,7 @@ def bases_folder(configs: Sequence[str | Path], workflow: str | Path | None) -> 
         places = [Path(workflow)]
     else:
         above = [parent for path in configs for parent in Path(path).resolve().parents]
-        places = [Path(), *above, Path(truthtag.__file__).resolve().parents[2]]
+        places = [Path(), *above, Path(__file__).resolve().parents[3]]
     for place in places:
         files = [place / "config" / name for name in BASES.values()]
         if all(file.is_file() for file in files):

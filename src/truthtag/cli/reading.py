@@ -21,6 +21,20 @@ ABS_ETA_MAX = 2.5
 """Jets that are weighed where nothing else is stated: those of ``config/nanoaod.yaml`` [GeV]."""
 
 TAGS = 3
+"""Largest number of tags that is told apart where nothing else is stated."""
+
+NAMELESS = "tagged"
+"""What a working point is called that has no name."""
+
+OPTIONS = {
+    "format": "--format",
+    "tree": "--tree",
+    "columns": "--column",
+    "discriminant": "--discriminant",
+    "pt": "--pt-min",
+    "abs_eta": "--abs-eta-max",
+}
+"""Options of the command line, by what they state of a reader."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +90,7 @@ class Reading:
         working_points: Thresholds of the discriminant by name; none where no tags are read.
         inputs: Further columns by name; None for a branch of its name each.
         tag_weights: What is computed.
+        needs_tags: Whether tags are read.
     """
 
     options: ReaderOptions
@@ -83,14 +98,25 @@ class Reading:
     working_points: Mapping[str, float]
     inputs: Mapping[str, Input] | None
     tag_weights: TagWeights
+    needs_tags: bool
 
     def labels_for(self, model: Any) -> Labels:
         """Return the labels that files are read with."""
         from truthtag.exports.knowledge import labels_of
 
         known = labels_of(model)
-        points = tuple(self.working_points) or known.points
+        points = tuple(self.points_for(model)) or known.points
         return replace(known if self.labels is None else self.labels, points=points)
+
+    def points_for(self, model: Any) -> Mapping[str, float]:
+        """Return the thresholds by working point; none where no tags are read."""
+        from truthtag.exports.knowledge import labels_of
+
+        if not self.needs_tags or self.working_points:
+            return self.working_points
+        # The file itself says which jets are tagged, and no threshold is looked at.
+        names = labels_of(model).points or (NAMELESS,)
+        return {name: float(place) for place, name in enumerate(names)}
 
 
 def reading_of(request: Request, files: Sequence[str]) -> Reading:
@@ -127,7 +153,8 @@ def _from_options(request: Request, files: Sequence[str]) -> Reading:
         raise ConfigError(msg)
     inputs = {name: Input(branch=branch) for name, branch in request.branches.items()}
     weights = TagWeights(_or(request.tags, TAGS), request.leading, request.keep_tags_of)
-    return Reading(options, None, request.working_points, inputs or None, weights)
+    needs_tags = needs_tags or bool(request.working_points)
+    return Reading(options, None, request.working_points, inputs or None, weights, needs_tags)
 
 
 def _format_of(files: Sequence[str]) -> str:
@@ -142,8 +169,11 @@ def _format_of(files: Sequence[str]) -> str:
 def _from_config(request: Request) -> Reading:
     from truthtag.cli.check import checked_config
     from truthtag.exports.weighing import TagWeights
+    from truthtag.registry import choose
 
-    twice = [*request.stated, *request.working_points, *request.branches]
+    twice = [OPTIONS[name] for name in request.stated]
+    twice += ["--working-point"] if request.working_points else []
+    twice += ["--input"] if request.branches else []
     if twice:
         msg = f"{twice[0]} is stated beside --config, which says it already; leave one of them out"
         raise ConfigError(msg)
@@ -151,12 +181,18 @@ def _from_config(request: Request) -> Reading:
     own = config.weights
     kept = request.keep_tags_of or tuple(config.flavours[name] for name in own.keep_tags_of)
     weights = TagWeights(_or(request.tags, own.tags), _or(request.leading, own.leading), kept)
-    points = config.working_points if request.direct or kept else {}
-    labels = config.labels
-    if request.point is not None:
-        points = {name: value for name, value in points.items() if name == request.point}
-        labels = replace(labels, points=(request.point,))
-    return Reading(_reader_of(config, request.reader), labels, points, config.inputs, weights)
+    needs_tags = request.direct or bool(kept)
+    points = dict(config.working_points)
+    if request.point is not None and points:
+        points = {request.point: choose(points, request.point, "--point")}
+    return Reading(
+        _reader_of(config, request.reader),
+        config.labels,
+        points if needs_tags else {},
+        config.inputs,
+        weights,
+        needs_tags,
+    )
 
 
 def _reader_of(config: Config, name: str | None) -> ReaderOptions:

@@ -86,7 +86,7 @@ def _run(job: Job, model: Any, reading: Reading, request: Request, tally: Tally)
             job.source,
             reading.options,
             reading.labels_for(model),
-            reading.working_points,
+            reading.points_for(model),
             reading.inputs,
             root_path=job.root_path,
             parquet_path=job.parquet_path,
