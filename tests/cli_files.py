@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-
 from estimator_kinds import OPTIONS, SEED, fit
+
 from truthtag.cli.main import main
 from truthtag.data.files import write_frame
 from truthtag.data.jets import Jets, write_jets

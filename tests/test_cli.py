@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 import yaml
+from cli_files import run
 from hypothesis import given
 from hypothesis import strategies as st
 
 import truthtag
-from cli_files import run
 from conftest import ROOT
 from truthtag.cli import check, main
 from truthtag.cli.output import Report, say, table
@@ -91,11 +91,10 @@ def test_help_loads_nothing_heavy(arguments: list[str]) -> None:
 
 
 def _python(*arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, *arguments], text=True, capture_output=True, cwd=ROOT / "src", **more
+    command = [sys.executable, *arguments]
+    return subprocess.run(
+        command, check=True, text=True, capture_output=True, cwd=ROOT / "src", **more
     )
-    assert done.returncode == 0, done.stderr
-    return done
 
 
 def test_python_runs_the_package() -> None:

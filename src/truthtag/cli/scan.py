@@ -153,7 +153,7 @@ def extents(paths: Sequence[Path]) -> tuple[list[Extent], int]:
 def _kind(kind: Any) -> str:
     if pa.types.is_list(kind) or pa.types.is_large_list(kind):
         return f"list of {_kind(kind.value_type)}"
-    return str(kind)
+    return str(kind).removeprefix("large_")
 
 
 def _unit(column: pa.Field) -> str:
