@@ -318,7 +318,7 @@ def describe_onnx(path: Path) -> Report:
         "features": "\n".join(lines),
         "flavours": ", ".join(map(flavour_name, content.flavours)),
         "points": ", ".join(content.working_points),
-        "folds": short(content.folds or None),
+        "folds": _folds_of(content.folds),
         **origin(content.provenance),
     }
     ranges = ranges_of(model)
@@ -332,3 +332,13 @@ def describe_onnx(path: Path) -> Report:
         flavours = sorted(content.flavours, reverse=True)
         grid = Grid(flavours, *ranges["pt"], further, known)
     return Report("an ONNX model", facts, [efficiency_sketch(model, grid, content.working_points)])
+
+
+def _folds_of(folds: Mapping[str, Any]) -> str:
+    """Say for which events a file is."""
+    if not folds:
+        return ""
+    how = f"{short(folds.get('count'))} by {short(folds.get('by'))}"
+    if "fold" in folds:
+        return f"fold {short(folds['fold'])} of {how}, for the events of which it is"
+    return f"{how}; this file is for samples that nothing was trained on"

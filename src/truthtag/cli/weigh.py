@@ -203,9 +203,10 @@ class AtPoint:
 
 
 def _model_of(request: Request) -> Any:
+    from truthtag.estimators.ensemble import accelerated
     from truthtag.exports.knowledge import labels_of
 
-    model = load_model(request.model, request.trusted)
+    model = accelerated(load_model(request.model, request.trusted))
     if request.point is None:
         return model
     points = labels_of(model).points
