@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from cli_files import network, run, write_map, write_networks, write_results
+from estimator_kinds import fit
 from nano import write_nano
 
 from conftest import ROOT, make_jets
@@ -19,6 +20,7 @@ from truthtag.cli.ranges import domain_beside, outside, ranges_of, ranges_of_dom
 from truthtag.cli.tally import Tally, total
 from truthtag.data.jets import Jets, read_jets, write_jets
 from truthtag.data.labels import Labels
+from truthtag.estimators.cross_fitting import Folds
 from truthtag.estimators.ensemble import load
 from truthtag.estimators.predictions import Prediction
 from truthtag.exports.weighing import TagWeights
@@ -572,3 +574,58 @@ def test_ctrl_c_says_what_is_left(
         f"Not written: {tmp_path}/0001.weights.parquet.\n"
     )
     assert [path.name for path in tmp_path.iterdir()] == ["0000.weights.parquet"]
+
+
+def test_a_tree_tells_the_format(
+    there: Path, few: Jets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of ATLAS's file only the tree's name is like it here, so its branches are missed."""
+    jets = few.take(slice(0, 20))
+    write_nano(jets, tmp_path / "a.root", np.random.default_rng(1), tree="CollectionTree")
+    code, _, err = run(
+        capsys, "weigh", "results/estimators/binned", tmp_path / "a.root", "-o", tmp_path
+    )
+    assert code == 1
+    assert "'AnalysisJetsAuxDyn.pt'" in err
+
+
+@pytest.mark.parametrize("kind", ["net", "map"])
+def test_training_samples_are_weighed_with_what_did_not_see_them(
+    kind: str, there: Path, few: Jets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Event by event, the efficiencies are those of the part of its fold."""
+    folds = Folds(2, "event")
+    if kind == "net":
+        model = write_networks(tmp_path / "model", 4, folds)
+    else:
+        model = tmp_path / "model"
+        for fold in range(folds.count):
+            part = few.take(folds.of(few) != fold)
+            seen = {"folds": folds.provenance(fold, stops_early=False)}
+            fit("binned", part).save(model / f"fold_{fold}/nominal.parquet", seen)
+    arguments = ("weigh", model, "results/samples/train", "-o", tmp_path / "w")
+    code, _, err = run(capsys, *arguments)
+    assert code == 0
+    assert "truthtag: the efficiency has 2 folds by event; all of them weigh each event" in err
+    table = tmp_path / "w/train.weights.parquet"
+    everything = np.concatenate(pd.read_parquet(table)["Jet_eff"])
+    code, _, err = run(capsys, *arguments, "--held-out")
+    assert (code, err) == (0, "")
+    held_out = np.concatenate(pd.read_parquet(table)["Jet_eff"])
+    fitted = load(model)
+    assert np.allclose(everything, fitted.efficiency(few), atol=1e-6)
+    fold_of_jet = folds.of(few)[few.event_of_jet]
+    for fold, part in enumerate(fitted.parts):
+        inside = fold_of_jet == fold
+        assert np.allclose(held_out[inside], part.efficiency(few)[inside], atol=1e-6)
+
+
+def test_what_has_no_folds_holds_nothing_out(
+    there: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, _, err = run(
+        capsys,
+        *("weigh", "results/estimators/net", "data.root", "-o", tmp_path, "--held-out"),
+    )
+    assert code == 1
+    assert "--held-out: results/estimators/net was not fitted without each of some folds" in err

@@ -112,10 +112,10 @@ def _add_trust(parser: argparse.ArgumentParser) -> None:
 def _add_weigh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     text = "Weight the events of files with an efficiency: a friend tree or table for each."
     epilog = (
-        "An INPUT is a sample that truthtag wrote, or a file of your own: NanoAOD by default, else "
-        "as --config with --reader, or --format and what follows it, say. Jets count with pt above "
-        "20 GeV and abs(eta) below 2.5 unless stated otherwise. Tags are not needed, flavours are. "
-        "Memory does not grow with the number of events."
+        "An INPUT is a sample that truthtag wrote, or a file of your own: NanoAOD or PHYSLITE, or "
+        "what --config with --reader, or --format and what follows it, say. Jets count with pt "
+        "above 20 GeV and abs(eta) below 2.5 unless stated otherwise. Tags are not needed, "
+        "flavours are. Memory does not grow with the number of events."
     )
     parser = commands.add_parser("weigh", help=text, description=text, epilog=epilog)
     parser.add_argument("model", metavar="MODEL", help="file or folder of an efficiency, .onnx too")
@@ -131,6 +131,12 @@ def _add_weigh(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "--parquet", action="store_true", help="write a Parquet table beside each tree"
     )
     parser.add_argument("--point", metavar="NAME", help="weigh at one working point, of several")
+    parser.add_argument(
+        "--held-out",
+        action="store_true",
+        help="INPUT is a training sample of an efficiency with folds: weigh each event with what "
+        "did not see it",
+    )
     parser.add_argument(
         "--tags", metavar="N", type=int, help="largest number of tags that is told apart (3)"
     )
@@ -173,7 +179,7 @@ def _add_reading(parser: argparse.ArgumentParser) -> None:
     stated.add_argument(
         "--format",
         choices=("nanoaod", "physlite", "root", "parquet"),
-        help="by default nanoaod, or parquet for an INPUT of that name",
+        help="by default as the names and trees of files tell: nanoaod, physlite or parquet",
     )
     stated.add_argument("--tree", metavar="NAME", help="tree with a row per event")
     stated.add_argument(

@@ -174,6 +174,7 @@ def _weigh(given: argparse.Namespace, terminal: Terminal) -> int:
         trusted=tuple(given.trust),
         domain=given.domain,
         point=given.point,
+        held_out=given.held_out,
         tags=given.tags,
         leading=given.leading,
         keep_tags_of=tuple(given.keep_tags_of),

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from truthtag.errors import ConfigError
+from truthtag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     from truthtag.data.labels import Labels
@@ -19,6 +20,8 @@ __all__ = ["Reading", "Request", "reading_of"]
 PT_MIN = 20.0
 ABS_ETA_MAX = 2.5
 """Jets that are weighed where nothing else is stated: those of ``config/nanoaod.yaml`` [GeV]."""
+
+NANOAOD = "nanoaod"
 
 TAGS = 3
 """Largest number of tags that is told apart where nothing else is stated."""
@@ -49,6 +52,8 @@ class Request:
         trusted: Kinds of estimator, ``module:Class``, that may be imported.
         domain: File of the domain of the training jets, or None.
         point: The working point to weigh at; None for all.
+        held_out: Whether events are those of a training sample, each to be weighed with what did
+            not see its fold.
         tags: Largest number of tags; None for that of the config, or 3.
         leading: How many jets of an event count; None for that of the config, or all.
         keep_tags_of: Flavours that keep their tag; none for those of the config.
@@ -68,6 +73,7 @@ class Request:
     trusted: Sequence[str] = ()
     domain: str | None = None
     point: str | None = None
+    held_out: bool = False
     tags: int | None = None
     leading: int | None = None
     keep_tags_of: tuple[int, ...] = ()
@@ -142,8 +148,11 @@ def _from_options(request: Request, files: Sequence[str]) -> Reading:
     from truthtag.exports.weighing import TagWeights
     from truthtag.registry import validated
 
-    usual = {"pt": [PT_MIN, None], "abs_eta": [None, ABS_ETA_MAX], "format": _format_of(files)}
-    options = validated(ReaderOptions, usual | dict(request.stated), "the reader")
+    stated: dict[str, Any] = {"pt": [PT_MIN, None], "abs_eta": [None, ABS_ETA_MAX]}
+    stated |= request.stated
+    if "format" not in stated:
+        stated["format"] = _format_of(files)
+    options = validated(ReaderOptions, stated, "the reader")
     needs_tags = request.direct or bool(request.keep_tags_of)
     if files and needs_tags and options.needs_threshold and not request.working_points:
         msg = (
@@ -158,12 +167,28 @@ def _from_options(request: Request, files: Sequence[str]) -> Reading:
 
 
 def _format_of(files: Sequence[str]) -> str:
-    """Return the format that the names of files tell."""
+    """Return the format that files have by their names, and by the trees of the first of them."""
     tables = [file for file in files if file.endswith(".parquet")]
     if tables and len(tables) < len(files):
         msg = f"{tables[0]}: is no ROOT file, as others are. Weigh the two kinds one by one."
         raise ConfigError(msg)
-    return "parquet" if tables else "nanoaod"
+    if tables:
+        return "parquet"
+    return _format_of_trees(files[0]) if files else NANOAOD
+
+
+def _format_of_trees(file: str) -> str:
+    """Return the format of an experiment whose tree a ROOT file has; NanoAOD where it has none."""
+    from truthtag.data.readers.options import ReaderOptions
+    from truthtag.data.readers.root_file import open_root
+
+    for name in (NANOAOD, "physlite"):
+        with (
+            suppress(DataError),
+            open_root(file, ReaderOptions.model_validate({"format": name})),
+        ):
+            return name
+    return NANOAOD
 
 
 def _from_config(request: Request) -> Reading:

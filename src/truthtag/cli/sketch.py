@@ -71,7 +71,7 @@ def sketch(title: str, low: float, high: float, rows: Sequence[Row]) -> list[str
 
     Example:
         >>> print("\\n".join(sketch("pt [GeV]", 20, 600, [Row("b", [1] * 8 + [4] * 8, "16 jets")])))
-        pt [GeV]  20            600
+        pt [GeV]  20           600
                b  ▂▂▂▂▂▂▂▂████████  16 jets
     """
     if not rows:

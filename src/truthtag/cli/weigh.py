@@ -23,6 +23,7 @@ from truthtag.progress import Progress
 if TYPE_CHECKING:
     from truthtag.data.readers.counts import Counts
     from truthtag.data.readers.options import ReaderOptions
+    from truthtag.estimators.cross_fitting import CrossFitted
 
 __all__ = ["AtPoint", "weigh"]
 
@@ -73,14 +74,16 @@ def _run(job: Job, model: Any, reading: Reading, request: Request, tally: Tally)
     from truthtag.exports.weighing import weigh_file, weigh_sample
 
     provenance = _provenance(job, reading, request)
-    started = time.monotonic()
     said = []
     if job.is_sample:
         progress = _progress(_events_of_sample(job.source))
+        started = time.monotonic()
         weigh_sample(
             model, job.source, job.targets[0], weigh=tally, provenance=provenance, progress=progress
         )
     else:
+        progress = _progress(_entries_of(job.source, reading.options))
+        started = time.monotonic()
         counts = weigh_file(
             model,
             job.source,
@@ -92,7 +95,7 @@ def _run(job: Job, model: Any, reading: Reading, request: Request, tally: Tally)
             parquet_path=job.parquet_path,
             weigh=tally,
             provenance=provenance,
-            progress=_progress(_entries_of(job.source, reading.options)),
+            progress=progress,
         )
         said = _said_of(counts, reading.options)
     rate = tally.n_events / max(time.monotonic() - started, 1e-9)
@@ -157,6 +160,7 @@ def _provenance(job: Job, reading: Reading, request: Request) -> dict[str, Any]:
         "keep_tags_of": list(reading.tag_weights.keep_tags_of),
         "working_points": dict(reading.working_points),
         "point": request.point,
+        "held_out": request.held_out,
     }
     if not job.is_sample:
         settings["reader"] = reading.options.model_dump(mode="json", exclude_defaults=True)
@@ -203,10 +207,22 @@ class AtPoint:
 
 
 def _model_of(request: Request) -> Any:
+    """Return the efficiency, of the events and at the point that are asked for.
+
+    Raises:
+        ConfigError: It has no folds, or no such point.
+        DataError: It cannot be read.
+    """
+    from truthtag.estimators.cross_fitting import CrossFitted
     from truthtag.estimators.ensemble import accelerated
     from truthtag.exports.knowledge import labels_of
 
     model = accelerated(load_model(request.model, request.trusted))
+    if isinstance(model, CrossFitted):
+        model = _of_folds(model, held_out=request.held_out)
+    elif request.held_out:
+        msg = f"--held-out: {request.model} was not fitted without each of some folds; leave it out"
+        raise ConfigError(msg)
     if request.point is None:
         return model
     points = labels_of(model).points
@@ -217,6 +233,19 @@ def _model_of(request: Request) -> Any:
     if len(points) == 1:
         return model
     return AtPoint(model, request.point, points.index(request.point))
+
+
+def _of_folds(model: CrossFitted, *, held_out: bool) -> Any:
+    """Return what weighs events of a training sample, or of others, and say which it is."""
+    if held_out:
+        return model.held_out
+    logging.getLogger("truthtag").info(
+        "the efficiency has %d folds by %s; all of them weigh each event, as is right for samples "
+        "that it was not trained on. For a training sample state --held-out.",
+        model.folds.count,
+        model.folds.by,
+    )
+    return model
 
 
 # ---- progress
