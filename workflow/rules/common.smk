@@ -155,6 +155,27 @@ def members_at(name, folder):
     return [layout.nominal(name, folder)]
 
 
+def inputs_of(name):
+    """Columns of the jets that a network sees."""
+    return ESTIMATORS[name]["architecture"]["inputs"]
+
+
+def export_options(form):
+    """The options of a form that estimators leave in, without their names."""
+    section = config["exports"][form] or {}
+    return {key: value for key, value in section.items() if key != "of"}
+
+
+def is_parquet(sample):
+    """Whether a sample is read from Parquet files, not from ROOT files."""
+    return reader_of(sample)["format"] == "parquet"
+
+
+# What leaves for other frameworks.
+ATHENA = {"layout": "athena", **export_options("athena")}
+FRIENDS = layout.exported("friends")
+FRIEND_FORMATS = export_options("friends").get("formats", [])
+
 # The learning curve.
 CURVE = config.get("learning_curve") or {"sample": JUDGED, "points": []}
 CURVE_SAMPLE = CURVE["sample"]
@@ -293,6 +314,7 @@ EVERYTHING = [
     *([layout.table("required_closure")] if REQUIRED_CLOSURE else []),
     *(layout.weights(sample, name) for sample in config["samples"] for name in ESTIMATORS),
     *(layout.in_domain(sample) for sample in config["samples"]),
+    *layout.export_files(),
     *HISTOGRAMS,
     *(file for sample in config["samples"] for file in prediction_files(sample)),
     *(file for name in ESTIMATORS for file in layout.fit_outputs(name)),

@@ -19,6 +19,7 @@ from truthtag.weights.flavour_groups import (
     faults_of_points,
     flavours_in_no_group,
 )
+from truthtag.workflow.export_options import faults_of_exports
 from truthtag.workflow.faults import explain
 from truthtag.workflow.sample_files import MAX_FILES
 from truthtag.workflow.variations import (
@@ -544,6 +545,7 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _flavours_of_scale_factors,
     _points_of_scale_factors,
     _flavours_of_figures,
+    faults_of_exports,
     _distributions,
     _efficiencies_of_figures,
     _required,

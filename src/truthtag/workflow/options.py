@@ -20,6 +20,7 @@ from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
 from truthtag.weights.scale_factors import ScaleFactorOptions
+from truthtag.workflow.export_options import Exports
 from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
 from truthtag.workflow.variations import variations_of, with_variations
@@ -552,6 +553,9 @@ class Config(Options):
 
     weights: Weights = Weights()
     """Event weights in `weights/`: probabilities of numbers of tags."""
+
+    exports: Exports = Exports()
+    """What leaves the workflow for other frameworks, `exports/`: nothing that is not named here."""
 
     distributions: Annotated[dict[Name, Distribution], Field(min_length=1)]
     """Histograms that weighting must reproduce, by name: closure is tested in each of them."""

@@ -8,11 +8,9 @@ import logging
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from pydantic import Field
-from scipy.special import rel_entr
 
 from truthtag.arrays import FloatArray, in_unit_interval, plain_array
 from truthtag.data.jets import Jets, concatenate
@@ -20,9 +18,8 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.cross_fitting import HeldOut
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.network.filling import bare, fill_events
-from truthtag.estimators.network.options import Architecture, TrainingOptions
+from truthtag.estimators.network.options import Architecture, DistilOptions
 from truthtag.estimators.protocol import Efficiency
-from truthtag.options import Options, Real, Whole
 from truthtag.seeds import Seed
 
 if TYPE_CHECKING:
@@ -30,7 +27,7 @@ if TYPE_CHECKING:
 
     from truthtag.estimators.network.model import EfficiencyNetwork
 
-__all__ = ["DistilOptions", "Distilled", "distil", "excess_losses"]
+__all__ = ["Distilled", "distil", "excess_losses"]
 
 CLIP = 1e-6
 """No probability of the distilled network is taken as lower: the logarithm of 0 is infinite."""
@@ -46,56 +43,6 @@ NEGLIGIBLE = 1e-3
 
 ROUNDING = 1e-6
 """By so much an efficiency may rise from a working point to a tighter one."""
-
-
-class DistilOptions(Options):
-    """How one network is taught what an ensemble says.
-
-    Example:
-        >>> DistilOptions().architecture is None
-        True
-    """
-
-    architecture: Architecture | None = None
-    """Sizes of the network; by default those of the networks of the ensemble. It must be given
-    where these are maps, say."""
-
-    events: Annotated[Whole, Field(ge=1)] = 100_000
-    """Most training events to teach with, and most validation events to measure on, taken evenly
-    over the sample: the ensemble must be asked about each of them."""
-
-    epochs: Annotated[Whole, Field(ge=1)] = 6
-    """Passes through the training events and those that fill the domain."""
-
-    batch_events: Annotated[Whole, Field(ge=1)] = 500
-    """Events per step."""
-
-    learning_rate: Annotated[Real, Field(gt=0)] = 0.003
-    """Peak of the learning rate of Adam, which rises, and falls to almost nothing."""
-
-    fill: Annotated[Real, Field(ge=0)] = 0.5
-    """Events that fill the domain, as a share of the training events taken: 0.5 makes half as
-    many."""
-
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the matrix products of training, as in the training of the networks."""
-
-    threads: Annotated[Whole, Field(ge=1)] = 1
-    """Threads; with 1, the result does not depend on the number of cores."""
-
-    @property
-    def training(self) -> TrainingOptions:
-        """The same as options of training."""
-        # What the ensemble says of an event need not be what it says of the event turned.
-        return TrainingOptions(
-            epochs=self.epochs,
-            batch_events=self.batch_events,
-            learning_rate=self.learning_rate,
-            precision=self.precision,
-            rotate_phi=False,
-            reflect_phi=False,
-            reflect_eta=False,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,6 +197,8 @@ def excess_losses(true: FloatArray, predicted: FloatArray) -> FloatArray:
         >>> excess_losses(np.array([[0.5], [0.5]]), np.array([[0.5], [0.25]])).round(4).tolist()
         [0.0, 0.1438]
     """
+    from scipy.special import rel_entr
+
     of_bins = rel_entr(_bins(true), np.maximum(_bins(predicted), CLIP))
     return np.asarray(of_bins.sum(axis=1))
 
