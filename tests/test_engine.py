@@ -19,7 +19,7 @@ from onnx_cases import (
     with_labels,
 )
 
-from conftest import make_jets
+from conftest import ROOT, make_jets
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
@@ -28,6 +28,10 @@ from truthtag.estimators.network import engine, runtime
 from truthtag.estimators.network.engine import OnnxEngine
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.predictions import predict
+from truthtag.workflow.digests import modules_used
+
+SCRIPTS = ROOT / "workflow/scripts"
+LIBRARY = ROOT / "src/truthtag"
 
 
 @dataclass
@@ -163,3 +167,18 @@ def test_a_weight_that_is_not_finite_is_noticed(kind: str) -> None:
     fast = Ensemble(list(map(NetworkEstimator, of))).accelerated()
     with pytest.raises(DataError, match=r"the network gives jet 0 \(event 0, .*efficiency nan"):
         fast.efficiency(make_jets([3]))
+
+
+# ---- what depends on it
+
+
+def test_its_code_concerns_predictions_and_no_training() -> None:
+    kind = "truthtag.estimators.network.estimator"
+    module = NetworkEstimator.engine_of.partition(":")[0]
+    engine_files = {"engine.py", "onnx_builder.py", "onnx_graph.py", "runtime.py"}
+    of_training = modules_used(SCRIPTS / "train_network.py", LIBRARY, kind)
+    assert not engine_files & {path.name for path in of_training}
+    of_prediction = modules_used(SCRIPTS / "predict.py", LIBRARY, kind, module)
+    assert engine_files <= {path.name for path in of_prediction}
+    of_maps = modules_used(SCRIPTS / "predict.py", LIBRARY, "truthtag.estimators.binned")
+    assert not any("network" in path.parts for path in of_maps)

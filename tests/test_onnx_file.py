@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +29,7 @@ from onnx_cases import (
 )
 
 import truthtag
-from conftest import make_jets
+from conftest import ROOT, make_jets
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.binned import BinnedMap, BinnedOptions
@@ -114,6 +118,22 @@ def test_some_of_the_working_points(chosen: tuple[str, ...], tmp_path: Path) -> 
     assert largest_ratio(found, expected) < 1e-5
 
 
+@pytest.mark.parametrize("kind", ["graph", "factorised"])
+def test_small_efficiencies_are_as_exact(kind: str, tmp_path: Path) -> None:
+    """A logistic function of single precision is not: an efficiency of 1e-5 would be off by 1%."""
+    of = networks(kind, 2)
+    for network in of:
+        last = network.body.head if kind == "graph" else network.body.base
+        last[-1].bias.detach().sub_(12)
+    small = Ensemble(list(map(NetworkEstimator, of)))
+    jets = jets_of([1, 2, 3])
+    expected = small.efficiency(jets)
+    assert expected.max() < 1e-4
+    export_onnx(small, tmp_path / "a.onnx")
+    assert largest_ratio(read_onnx(tmp_path / "a.onnx").efficiency(jets), expected) < 1e-5
+    assert largest_ratio(small.accelerated().efficiency(jets), expected) < 1e-5
+
+
 # ---- the file
 
 
@@ -184,6 +204,19 @@ def test_a_file_for_athena_has_no_spread(tmp_path: Path) -> None:
         file.with_spread(jets_of([2]))
 
 
+def test_reading_needs_no_torch(tmp_path: Path) -> None:
+    path = exported(tmp_path)
+    code = f"""
+import sys
+import truthtag
+file = truthtag.load({str(path)!r})
+from truthtag.exports.onnx_file import export_onnx
+assert file.features == ("pt", "eta", "phi", "flavour")
+assert "torch" not in sys.modules
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT / "src")
+
+
 # ---- folds
 
 
@@ -199,7 +232,7 @@ def test_a_file_for_each_fold_and_one_for_other_samples(tmp_path: Path) -> None:
     assert largest_ratio(eff, mean) < 1e-5
     np.testing.assert_allclose(spread, by_network.std(axis=0, ddof=1), rtol=1e-3)
     paths = export_folds(fitted, tmp_path / "graph.onnx")
-    assert [path.name for path in paths] == [f"graph_fold_{fold}.onnx" for fold in range(3)]
+    assert [path.name for path in paths] == [f"graph.fold_{fold}.onnx" for fold in range(3)]
     for fold, (path, part) in enumerate(zip(paths, fitted.parts, strict=True)):
         one = read_onnx(path)
         assert one.content.folds == {"count": 3, "by": "event", "fold": fold}
@@ -209,6 +242,11 @@ def test_a_file_for_each_fold_and_one_for_other_samples(tmp_path: Path) -> None:
 def test_without_folds_there_are_no_files_of_them(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"there are no folds: .*use export_onnx"):
         export_folds(ensemble(), tmp_path / "a.onnx")
+
+
+def test_training_events_need_files_of_folds(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"a file for each fold: use export_folds"):
+        export_onnx(cross_fitted("mlp").held_out, tmp_path / "a.onnx")
 
 
 def test_folds_of_other_numbers_of_networks_have_another_mean(tmp_path: Path) -> None:
@@ -478,6 +516,9 @@ def test_unknown_working_points_and_ranges(tmp_path: Path) -> None:
     for ranges in ({"mass": (0, 1)}, {"pt": (2, 1)}, {"pt": (float("nan"), 1)}):
         with pytest.raises(DataError, match=r"ranges: '(mass|pt)' is given as"):
             export_onnx(of, path, None, None, ranges)
+    for provenance in ({"config": float("nan")}, {"config": tmp_path}):
+        with pytest.raises(DataError, match=r"provenance: cannot be written as JSON"):
+            export_onnx(of, path, None, provenance)
     assert not path.exists()
 
 
@@ -501,3 +542,24 @@ def test_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     for step in (lambda: read_onnx(path), lambda: export_onnx(ensemble(), path)):
         with pytest.raises(ConfigError, match=r"pip install truthtag\[export\]"):
             step()
+
+
+# ---- the page
+
+
+def test_the_examples_of_the_page_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (ROOT / "docs/onnx.md").read_text()
+    write, use, read = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+
+    def run(example: str) -> dict[str, Any]:
+        Path("example.py").write_text(example)
+        return runpy.run_path("example.py")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(truthtag, "load", lambda path: ensemble("geometric", 2))
+        run(write)
+    used = run(use)
+    assert used["efficiency"].shape == used["spread"].shape == (1, 2, 1)
+    assert run(read)["file"].features == ("pt", "eta", "phi", "flavour")
+    assert read_onnx("athena.onnx").content.provenance == {"config": "a1b2c3"}

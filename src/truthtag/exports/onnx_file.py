@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +14,7 @@ from truthtag.data.columns import UNITS
 from truthtag.data.files import atomic_write
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.cross_fitting import CrossFitted
+from truthtag.estimators.cross_fitting import CrossFitted, HeldOut
 from truthtag.estimators.ensemble import Ensemble
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.network.onnx_content import DIGEST, OnnxContent, model_digest
@@ -79,7 +80,8 @@ def export_onnx(
         ConfigError: The model is no network, the layout has no place for the working points, one of
             them is not known, or onnx or onnxruntime is not installed.
         DataError: Networks of different kinds, inputs or points; ranges of something that the
-            networks do not see; or file and networks do not agree.
+            networks do not see; provenance that JSON cannot hold; or file and networks do not
+            agree.
     """
     folds = _folds_of(model) if isinstance(model, CrossFitted) else {}
     return _export(networks_of(model), path, options or OnnxOptions(), provenance, ranges, folds)
@@ -100,7 +102,7 @@ def export_folds(
 
     Args:
         model: Networks that were fitted without each fold.
-        path: ``networks.onnx`` say, for ``networks_fold_0.onnx`` and so on.
+        path: ``networks.onnx`` say, for ``networks.fold_0.onnx`` and so on.
         options: As of :func:`export_onnx`.
         provenance: Likewise.
         ranges: Likewise.
@@ -118,7 +120,7 @@ def export_folds(
     path = Path(path)
     written = []
     for fold, part in enumerate(model.parts):
-        target = path.with_name(f"{path.stem}_fold_{fold}{path.suffix}")
+        target = path.with_name(f"{path.stem}.fold_{fold}{path.suffix}")
         folds = {**_folds_of(model), "fold": fold}
         _export(networks_of(part), target, options or OnnxOptions(), provenance, ranges, folds)
         written.append(target)
@@ -177,6 +179,9 @@ def networks_of(model: Any) -> list[EfficiencyNetwork]:
         for member in model.members:
             found += networks_of(member)
         return found
+    if isinstance(model, HeldOut):
+        msg = "events of the training samples need a file for each fold: use export_folds"
+        raise ConfigError(msg)
     described = getattr(model, "nominal", None) or model
     msg = (
         f"{type(described).__name__} cannot be written as ONNX, only networks can. Maps and "
@@ -266,7 +271,7 @@ def _content(
         ranges=_in_units(ranges or {}, units),
         networks=len(networks),
         folds=dict(folds),
-        provenance=dict(provenance or {}),
+        provenance=_plain(provenance or {}),
     )
 
 
@@ -287,6 +292,20 @@ def _shared_flavours(networks: Sequence[EfficiencyNetwork]) -> tuple[int, ...]:
     for network in networks[1:]:
         shared = tuple(flavour for flavour in shared if flavour in network.flavours)
     return shared
+
+
+def _plain(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Return provenance as JSON holds it.
+
+    Raises:
+        DataError: JSON cannot hold it.
+    """
+    try:
+        plain: dict[str, Any] = json.loads(json.dumps(dict(provenance), allow_nan=False))
+    except (TypeError, ValueError) as error:
+        msg = f"provenance: cannot be written as JSON ({error}); give text, numbers and lists"
+        raise DataError(msg) from error
+    return plain
 
 
 def _in_units(ranges: Ranges, units: Mapping[str, str]) -> dict[str, tuple[float, float]]:
