@@ -87,7 +87,7 @@ def test_a_file_has_a_friend_with_the_weights_of_its_events(
         assert float(value) == pytest.approx(weighted(stored, name), rel=1e-5)
         product = stored["weight"] * stored[name]
         assert float(effective) == pytest.approx(product.sum() ** 2 / (product**2).sum(), rel=1e-5)
-    assert out.startswith(f"data.root: {entries} events, {jets.n_jets} jets, ")
+    assert out.startswith(f"data.root: {entries} events, {jets.n_jets} jets in ")
     assert "nanoaod, jets with pt [GeV] above 20, abs(eta) below 2.5\n" in out
     assert f"{entries - 120} events without jets" in out
     assert "are outside pt 20 to 600, eta -2.5 to 2.5" in out
@@ -155,7 +155,7 @@ def test_samples_of_ours_have_tables(
     assert list(frame["event"]) == few.event.tolist()
     counts = tag_counts(few, load("results/estimators/binned").efficiency(few), 3)
     assert np.allclose(frame["p_tag_2"], counts.exactly[:, 2])
-    assert out.startswith("results/samples/train: 300 events, 1,095 jets, ")
+    assert out.startswith("results/samples/train: 300 events, 1,095 jets in ")
     assert few.is_tagged is not None
     n_tags = np.bincount(few.event_of_jet[few.is_tagged], minlength=few.n_events)
     for k in (0, 1, 2):

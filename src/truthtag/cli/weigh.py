@@ -98,9 +98,9 @@ def _run(job: Job, model: Any, reading: Reading, request: Request, tally: Tally)
             progress=progress,
         )
         said = _said_of(counts, reading.options)
-    rate = tally.n_events / max(time.monotonic() - started, 1e-9)
+    seconds = max(time.monotonic() - started, 1e-9)
     done = f"{plural(tally.n_events, 'event')}, {plural(tally.n_jets, 'jet')}"
-    yield f"{job.source}: {done}, {rate:,.0f} events/s"
+    yield f"{job.source}: {done} in {seconds:.1f} s, {tally.n_events / seconds:,.0f} events/s"
     yield from _indented([*said, *tally.lines()])
     yield from _indented([f"written: {path}" for path in job.targets])
 
