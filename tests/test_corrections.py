@@ -471,8 +471,8 @@ def test_the_factor_of_the_nearest_jet(outside: str, train: Jets, tmp_path: Path
 
 @pytest.mark.parametrize("outside", ["clamp", "error"])
 def test_edges_of_delta_r(outside: str, tmp_path: Path) -> None:
-    """Two jets at a distance that is exactly an edge, one step of doubles below or above."""
-    edges = [0.25, 0.5, 1.5, 3.0]
+    """Two jets at a distance that is exactly an edge, or a small step below or above."""
+    edges = [0.25, 0.7, 1.5, 3.0]
     rng = np.random.default_rng(8)
     many = b_jets([2] * 400, eta=np.tile([-1.0, 0.0], 400).tolist())
     eta = many.eta.copy()
@@ -481,7 +481,8 @@ def test_edges_of_delta_r(outside: str, tmp_path: Path) -> None:
     axes = {"pt": [20.0, 100.0], "eta": [-5.0, 5.0], "delta_r": edges, "outside": outside}
     fitted = fit("nearest_jet", many, **axes)
     correction = exported(fitted, tmp_path)["efficiency"]
-    step = 2.0**-20
+    # Small enough that the edge in single precision, below 0.7, would be the wrong one.
+    step = 2.0**-28
     distances = [edge + sign * step for edge, sign in product(edges, (-1, 0, 1))]
     for distance in [*distances, 0.0, 4.0]:
         pair = b_jets([2], eta=[0.0, distance])
@@ -824,7 +825,13 @@ def test_a_file_says_where_it_comes_from(train: Jets, tmp_path: Path) -> None:
     assert file.record["outside"] == "clamp"
     assert file.description.startswith("Probability that the tagger accepts a jet, in bins. up and")
     assert "coverage of 0.68" in file.description
-    assert file.description.endswith("Jets outside the axes are in the nearest bin.")
+    assert file.description.endswith(
+        "Jets outside the axes are in the nearest bin. Numbers must be finite: NaN is not noticed."
+    )
+    export_corrections(fitted, tmp_path / "map.json", CorrectionOptions(variations=False))
+    assert read_corrections(tmp_path / "map.json").description.startswith(
+        "Probability that the tagger accepts a jet, in bins. Jets outside"
+    )
 
 
 @pytest.mark.parametrize("name", ["map", "map.gz", "map.parquet", "map.json.txt"])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from conftest import ROOT
 from tests.friend_files import STEPS, ByHand, expected_of, read_tree, tags_by_hand
 from tests.nano import nano_thresholds, write_nano
 from tests.reader_files import LABELS, NANO, PHYSLITE, options_of, two_events, write_root
@@ -509,3 +512,38 @@ def test_root_reads_a_friend_without_entries(tmp_path: Path) -> None:
     file = ROOT.TFile.Open(str(tmp_path / "friend.root"))
     assert file.Get("truthtag").GetEntries() == 0
     assert ROOT.RDataFrame(file.Get("truthtag")).Sum("p_tag_0").GetValue() == 0
+
+
+# ---- the documentation
+
+
+def code_blocks() -> list[str]:
+    """Return the Python code of the page on friend trees, block by block."""
+    page = (ROOT / "docs/friend-trees.md").read_text()
+    return re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+
+
+def test_the_code_of_the_documentation_runs(
+    few: Jets, nano: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from tests.estimator_kinds import fit
+
+    monkeypatch.chdir(nano.parent)
+    fit("binned", few).save("map.parquet", {})
+    write_jets([few], "sample.parquet")
+    names: dict[str, Any] = {}
+    of_root = [block for block in code_blocks() if "import ROOT" in block]
+    assert len(of_root) == 1
+    for block in code_blocks():
+        if block not in of_root:
+            exec(block, names)  # noqa: S102 - our own page
+    events = read_tree(nano, "Events")
+    assert f"{len(events)} of {len(events)} events" in capsys.readouterr().out
+    assert len(names["weight"]) == len(names["pt"]) == len(events)
+    count = sum(eff >= 0 for entry in read_tree("nano.truthtag.root") for eff in entry["Jet_eff"])
+    assert sum(map(len, names["pt"])) == count
+    assert len(read_frame("weights.parquet")) == few.n_events
+    if importlib.util.find_spec("ROOT") is not None:
+        with warnings.catch_warnings(action="ignore"):
+            exec(of_root[0], names)  # noqa: S102
+        assert names["histogram"].Integral() != 0

@@ -82,6 +82,13 @@ def kind_module(name):
     return KINDS.module(ESTIMATORS[name]["kind"], f"estimators.{name}.kind")
 
 
+def engine_modules(name):
+    """The module that predicts with several members at once, where an estimator's kind has one."""
+    kind = KINDS.load(ESTIMATORS[name]["kind"], f"estimators.{name}.kind")
+    place = getattr(kind, "engine_of", None)
+    return [place.partition(":")[0]] if place else []
+
+
 def sample_of(distribution):
     """The sample that a distribution is filled with."""
     return config["distributions"][distribution]["sample"]

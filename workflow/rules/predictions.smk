@@ -17,7 +17,11 @@ rule predict:
         device=config["device"],
         # Events that were learned from are predicted by what did not see them.
         held_out=lambda wildcards: FOLDS is not None and wildcards.sample in ROLES["train"],
-        code=lambda wildcards: code("predict.py", kind_module(wildcards.estimator)),
+        code=lambda wildcards: code(
+            "predict.py",
+            kind_module(wildcards.estimator),
+            *engine_modules(wildcards.estimator),
+        ),
     message:
         "Predicting {wildcards.sample} with {wildcards.estimator}"
     script:

@@ -37,7 +37,7 @@ def read_blocks(
             from the start of the file.
     """
     labels, others = labels_and_further(path, further)
-    with open_parquet(path) as file:
+    with open_parquet(path, in_steps=True) as file:
         names = file.schema_arrow.names
         check_columns(path, names, (*REQUIRED, *others))
         wanted = [name for name in stored_columns(labels, others) if name in names]

@@ -15,7 +15,7 @@ from truthtag.errors import DataError
 
 __all__ = ["EventRows", "open_rows"]
 
-ROWS = 100_000
+ROWS = 20_000
 """Rows that are read at a time."""
 
 
@@ -127,6 +127,6 @@ def open_rows(path: str | Path, columns: Sequence[str], low: int, high: int) -> 
     Raises:
         DataError: The file is missing, damaged or no Parquet, or lacks a column.
     """
-    with open_parquet(path) as file:
+    with open_parquet(path, in_steps=True) as file:
         check_columns(path, file.schema_arrow.names, columns)
         yield EventRows(path, file, columns, low, high)

@@ -132,14 +132,14 @@ class Ensemble:
     def accelerated(self) -> Self:
         """Return the same ensemble, its members computed by the fastest engine that they know.
 
-        That is what their class makes of them, ``engine_of(members)``, which may be None. An engine
-        keeps a copy of the members as they are now, and may differ from them in the last digits of
-        single precision.
+        A kind of estimator that has one says so by ``engine_of``, ``module:function``: given the
+        members, the function returns their engine, or None. An engine keeps a copy of the members
+        as they are now, and may differ from them in the last digits of single precision.
         """
-        engine_of = getattr(type(self.members[0]), "engine_of", None)
-        if engine_of is None or len({type(member) for member in self.members}) > 1:
+        place = getattr(type(self.members[0]), "engine_of", None)
+        if place is None or len({type(member) for member in self.members}) > 1:
             return self
-        return replace(self, engine=engine_of(self.members))
+        return replace(self, engine=load_object(place, "engine_of")(self.members))
 
     def describe(self) -> str:
         """Return a few words for the log."""

@@ -80,6 +80,12 @@ class Content:
 
 
 def content_of(estimator: Any, options: CorrectionOptions) -> Content:
+    """Return what the file of an efficiency holds.
+
+    Raises:
+        ConfigError: It is of a kind that no correction can hold, or an option does not suit it.
+        DataError: Members of an ensemble are not alike.
+    """
     kind = type(first_of(estimator))
     if kind not in CONTENTS:
         raise ConfigError(_why_not(kind))
@@ -160,12 +166,10 @@ def _of_table(
             leaves = [leaf(of_flavour, table) for of_flavour in at_point]
             by_point.append(category("flavour", dict(zip(grid.flavours, leaves, strict=True))))
         nodes[name] = _by_point(by_point, points)
-    spread = "There is nothing to tell up and down from: no replicas."
-    if table.spread:
-        _, up, down = options.systematics
-        spread = f"{up} and {down} are {table.spread}."
     beyond = "in the nearest bin" if grid.outside == "clamp" else "refused"
-    text = f"{text} {spread} Jets outside the axes are {beyond}."
+    text = f"{text}{_about_ends(table, options)} Jets outside the axes are {beyond}."
+    if grid.outside == "clamp":
+        text += " Numbers must be finite: NaN is not noticed."
     correction = Correction(
         options.name,
         text,
@@ -183,6 +187,15 @@ def _of_table(
     return Content([correction], text, _choices(nodes, points, options), record)
 
 
+def _about_ends(table: Table, options: CorrectionOptions) -> str:
+    _, up, down = options.systematics
+    if not options.variations:
+        return ""
+    if not table.spread:
+        return f" There is nothing to tell {up} and {down} from: no replicas."
+    return f" {up} and {down} are {table.spread}."
+
+
 def _of_parametric(estimator: Any, options: CorrectionOptions) -> Content:
     """Return the content of a parametric fit: two corrections, whose product it is."""
     fits = fits_of(estimator, options.systematics[0])
@@ -198,14 +211,6 @@ def _of_parametric(estimator: Any, options: CorrectionOptions) -> Content:
         factor[name] = _by_point([factor_node(one) for one in members_of(fit)], points)
     own_name = f"{options.name}_own"
     factor_name = f"{options.name}_neighbour"
-    text = (
-        f"Probability that the tagger accepts a jet: {own_name} of the jet, times {factor_name} of "
-        "each other selected jet of the event, by the flavour of that jet and Delta R to it."
-    )
-    if len(points) > 1:
-        text += " At a tighter working point it is at most that at a looser one: take the smaller."
-    if len(fits) > 1:
-        text += f" Its error is the standard deviation of {len(fits) - 1} replicas."
     of_own = Correction(
         own_name,
         f"What the efficiency would be if the jet were alone; to be multiplied by {factor_name}.",
@@ -223,6 +228,14 @@ def _of_parametric(estimator: Any, options: CorrectionOptions) -> Content:
         [formula(FACTOR, [DELTA_R])],
         "the other jet",
     )
+    text = (
+        f"Probability that the tagger accepts a jet: {own_name} of the jet, times {factor_name} of "
+        "each other selected jet of the event, by the flavour of that jet and Delta R to it."
+    )
+    if len(points) > 1:
+        text += " At a tighter working point it is at most that at a looser one: take the smaller."
+    if len(fits) > 1:
+        text += f" Its error is the standard deviation of {len(fits) - 1} replicas."
     record = {"kind": kind_name(type(first))}
     return Content([of_own, of_factor], text, _choices(own, points, options), record)
 

@@ -41,7 +41,7 @@ PROVENANCE = "truthtag_provenance"
 CONTENT = {"content": "friend tree"}
 """How the metadata of a Parquet file say what it is."""
 
-LEVEL = 5
+LEVEL = 3
 """How hard the ROOT file is compressed, by Zstandard."""
 
 _RECORD = COUNTER[1:]

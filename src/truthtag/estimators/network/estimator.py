@@ -15,7 +15,6 @@ from truthtag.seeds import Seed
 if TYPE_CHECKING:
     import pandas as pd
 
-    from truthtag.estimators.network.engine import OnnxEngine
     from truthtag.estimators.network.model import EfficiencyNetwork
 
 __all__ = ["NetworkEstimator"]
@@ -36,6 +35,10 @@ class NetworkEstimator:
 
     suffix: ClassVar[str] = ".pt"
     """Suffix of its file."""
+
+    engine_of: ClassVar[str] = "truthtag.estimators.network.engine:engine_of"
+    """Where it is written what computes several networks at once. A name in place of an import:
+    predictions depend on that code, training does not."""
 
     def __init__(
         self,
@@ -147,21 +150,6 @@ class NetworkEstimator:
                 that it does not know, or the network gives it no finite efficiency.
         """
         return self.network.efficiency(jets)
-
-    @staticmethod
-    def engine_of(members: Sequence[NetworkEstimator]) -> OnnxEngine | None:
-        """Return what computes several networks at once, faster than torch on a CPU.
-
-        Args:
-            members: The networks, of one architecture.
-
-        Returns:
-            None where torch has to compute them: on a GPU, or without onnx and onnxruntime.
-        """
-        from truthtag.estimators.network.engine import OnnxEngine, is_available
-
-        networks = [member.network for member in members]
-        return OnnxEngine(networks) if is_available(networks) else None
 
     def describe(self) -> str:
         """Return a few words for the log."""

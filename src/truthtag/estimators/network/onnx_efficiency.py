@@ -18,7 +18,7 @@ from truthtag.estimators.network.runtime import chunks, open_session, require_on
 
 __all__ = ["OnnxEfficiency", "unit_factor"]
 
-PAIRS_AT_ONCE = 16_000
+PAIRS_AT_ONCE = 8_000
 """Ordered pairs of jets, times networks, that are predicted at once."""
 
 REMEDY = "Export the networks again, or give jets that have what the file needs."
