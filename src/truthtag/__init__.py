@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from truthtag.statistics.domain import Domain
     from truthtag.statistics.spread import inflate_spread
     from truthtag.weights.assignment import assign_tags
+    from truthtag.weights.direct import direct_weights
     from truthtag.weights.events import hybrid
+    from truthtag.weights.scale_factors import ScaleFactors, scaled
     from truthtag.weights.tag_counts import tag_counts
 
 __all__ = [
@@ -30,15 +32,18 @@ __all__ = [
     "Histogram",
     "Jets",
     "Prediction",
+    "ScaleFactors",
     "assign_tags",
     "closure_test",
     "concatenate",
+    "direct_weights",
     "hybrid",
     "inflate_spread",
     "load",
     "predict",
     "read_jets",
     "read_prediction",
+    "scaled",
     "tag_counts",
     "write_jets",
 ]
@@ -53,15 +58,18 @@ _MODULES = {
     "Histogram": "statistics.covariance",
     "Jets": "data.jets",
     "Prediction": "estimators.predictions",
+    "ScaleFactors": "weights.scale_factors",
     "assign_tags": "weights.assignment",
     "closure_test": "statistics.closure",
     "concatenate": "data.jets",
+    "direct_weights": "weights.direct",
     "hybrid": "weights.events",
     "inflate_spread": "statistics.spread",
     "load": "estimators.ensemble",
     "predict": "estimators.predictions",
     "read_jets": "data.jets",
     "read_prediction": "estimators.predictions",
+    "scaled": "weights.scale_factors",
     "tag_counts": "weights.tag_counts",
     "write_jets": "data.jets",
 }

@@ -14,6 +14,11 @@ from truthtag.toy.further import FurtherOptions
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.generator import GeneratorOptions
 from truthtag.toy.with_variable import WithVariableOptions
+from truthtag.weights.flavour_groups import (
+    faults_of_flavours,
+    faults_of_points,
+    flavours_in_no_group,
+)
 from truthtag.workflow.faults import explain
 from truthtag.workflow.sample_files import MAX_FILES
 
@@ -298,6 +303,18 @@ def _flavours_that_are_named(config: Any) -> Iterator[str]:
         yield from _must_be("weights.keep_tags_of", name, "a flavour", flavours)
 
 
+def _flavours_of_scale_factors(config: Any) -> Iterator[str]:
+    options = config.weights.scale_factors
+    if options is not None:
+        yield from faults_of_flavours(options, list(config.flavours))
+        yield from flavours_in_no_group(options, list(config.flavours))
+
+
+def _points_of_scale_factors(config: Any) -> Iterator[str]:
+    if config.weights.scale_factors is not None:
+        yield from faults_of_points(config.weights.scale_factors, list(config.working_points))
+
+
 def _flavours_of_figures(config: Any) -> Iterator[str]:
     flavours = list(config.flavours)
     for name in config.figures.weighting_flavours:
@@ -512,6 +529,8 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _uncertainty,
     _domain,
     _flavours_that_are_named,
+    _flavours_of_scale_factors,
+    _points_of_scale_factors,
     _flavours_of_figures,
     _distributions,
     _efficiencies_of_figures,

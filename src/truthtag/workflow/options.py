@@ -19,6 +19,7 @@ from truthtag.registry import Chosen
 from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
+from truthtag.weights.scale_factors import ScaleFactorOptions
 from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
 
@@ -274,6 +275,10 @@ class Weights(Options):
 
     keep_tags_of: Names = ()
     """Hybrid tagging: flavours whose jets keep their tag, while the others are weighted."""
+
+    scale_factors: ScaleFactorOptions | None = None
+    """Scale factors of data over simulation: columns `p_tag_1_sf`, `p_tag_ge_2_sf_heavy_up` and so
+    on, for each variation, and `weight_direct` for direct tagging. None by default."""
 
 
 def _check_observable(name: str) -> str:
