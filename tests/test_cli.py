@@ -141,7 +141,7 @@ def test_ctrl_c_is_code_130(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fails_with(KeyboardInterrupt(), monkeypatch)
-    said = "truthtag: stopped. Nothing was written.\n"
+    said = "truthtag: stopped. What was written is whole.\n"
     assert run(capsys, "check", "a.yaml") == (130, "", said)
 
 
