@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import io
 import json
+import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -16,10 +18,12 @@ import yaml
 from cli_files import run
 from hypothesis import given
 from hypothesis import strategies as st
+from reader_files import NANO
 
 import truthtag
 from conftest import ROOT
 from truthtag.cli import check, main
+from truthtag.cli.arguments import make_parser
 from truthtag.cli.output import Report, say, table
 from truthtag.cli.sketch import BARS, Row, bars, sketch
 from truthtag.registry import load_object
@@ -137,7 +141,7 @@ def test_ctrl_c_is_code_130(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _fails_with(KeyboardInterrupt(), monkeypatch)
-    said = "truthtag: stopped. Nothing was written.\n"
+    said = "truthtag: stopped. What was written is whole.\n"
     assert run(capsys, "check", "a.yaml") == (130, "", said)
 
 
@@ -387,3 +391,38 @@ def test_configs_are_laid_as_snakemake_lays_them(below: Any, above: Any) -> None
     expected = copy.deepcopy(below)
     utils.update_config(expected, copy.deepcopy(above))
     assert check.laid(below, above) == expected
+
+
+# ---- the page of the documentation
+
+PAGE = ROOT / "docs/command-line.md"
+BLOCKS = re.findall(r"```console\n\$ truthtag (.*)\n((?:.*\n)*?)```", PAGE.read_text())
+
+
+@pytest.mark.parametrize("command", [command for command, _ in BLOCKS])
+def test_commands_of_the_page_are_understood(command: str) -> None:
+    given = make_parser().parse_args(shlex.split(command))
+    assert given.command in COMMANDS
+
+
+def test_options_of_the_page_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    known = "".join(run(capsys, command, "--help")[1] for command in COMMANDS)
+    named = set(re.findall(r"--[a-z][a-z-]+", PAGE.read_text())) - {"--help", "--configfile"}
+    assert len(named) > 15
+    for option in named:
+        assert option in known, option
+
+
+def test_the_page_has_every_exit_code() -> None:
+    codes = set(re.findall(r"^\| (\d+) \|", PAGE.read_text(), re.MULTILINE))
+    ours = {main.GOOD, main.BAD_INPUT, main.STOPPED, main.NO_READER}
+    assert codes == {"2", *map(str, ours)}
+
+
+@pytest.mark.skipif(not NANO.is_file(), reason="the file of the example is not there")
+def test_the_page_shows_what_check_says(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    shown = dict(BLOCKS)["check config/nanoaod.yaml"]
+    assert run(capsys, "check", "config/nanoaod.yaml") == (0, shown, "")

@@ -501,3 +501,17 @@ def test_jets_of_one_momentum_need_no_sketch(tmp_path: Path) -> None:
     jets = make_jets([1, 1], pt=np.array([50.0, 50.0]))
     write_jets([jets], tmp_path / "a.parquet")
     assert "jets in pt" not in said(tmp_path / "a.parquet")
+
+
+def test_a_folder_of_folders_lists_them(results: Path) -> None:
+    text = said(results / "estimators")
+    assert text.startswith("a folder with 5 of these; name one to see more\n")
+    assert "net          an estimator" in text
+    assert "train  tables" in said(results / "samples")
+
+
+def test_a_folder_of_files_lists_those_of_truthtag(tmp_path: Path) -> None:
+    network().save(tmp_path / "a.pt", {})
+    (tmp_path / "b.pt").write_text("no network")
+    (tmp_path / "c.txt").write_text("no file of ours")
+    assert said(tmp_path).splitlines()[1:] == ["  a.pt  a network"]

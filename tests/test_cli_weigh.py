@@ -13,6 +13,7 @@ import pytest
 from cli_files import network, run, write_map, write_networks, write_results
 from estimator_kinds import fit
 from nano import write_nano
+from scale_factor_files import COLUMNS, write_table
 
 from conftest import ROOT, make_jets
 from truthtag.cli import weigh as weighing
@@ -87,7 +88,7 @@ def test_a_file_has_a_friend_with_the_weights_of_its_events(
         assert float(value) == pytest.approx(weighted(stored, name), rel=1e-5)
         product = stored["weight"] * stored[name]
         assert float(effective) == pytest.approx(product.sum() ** 2 / (product**2).sum(), rel=1e-5)
-    assert out.startswith(f"data.root: {entries} events, {jets.n_jets} jets, ")
+    assert out.startswith(f"data.root: {entries} events, {jets.n_jets} jets in ")
     assert "nanoaod, jets with pt [GeV] above 20, abs(eta) below 2.5\n" in out
     assert f"{entries - 120} events without jets" in out
     assert "are outside pt 20 to 600, eta -2.5 to 2.5" in out
@@ -155,7 +156,7 @@ def test_samples_of_ours_have_tables(
     assert list(frame["event"]) == few.event.tolist()
     counts = tag_counts(few, load("results/estimators/binned").efficiency(few), 3)
     assert np.allclose(frame["p_tag_2"], counts.exactly[:, 2])
-    assert out.startswith("results/samples/train: 300 events, 1,095 jets, ")
+    assert out.startswith("results/samples/train: 300 events, 1,095 jets in ")
     assert few.is_tagged is not None
     n_tags = np.bincount(few.event_of_jet[few.is_tagged], minlength=few.n_events)
     for k in (0, 1, 2):
@@ -629,3 +630,76 @@ def test_what_has_no_folds_holds_nothing_out(
     )
     assert code == 1
     assert "--held-out: results/estimators/net was not fitted without each of some folds" in err
+
+
+def test_one_point_of_a_sample_of_ours_is_weighed(
+    few: Jets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng = np.random.default_rng(0)
+    jets = few.with_columns(
+        is_tagged=None,
+        efficiency_true=None,
+        tag_bin=rng.integers(0, 3, few.n_jets),
+        labels=Labels(flavours=(0, 4, 5), points=("loose", "tight")),
+    )
+    write_jets([jets], tmp_path / "a.parquet")
+    network(points=("loose", "tight")).save(tmp_path / "net.pt", {})
+    arguments = ("weigh", tmp_path / "net.pt", tmp_path / "a.parquet")
+    code, out, _ = run(capsys, *arguments, "-o", tmp_path / "all")
+    assert code == 0
+    both = line_of(out, "tag_ge_1_tight")[1:]
+    code, out, _ = run(capsys, *arguments, "-o", tmp_path / "one", "--point", "tight")
+    assert code == 0
+    assert line_of(out, "tag_ge_1")[1:] == both
+    assert jets.tag_bin is not None
+    n_tags = np.bincount(jets.event_of_jet[jets.tag_bin == 2], minlength=jets.n_events)
+    assert float(both[-1]) == pytest.approx(jets.weight[n_tags >= 1].sum())
+
+
+def test_scale_factors_of_a_config_are_applied(
+    there: Path, few: Jets, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As the workflow's weights have them: a column for each variation."""
+    rows = pd.DataFrame(
+        [
+            {
+                "working_point": "medium",
+                "flavour": flavour,
+                "systematic": systematic,
+                "pt_low": 0.0,
+                "pt_high": 1000.0,
+                "abs_eta_low": 0.0,
+                "abs_eta_high": 2.5,
+                "scale_factor": factor * scale,
+            }
+            for flavour, factor in ((5, 0.9), (4, 0.9), (0, 1.1))
+            for systematic, scale in (("central", 1.0), ("up", 1.05), ("down", 0.95))
+        ]
+    )
+    write_table(tmp_path / "sf.csv", rows[list(COLUMNS)])
+    config = tmp_path / "own.yaml"
+    text = CONFIG.replace("READERS", "").replace("pt: [50.0, null]", "pt: [20.0, null]")
+    factors = f"scale_factors: {{file: {tmp_path}/sf.csv}}"
+    config.write_text(text.replace("leading: 3", factors))
+    model = "results/estimators/binned"
+    arguments = ("weigh", model, "data.root", "--workflow", ROOT, "--config", config)
+    code, out, _ = run(capsys, *arguments, "-o", tmp_path)
+    assert code == 0
+    stored = friend(tmp_path / "data.weights.root")
+    jets = few.take(slice(0, 120))
+    eff = load(model).nominal.efficiency(jets)
+    factor = np.where(jets.flavour == 0, 1.1, 0.9)
+    counts = tag_counts(jets, np.clip(eff * factor, 0, 1), 2)
+    at = pd.Index(stored["event"]).get_indexer(jets.event)
+    assert np.allclose(stored["p_tag_ge_2_sf"][at], counts.at_least[:, 2])
+    varied = [name for name in stored if name.startswith("p_tag_1_sf_")]
+    assert len(varied) == 4
+    words = line_of(out, "tag_1")
+    assert float(words[3]) == pytest.approx(weighted(stored, "p_tag_1_sf"), rel=1e-5)
+    sums = [weighted(stored, name) for name in ("p_tag_1_sf", *varied)]
+    assert [float(words[4]), float(words[6])] == pytest.approx([min(sums), max(sums)], rel=1e-5)
+    assert "scale factors: clamped 0 (at most 0 in 5 variations)" in out
+    code, out, _ = run(capsys, *arguments, "-o", tmp_path, "--direct")
+    assert code == 0
+    assert "tagged directly  with scale factors" in out
+    assert "weight_direct_heavy_up" in friend(tmp_path / "data.weights.root")

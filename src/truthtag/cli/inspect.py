@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from truthtag.cli.output import Report
@@ -19,6 +20,9 @@ MAGIC_BYTES = 8
 
 RESULTS = ("samples", "estimators", "predictions", "weights", "exports", "tables", "figures")
 """Folders that a folder of results has."""
+
+EXPORTS = (".onnx", ".json", ".gz", ".root", ".pt")
+"""Suffixes of files that a folder may hold beside tables."""
 
 
 def inspect(path: str | Path) -> Iterator[str]:
@@ -92,10 +96,8 @@ def _describe_file(path: Path, begin: bytes) -> Report:
 
 
 def _describe_folder(path: Path) -> Report:
-    """Return what a folder is: an estimator, a table in several files, or results."""
-    from truthtag.estimators.ensemble import MANIFEST, NOMINAL
-
-    if any((path / name).exists() for name in (MANIFEST, NOMINAL, "fold_0")):
+    """Return what a folder is: an estimator, a table in several files, results, or exports."""
+    if _is_estimator(path):
         from truthtag.cli.models import describe_estimator
 
         return describe_estimator(path)
@@ -110,5 +112,28 @@ def _describe_folder(path: Path) -> Report:
         from truthtag.cli.tables import describe_tables
 
         return describe_tables(shards)
+    facts = _what_is_in(path)
+    if facts:
+        return Report(f"a folder with {len(facts)} of these; name one to see more", facts)
     msg = f"{path}: the folder holds nothing of truthtag. {KNOWN}."
     raise DataError(msg)
+
+
+def _is_estimator(path: Path) -> bool:
+    from truthtag.estimators.ensemble import MANIFEST, NOMINAL
+
+    return any((path / name).exists() for name in (MANIFEST, NOMINAL, "fold_0"))
+
+
+def _what_is_in(path: Path) -> dict[str, str]:
+    """Return what the files and folders in a folder are, by name; others are left out."""
+    facts = {}
+    for inner in sorted(path.iterdir()):
+        if inner.is_dir() and _is_estimator(inner):
+            facts[inner.name] = "an estimator"
+        elif inner.is_dir() and any(inner.glob("*.parquet")):
+            facts[inner.name] = "tables"
+        elif inner.suffix in EXPORTS:
+            with suppress(TruthtagError):
+                facts[inner.name] = describe(inner).what
+    return facts

@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _forget_output()
         return NO_READER
     except KeyboardInterrupt as stop:
-        say(f"truthtag: stopped. {str(stop) or 'Nothing was written.'}", terminal.err)
+        say(f"truthtag: stopped. {str(stop) or 'What was written is whole.'}", terminal.err)
         return STOPPED
     return code
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from truthtag.arrays import FloatArray
 from truthtag.cli.output import Report, number, plural
 from truthtag.cli.provenance import origin, section, short
-from truthtag.cli.ranges import ranges_of
+from truthtag.cli.ranges import domain_beside, ranges_of, ranges_of_domain
 from truthtag.cli.sketch import BINS, Row, flavour_name, sketch
 from truthtag.errors import TruthtagError
 
@@ -170,9 +170,20 @@ def describe_network(path: Path) -> Report:
     from truthtag.estimators.network.estimator import NetworkEstimator
 
     member = NetworkEstimator.load(path)
-    grid = grid_of(member)
+    grid = _trained_on(grid_of(member), path)
     facts = {"network": member.describe(), **_of_network(member), **origin(member.provenance)}
     return Report("a network", facts, [efficiency_sketch(member, grid, member.points)])
+
+
+def _trained_on(grid: Grid | None, path: Path) -> Grid | None:
+    """Return jets of a grid over the momenta of training, where the domain beside tells them."""
+    from truthtag.statistics.domain import Domain
+
+    beside = domain_beside(path)
+    if grid is None or beside is None:
+        return grid
+    low, high = ranges_of_domain(Domain.read(beside))["pt"]
+    return replace(grid, low=low, high=high)
 
 
 def _of_network(member: Any) -> dict[str, str]:
@@ -268,12 +279,14 @@ def describe_estimator(folder: Path) -> Report:
         )
     facts["each"] = first.describe()
     provenance = _provenance_of(first, folder)
+    grid = grid_of(first)
     if hasattr(first, "network"):
         facts |= _of_network(first)
+        grid = _trained_on(grid, folder)
     mine = origin(provenance)
     mine.pop("folds", None)
     points = getattr(first, "points", ())
-    return Report("an estimator", facts | mine, [efficiency_sketch(model, grid_of(first), points)])
+    return Report("an estimator", facts | mine, [efficiency_sketch(model, grid, points)])
 
 
 def _provenance_of(member: Any, folder: Path) -> Mapping[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TextIO
@@ -10,6 +11,9 @@ __all__ = ["Report", "Terminal", "number", "plural", "say", "table", "visible"]
 
 GAP = "  "
 """What separates columns of a table."""
+
+WIDTH = 100
+"""Letters of a line, where its words allow."""
 
 PLAIN = str.maketrans("▁▂▃▄▅▆▇█±×", ".:-=+*#@~x")
 """What stands for letters that a stream does not have."""
@@ -82,7 +86,7 @@ class Report:
         stated = {fact: text for fact, text in self.facts.items() if text}
         width = max(map(len, stated), default=0)
         for fact, text in stated.items():
-            first, *rest = text.splitlines()
+            first, *rest = _wrapped(text, WIDTH - width - 2 * len(GAP))
             yield f"{GAP}{fact:<{width}}{GAP}{first}"
             for line in rest:
                 yield f"{GAP}{'':<{width}}{GAP}{line}"
@@ -91,6 +95,14 @@ class Report:
                 yield ""
             for line in block:
                 yield f"{GAP}{line}".rstrip()
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Return text in lines that are no longer than so many letters, where it has spaces."""
+    lines = []
+    for line in text.splitlines():
+        lines += textwrap.wrap(line, width, break_long_words=False, break_on_hyphens=False)
+    return lines or [""]
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> list[str]:

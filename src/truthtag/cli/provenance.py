@@ -8,7 +8,7 @@ from typing import Any
 
 __all__ = ["origin", "section", "short", "texts"]
 
-MOST_LETTERS = 160
+MOST_LETTERS = 300
 """Letters of a value that are shown."""
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from truthtag.cli.scaled import ScaledWeights
 from truthtag.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Reading:
     labels: Labels | None
     working_points: Mapping[str, float]
     inputs: Mapping[str, Input] | None
-    tag_weights: TagWeights
+    tag_weights: TagWeights | ScaledWeights
     needs_tags: bool
 
     def labels_for(self, model: Any) -> Labels:
@@ -195,6 +196,7 @@ def _from_config(request: Request) -> Reading:
     from truthtag.cli.check import checked_config
     from truthtag.exports.weighing import TagWeights
     from truthtag.registry import choose
+    from truthtag.weights.scale_factors import ScaleFactors
 
     twice = [OPTIONS[name] for name in request.stated]
     twice += ["--working-point"] if request.working_points else []
@@ -205,11 +207,15 @@ def _from_config(request: Request) -> Reading:
     config = checked_config(request.configs, request.workflow)
     own = config.weights
     kept = request.keep_tags_of or tuple(config.flavours[name] for name in own.keep_tags_of)
-    weights = TagWeights(_or(request.tags, own.tags), _or(request.leading, own.leading), kept)
+    chosen = (_or(request.tags, own.tags), _or(request.leading, own.leading), kept)
     needs_tags = request.direct or bool(kept)
     points = dict(config.working_points)
     if request.point is not None and points:
         points = {request.point: choose(points, request.point, "--point")}
+    weights: TagWeights | ScaledWeights = TagWeights(*chosen)
+    if own.scale_factors is not None:
+        factors = ScaleFactors.from_options(own.scale_factors, config.flavours, tuple(points))
+        weights = ScaledWeights(*chosen, factors, direct=own.scale_factors.direct)
     return Reading(
         _reader_of(config, request.reader),
         config.labels,

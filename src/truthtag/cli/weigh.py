@@ -15,6 +15,7 @@ from truthtag.cli.kinds import load_model
 from truthtag.cli.output import GAP, number, plural
 from truthtag.cli.ranges import Ranges, domain_beside, ranges_of, ranges_of_domain
 from truthtag.cli.reading import Reading, Request, reading_of
+from truthtag.cli.scaled import ScaledWeights
 from truthtag.cli.tally import Tally, total
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError
@@ -49,7 +50,7 @@ def weigh(request: Request) -> Iterator[str]:
     ranges = _ranges_of(model, request)
     tallies = []
     for position, job in enumerate(jobs):
-        tally = Tally(reading.tag_weights, ranges, domain)
+        tally = Tally(reading.tag_weights, ranges, domain, request.point)
         tallies.append(tally)
         try:
             yield from _run(job, model, reading, request, tally)
@@ -63,6 +64,8 @@ def weigh(request: Request) -> Iterator[str]:
     if len(tallies) > 1:
         yield f"{len(tallies)} inputs together:"
         yield from _indented(total(tallies).lines())
+    if isinstance(reading.tag_weights, ScaledWeights):
+        yield reading.tag_weights.describe()
 
 
 def _indented(lines: Sequence[str]) -> list[str]:
@@ -98,9 +101,9 @@ def _run(job: Job, model: Any, reading: Reading, request: Request, tally: Tally)
             progress=progress,
         )
         said = _said_of(counts, reading.options)
-    rate = tally.n_events / max(time.monotonic() - started, 1e-9)
+    seconds = max(time.monotonic() - started, 1e-9)
     done = f"{plural(tally.n_events, 'event')}, {plural(tally.n_jets, 'jet')}"
-    yield f"{job.source}: {done}, {rate:,.0f} events/s"
+    yield f"{job.source}: {done} in {seconds:.1f} s, {tally.n_events / seconds:,.0f} events/s"
     yield from _indented([*said, *tally.lines()])
     yield from _indented([f"written: {path}" for path in job.targets])
 
@@ -162,6 +165,8 @@ def _provenance(job: Job, reading: Reading, request: Request) -> dict[str, Any]:
         "point": request.point,
         "held_out": request.held_out,
     }
+    if isinstance(reading.tag_weights, ScaledWeights):
+        settings["scale_factors"] = dict(reading.tag_weights.scale_factors.provenance)
     if not job.is_sample:
         settings["reader"] = reading.options.model_dump(mode="json", exclude_defaults=True)
     return {
