@@ -515,3 +515,32 @@ def test_a_folder_of_files_lists_those_of_truthtag(tmp_path: Path) -> None:
     (tmp_path / "b.pt").write_text("no network")
     (tmp_path / "c.txt").write_text("no file of ours")
     assert said(tmp_path).splitlines()[1:] == ["  a.pt  a network"]
+
+
+def test_lists_in_lists_in_lists_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    deep = b"[" * 100_000
+    table = pa.table({"x": [1.0]}).replace_schema_metadata({b"truthtag": deep})
+    pq.write_table(table, tmp_path / "deep.parquet")
+    _refused(tmp_path / "deep.parquet", "does not hold what truthtag writes", capsys)
+    (tmp_path / "deep.json").write_bytes(deep)
+    _refused(tmp_path / "deep.json", "is no JSON", capsys)
+
+
+def test_columns_of_other_types_are_named(tmp_path: Path) -> None:
+    columns = {
+        "when": pa.array([0], pa.timestamp("s")),
+        "amount": pa.array([None], pa.decimal128(5, 2)),
+        "parts": pa.array([{"a": 1}]),
+        "nothing": pa.array([None]),
+    }
+    table = pa.table(columns).replace_schema_metadata({b"truthtag": b'{"note": 1}'})
+    pq.write_table(table, tmp_path / "a.parquet")
+    text = said(tmp_path / "a.parquet")
+    for line in (
+        "when     timestamp[ms]",
+        "amount   decimal128(5, 2)",
+        "parts    struct<a: int64>",
+    ):
+        assert line in text

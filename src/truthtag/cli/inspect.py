@@ -40,7 +40,7 @@ def inspect(path: str | Path) -> Iterator[str]:
         report = describe(place)
     except TruthtagError:
         raise
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+    except _ODD as error:
         # Whoever changed a file by hand can have left anything in it.
         reason = (str(error).splitlines() or [""])[0]
         msg = (
@@ -49,6 +49,14 @@ def inspect(path: str | Path) -> Iterator[str]:
         )
         raise DataError(msg) from error
     yield from report.lines(str(path))
+
+
+_ODD = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    # Types that Arrow has and NumPy has not, and lists in lists in lists.
+    *(NotImplementedError, RecursionError),
+)
+"""What is raised where metadata or tables hold what nobody expects."""
 
 
 def describe(path: Path) -> Report:

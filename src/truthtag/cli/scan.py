@@ -25,6 +25,9 @@ ROWS = 100_000
 MOST_WORDS = 6
 """Different texts of a column that are shown."""
 
+TEXTS = 3
+"""How many of the columns of a table of columns are texts: name, unit, type."""
+
 FEW_ALIKE = 4
 """So many columns that differ in a number only are still listed one by one."""
 
@@ -181,7 +184,8 @@ def column_table(found: Sequence[Extent]) -> list[str]:
     header = ["column", "unit", "type", "least", "largest", "missing"]
     kept = [position for position in range(len(header)) if any(row[position] for row in rows)]
     cut = [[row[position] for position in kept] for row in rows]
-    return table([header[position] for position in kept], cut, left=len(kept) - 3)
+    n_texts = sum(position < TEXTS for position in kept)
+    return table([header[position] for position in kept], cut, left=n_texts)
 
 
 def _alike(found: Sequence[Extent]) -> list[list[Extent]]:
