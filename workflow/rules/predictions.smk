@@ -14,6 +14,7 @@ rule predict:
         gpu=lambda wildcards: GPUS if layout.is_seeded(wildcards.estimator) else 0,
     params:
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
+        kind=lambda wildcards: ESTIMATORS[wildcards.estimator]["kind"],
         device=config["device"],
         # Events that were learned from are predicted by what did not see them, varied or not.
         held_out=lambda wildcards: checked.is_held_out(wildcards.sample),

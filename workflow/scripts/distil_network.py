@@ -18,7 +18,14 @@ if __name__ == "__main__":
         train = read_samples(snakemake.input.train)
         validation = read_samples(snakemake.input.validation)
         seed = (params.base_seed, params.name, "distilled")
-        distilled = distil(load(params.folder), train, validation, options, seed, logger=log)
+        distilled = distil(
+            load(params.folder, kind=params.estimator["kind"]),
+            train,
+            validation,
+            options,
+            seed,
+            logger=log,
+        )
         provenance = {
             "estimator": params.folder,
             "seed": list(seed),

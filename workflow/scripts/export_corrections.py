@@ -11,7 +11,7 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
         options = CorrectionOptions.model_validate(params.options)
-        estimator = load(params.folder)
+        estimator = load(params.folder, kind=params.estimator["kind"])
         provenance = {
             "estimator": params.folder,
             "config": digest(params.estimator),

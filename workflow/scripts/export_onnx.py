@@ -11,7 +11,7 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
         options = OnnxOptions.model_validate(params.options)
-        model = load(params.folder)
+        model = load(params.folder, kind=params.estimator["kind"])
         train = read_samples(snakemake.input.train)
         ranges = training_ranges(train, params.inputs)
         provenance = {

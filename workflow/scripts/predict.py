@@ -12,11 +12,13 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         jets = read_jets(snakemake.input.sample)
         folder = Path(snakemake.params.folder)
-        ensemble = accelerated(load(folder, device=snakemake.params.device))
+        ensemble = accelerated(
+            load(folder, device=snakemake.params.device, kind=snakemake.params.kind)
+        )
         metadata = {"estimator": str(folder), "versions": versions(("truthtag", "numpy", "torch"))}
         if engine := getattr(ensemble, "engine", None):
             metadata["engine"] = engine.name
-        if snakemake.params.held_out:
+        if params.held_out:
             # Events that were learned from, each by what did not see it.
             metadata["folds"] = {
                 "count": ensemble.folds.count,

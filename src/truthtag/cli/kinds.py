@@ -34,6 +34,8 @@ def load_model(path: str | Path, trusted: Sequence[str] = ()) -> Any:
     from truthtag.estimators.ensemble import load
 
     require_known(Path(path), trusted)
+    for kind in trusted:
+        KINDS.load(kind, "--trust")
     return load(path)
 
 

@@ -16,7 +16,7 @@ from truthtag.data.files import atomic_write, read_metadata
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.estimators.cross_fitting import CrossFitted, Engine, Folds
-from truthtag.estimators.protocol import KINDS, Efficiency
+from truthtag.estimators.protocol import KINDS, Efficiency, kind_in_file
 from truthtag.estimators.table_file import kind_name, load_replicas, load_table_estimator
 from truthtag.registry import load_object
 
@@ -146,7 +146,7 @@ class Ensemble:
         return f"{len(self.members)} members, {'the mean' if self.nominal is None else 'a nominal'}"
 
 
-def load(path: str | Path, device: str = "cpu") -> Any:
+def load(path: str | Path, device: str = "cpu", *, kind: str | None = None) -> Any:
     """Read any estimator.
 
     Args:
@@ -154,6 +154,8 @@ def load(path: str | Path, device: str = "cpu") -> Any:
             ``ensemble.json``, the members that it lists; else ``nominal.parquet`` with
             ``replicas.parquet``; or folders ``fold_0``, ``fold_1`` and so on, that each hold these.
         device: Where members predict that can choose: ``auto``, ``cpu`` or ``cuda``.
+        kind: The kind that is expected, ``module:Class`` say, whose module then is imported. A file
+            alone makes nobody import what truthtag and the installed packages do not announce.
 
     Returns:
         The estimator; an :class:`Ensemble` where there are several, a
@@ -163,6 +165,8 @@ def load(path: str | Path, device: str = "cpu") -> Any:
         DataError: Nothing is there, or it is damaged, foreign, or not of one training.
         ConfigError: Its kind cannot be loaded: a package is not installed, say.
     """
+    if kind is not None:
+        KINDS.load(kind, "kind")
     path = Path(path)
     if not path.is_dir():
         return _on_device(_load_file(path, _listed_kind(path)), device)
@@ -247,7 +251,7 @@ def _load_file(path: Path, kind: str | None) -> Any:
             f"that truthtag wrote, or a folder with {MANIFEST}"
         )
         raise DataError(msg)
-    return KINDS.load(kind or "network", f"{path}: kind").load(path)
+    return kind_in_file(kind or "network", str(path)).load(path)
 
 
 def _on_device(member: Any, device: str) -> Any:
