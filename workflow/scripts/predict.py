@@ -10,11 +10,10 @@ from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
+        params = snakemake.params
         jets = read_jets(snakemake.input.sample)
-        folder = Path(snakemake.params.folder)
-        ensemble = accelerated(
-            load(folder, device=snakemake.params.device, kind=snakemake.params.kind)
-        )
+        folder = Path(params.folder)
+        ensemble = accelerated(load(folder, device=params.device, kind=params.kind))
         metadata = {"estimator": str(folder), "versions": versions(("truthtag", "numpy", "torch"))}
         if engine := getattr(ensemble, "engine", None):
             metadata["engine"] = engine.name
