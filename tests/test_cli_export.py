@@ -209,7 +209,7 @@ def test_networks_have_a_file_for_each_fold(
     arguments = ("export", tmp_path / "net", "--to", "onnx", "-o", target)
     code, out, err = run(capsys, *arguments, "--by-fold")
     assert (code, err) == (0, "")
-    files = [tmp_path / f"net_fold_{fold}.onnx" for fold in (0, 1)]
+    files = [tmp_path / f"net.fold_{fold}.onnx" for fold in (0, 1)]
     assert [line.partition(": ")[0] for line in out.splitlines()] == list(map(str, files))
     code, out, _ = run(capsys, "inspect", files[1])
     assert code == 0
