@@ -153,6 +153,14 @@ def bases_folder(configs: Sequence[str | Path], workflow: str | Path | None) -> 
     raise ConfigError(msg)
 
 
+def _exports(config: Config, layout: Layout) -> Iterator[str]:
+    """Go through the forms in which estimators leave."""
+    for form in type(config.exports).model_fields:
+        names = layout.exported(form)
+        if names:
+            yield f"{form} of {', '.join(names)}"
+
+
 def facts_of(config: Config, layout: Layout, figures: Sequence[str]) -> dict[str, str]:
     """Return what a config would do, in a few words for each part of it.
 
@@ -169,6 +177,9 @@ def facts_of(config: Config, layout: Layout, figures: Sequence[str]) -> dict[str
     facts["estimators"] = "\n".join(_estimators(config))
     facts["distributions"] = ", ".join(config.distributions)
     facts["weights"] = f"up to {plural(config.weights.tags, 'tag')}"
+    if config.weights.scale_factors is not None:
+        facts["weights"] += ", with scale factors"
+    facts["exports"] = "\n".join(_exports(config, layout))
     chosen = config.figures.only
     facts["figures"] = ", ".join(chosen) if chosen else f"{len(figures)} are possible"
     return facts
