@@ -12,6 +12,7 @@ include: "workflow/rules/estimators.smk"
 include: "workflow/rules/predictions.smk"
 include: "workflow/rules/evaluation.smk"
 include: "workflow/rules/weights.smk"
+include: "workflow/rules/exports.smk"
 include: "workflow/rules/figures.smk"
 include: "workflow/rules/studies.smk"
 

@@ -16,9 +16,11 @@ from pathlib import Path
 import torch
 
 from benchmarks.chain import chain_rows
+from benchmarks.engines import engine_rows
 from benchmarks.readers import reader_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
+from benchmarks.weighing import weighing_rows
 from truthtag.arrays import FloatArray
 from truthtag.estimators.trees import BoostedTrees, TreesOptions
 from truthtag.statistics.accuracy import excess_loss
@@ -71,7 +73,9 @@ def main() -> None:
         *growth_rows(toy, sample),
         *gpu_rows(toy, sample),
         *chain_rows(toy, sample),
+        *engine_rows(toy, sample),
         *reader_rows(toy),
+        *weighing_rows(toy),
         *tree_rows(toy),
     ]
     machine = {

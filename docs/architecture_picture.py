@@ -19,7 +19,7 @@ BASE = ("errors", "arrays", "seeds", "registry", "options", "axis", "progress")
 
 ORDER = (
     *("data", "toy", "estimators", "weights", "statistics"),
-    *("exports", "studies", "figures", "workflow", "cli"),
+    *("exports", "studies", "figures", "workflow", "cli", "__main__"),
 )
 """Rooms: each may use those before it."""
 

@@ -929,6 +929,16 @@ def everything(default_config: Raw) -> Raw:
     config["learning_curve"] = {"points": [{"events": 1000, "training": {}}]}
     config["repeated"] = {"samples": 2, "events": 1000}
     config["closure"]["required"] = [{"sample": "test"}]
+    config["weights"]["scale_factors"] = {
+        "file": "sf.json",
+        "heavy": "comb",
+        "light": "incl",
+        "flavours": {"heavy": ["b", "c"], "light": ["light"]},
+        "systematics": {"heavy": ["up", "down"], "light": ["up"]},
+        "outside": "clamp",
+        "max_negative": 0.1,
+        "direct": False,
+    }
     return config
 
 
@@ -1134,7 +1144,12 @@ def test_what_judges_efficiencies_has_defaults(default_config: Raw) -> None:
         "folds": 1,
         "fold_by": "event",
     }
-    assert filled["weights"] == {"tags": 3, "leading": None, "keep_tags_of": []}
+    assert filled["weights"] == {
+        "tags": 3,
+        "leading": None,
+        "keep_tags_of": [],
+        "scale_factors": None,
+    }
     assert filled["closure"]["minimum_events"] == 10
     assert filled["closure"]["p_value"] == 0.01
     assert filled["closure"]["required"] == []

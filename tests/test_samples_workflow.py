@@ -489,6 +489,49 @@ def test_efficiencies_go_back_to_the_jets_of_the_files(own: Workplace) -> None:
     assert is_taken == jets.n_jets
 
 
+def test_every_file_has_a_friend(own: Workplace) -> None:
+    """Entry by entry: lengths are those of the file, sums of weights those of the workflow."""
+    results = results_of(own)
+    for sample in ("ttbar", "other"):
+        predicted = read_jets(results / "samples" / sample)
+        sums = dict.fromkeys(OWN, 0.0)
+        n_eff = 0
+        for number, path in enumerate(sorted((own.folder / "data" / sample).glob("*.root"))):
+            friend = results / f"exports/friends/{sample}/{number:04d}"
+            with uproot.open(path) as file, uproot.open(f"{friend}.root") as beside:
+                events = file["Events"].arrays(["event", "nJet"], library="np")
+                branches = beside["truthtag"].arrays()
+            assert np.array_equal(ak.to_numpy(branches["event"]), events["event"])
+            table = pd.read_parquet(f"{friend}.parquet")
+            assert len(table) == len(events["event"])
+            for name in OWN:
+                eff = branches[f"Jet_eff_{name}_loose"]
+                assert np.array_equal(ak.to_numpy(ak.num(eff)), events["nJet"])
+                n_eff += int(ak.sum(eff >= 0))
+                sums[name] += float(ak.sum(branches[f"p_tag_ge_1_loose_{name}"]))
+        assert n_eff == len(OWN) * predicted.n_jets
+        for name in OWN:
+            weights = pd.read_parquet(results / f"weights/{sample}/{name}.parquet")
+            assert sums[name] == pytest.approx(weights["p_tag_ge_1_loose"].sum(), rel=1e-12)
+
+
+def test_networks_of_a_fold_leave_as_one_file(own: Workplace) -> None:
+    """Events of the training sample: the file of their fold says what the workflow weights with."""
+    results = results_of(own)
+    jets = read_jets(results / "samples/ttbar")
+    fitted = load(results / "estimators/gnn_geometric")
+    columns = [f"efficiency_{point}" for point in POINTS]
+    path = results / "predictions/ttbar/gnn_geometric.parquet"
+    predicted = pd.read_parquet(path)[columns].to_numpy()
+    of_event = fitted.folds.of(jets)
+    for fold in range(FOLDS):
+        exported = load(results / f"exports/onnx/gnn_geometric.fold_{fold}.onnx")
+        inside = of_event[jets.event_of_jet] == fold
+        np.testing.assert_allclose(
+            exported.efficiency(jets.take(of_event == fold)), predicted[inside], rtol=1e-5
+        )
+
+
 def test_every_table_tells_the_working_points_apart(own: Workplace) -> None:
     tables = results_of(own) / "tables"
     for name in ("summary", "likelihood", "calibration", "scales"):

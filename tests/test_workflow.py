@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -123,6 +124,40 @@ def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
         np.testing.assert_allclose(maps.replicas[7], fitted[7].efficiency(jets), rtol=1e-6)
 
 
+def test_exports_say_what_the_estimators_say(finished: Workplace) -> None:
+    results = finished.folder / "results/tiny"
+    jets = read_jets(results / "samples/test")
+    for name in ("gnn", "gnn_factorised"):
+        predicted = read_prediction(results / f"predictions/test/{name}.parquet")
+        exported = load(results / f"exports/onnx/{name}.onnx")
+        np.testing.assert_allclose(exported.efficiency(jets), predicted.values, rtol=1e-5)
+        low, high = exported.ranges["pt"]
+        assert 20 <= low < high <= 600
+    distilled = results / "exports/distilled"
+    network = load(distilled / "gnn_factorised.pt")
+    graph = load(distilled / "gnn_factorised.onnx")
+    np.testing.assert_allclose(graph.efficiency(jets), network.efficiency(jets), rtol=1e-5)
+    report = json.loads((distilled / "gnn_factorised.json").read_text())["distilled"]
+    validation = read_jets(results / "samples/validation")
+    ensemble = load(results / "estimators/gnn_factorised").efficiency(validation)
+    added = excess_loss(ensemble, network.efficiency(validation)).mean()
+    assert report["validation"]["added_regret"] == pytest.approx(added, rel=1e-3)
+    folders = {path.parent.name: path for path in (results / "exports").rglob("*.onnx")}
+    assert set(folders) == {"onnx", "athena", "distilled"}
+
+
+def test_a_map_as_a_file_of_correctionlib_says_what_the_map_says(finished: Workplace) -> None:
+    correctionlib = pytest.importorskip("correctionlib")
+    results = finished.folder / "results/tiny"
+    jets = read_jets(results / "samples/test")
+    inside = (jets.pt < 600) & (np.abs(jets.eta) < 2.5)
+    path = results / "exports/correctionlib/map.json.gz"
+    correction = correctionlib.CorrectionSet.from_file(str(path))["efficiency"]
+    values = correction.evaluate("central", jets.flavour, jets.eta, jets.pt)
+    predicted = read_prediction(results / "predictions/test/map.parquet").values
+    np.testing.assert_allclose(values[inside], predicted[inside], rtol=1e-12)
+
+
 def test_pandas_opens_every_artefact(finished: Workplace) -> None:
     files = list((finished.folder / "results").rglob("*.parquet"))
     folders = {path.relative_to(finished.folder / "results/tiny").parts[0] for path in files}
@@ -195,7 +230,7 @@ EDITS = {
     "a kind of map": (
         "estimators/nearest_jet.py", None,
         {"fit_map", "replicate_map", "predict", "measure_spread", "summary", "measure_calibration"}
-        | EVALUATION,
+        | {"export_corrections"} | EVALUATION,
     ),
 }  # fmt: skip
 

@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from truthtag.data.awkward_arrays import from_awkward, to_awkward
     from truthtag.data.jets import Jets, concatenate, read_jets, write_jets
     from truthtag.errors import ConfigError, DataError
     from truthtag.estimators.ensemble import Ensemble, load
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
     from truthtag.statistics.domain import Domain
     from truthtag.statistics.spread import inflate_spread
     from truthtag.weights.assignment import assign_tags
+    from truthtag.weights.direct import direct_weights
     from truthtag.weights.events import hybrid
+    from truthtag.weights.scale_factors import ScaleFactors, scaled
     from truthtag.weights.tag_counts import tag_counts
 
 __all__ = [
@@ -30,16 +33,21 @@ __all__ = [
     "Histogram",
     "Jets",
     "Prediction",
+    "ScaleFactors",
     "assign_tags",
     "closure_test",
     "concatenate",
+    "direct_weights",
+    "from_awkward",
     "hybrid",
     "inflate_spread",
     "load",
     "predict",
     "read_jets",
     "read_prediction",
+    "scaled",
     "tag_counts",
+    "to_awkward",
     "write_jets",
 ]
 
@@ -53,16 +61,21 @@ _MODULES = {
     "Histogram": "statistics.covariance",
     "Jets": "data.jets",
     "Prediction": "estimators.predictions",
+    "ScaleFactors": "weights.scale_factors",
     "assign_tags": "weights.assignment",
     "closure_test": "statistics.closure",
     "concatenate": "data.jets",
+    "direct_weights": "weights.direct",
+    "from_awkward": "data.awkward_arrays",
     "hybrid": "weights.events",
     "inflate_spread": "statistics.spread",
     "load": "estimators.ensemble",
     "predict": "estimators.predictions",
     "read_jets": "data.jets",
     "read_prediction": "estimators.predictions",
+    "scaled": "weights.scale_factors",
     "tag_counts": "weights.tag_counts",
+    "to_awkward": "data.awkward_arrays",
     "write_jets": "data.jets",
 }
 """Where each public name is; a test compares it with the imports above."""

@@ -82,6 +82,13 @@ def kind_module(name):
     return KINDS.module(ESTIMATORS[name]["kind"], f"estimators.{name}.kind")
 
 
+def engine_modules(name):
+    """The module that predicts with several members at once, where an estimator's kind has one."""
+    kind = KINDS.load(ESTIMATORS[name]["kind"], f"estimators.{name}.kind")
+    place = getattr(kind, "engine_of", None)
+    return [place.partition(":")[0]] if place else []
+
+
 def sample_of(distribution):
     """The sample that a distribution is filled with."""
     return config["distributions"][distribution]["sample"]
@@ -106,6 +113,11 @@ def span_of(sample, shard):
 def generator_of(sample):
     """The options of the generator of a sample."""
     return config["generators"][config["samples"][sample]["generator"]]
+
+
+def reader_of(sample):
+    """The options of the reader of a sample, columns of a variation in place."""
+    return checked.reader_of(sample).model_dump(mode="json")
 
 
 def group_weight(sample):
@@ -149,6 +161,27 @@ def members_at(name, folder):
         return layout.seed_files(name, folder)
     return [layout.nominal(name, folder)]
 
+
+def inputs_of(name):
+    """Columns of the jets that a network sees."""
+    return ESTIMATORS[name]["architecture"]["inputs"]
+
+
+def export_options(form):
+    """The options of a form that estimators leave in, without their names."""
+    section = config["exports"][form] or {}
+    return {key: value for key, value in section.items() if key != "of"}
+
+
+def is_parquet(sample):
+    """Whether a sample is read from Parquet files, not from ROOT files."""
+    return reader_of(sample)["format"] == "parquet"
+
+
+# What leaves for other frameworks.
+ATHENA = {"layout": "athena", **export_options("athena")}
+FRIENDS = layout.exported("friends")
+FRIEND_FORMATS = export_options("friends").get("formats", [])
 
 # The learning curve.
 CURVE = config.get("learning_curve") or {"sample": JUDGED, "points": []}
@@ -288,6 +321,7 @@ EVERYTHING = [
     *([layout.table("required_closure")] if REQUIRED_CLOSURE else []),
     *(layout.weights(sample, name) for sample in config["samples"] for name in ESTIMATORS),
     *(layout.in_domain(sample) for sample in config["samples"]),
+    *layout.export_files(),
     *HISTOGRAMS,
     *(file for sample in config["samples"] for file in prediction_files(sample)),
     *(file for name in ESTIMATORS for file in layout.fit_outputs(name)),

@@ -14,10 +14,15 @@ rule predict:
         gpu=lambda wildcards: GPUS if layout.is_seeded(wildcards.estimator) else 0,
     params:
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
+        kind=lambda wildcards: ESTIMATORS[wildcards.estimator]["kind"],
         device=config["device"],
-        # Events that were learned from are predicted by what did not see them.
-        held_out=lambda wildcards: FOLDS is not None and wildcards.sample in ROLES["train"],
-        code=lambda wildcards: code("predict.py", kind_module(wildcards.estimator)),
+        # Events that were learned from are predicted by what did not see them, varied or not.
+        held_out=lambda wildcards: checked.is_held_out(wildcards.sample),
+        code=lambda wildcards: code(
+            "predict.py",
+            kind_module(wildcards.estimator),
+            *engine_modules(wildcards.estimator),
+        ),
     message:
         "Predicting {wildcards.sample} with {wildcards.estimator}"
     script:

@@ -44,7 +44,7 @@ rule read_sample:
         mem_mb=2000,
     params:
         file=lambda wildcards: layout.file(wildcards.sample, wildcards.shard),
-        reader=lambda wildcards: config["readers"][config["samples"][wildcards.sample]["reader"]],
+        reader=lambda wildcards: reader_of(wildcards.sample),
         labels=checked.labels.to_metadata(),
         working_points=config["working_points"],
         inputs=config["inputs"],

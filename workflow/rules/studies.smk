@@ -48,6 +48,7 @@ rule learning_point:
         runtime=720,
         gpu=GPUS,
     params:
+        kind=lambda wildcards: ESTIMATORS[wildcards.estimator]["kind"],
         name=lambda wildcards: wildcards.estimator,
         seeded=lambda wildcards: layout.is_seeded(wildcards.estimator),
         first_events=lambda wildcards: events_of_point(wildcards.events),

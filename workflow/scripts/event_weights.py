@@ -1,33 +1,46 @@
 """Turn the efficiencies of the jets of a sample into weights of its events."""
 
+import numpy as np
+
 from truthtag.data.files import read_frames, write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.predictions import points_of, read_prediction
-from truthtag.weights.events import hybrid, weights_table
-from truthtag.weights.tag_counts import is_leading, tag_counts
+from truthtag.weights.events import weights_table
+from truthtag.weights.sample_weights import Selection, sample_weights
+from truthtag.weights.scale_factors import ScaleFactors
+from truthtag.weights.tag_counts import is_leading
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         options = snakemake.params.options
+        flavours = snakemake.params.flavours
         jets = read_jets(snakemake.input.sample)
+        points = points_of(jets)
         # Only samples that were read have tables of all their events.
         files = snakemake.input.get("events")
         events = read_frames(files) if files else None
         leading = options.get("leading")
         chosen = is_leading(jets, leading) if leading else None
-        kept = [snakemake.params.flavours[name] for name in options["keep_tags_of"]]
+        kept = tuple(flavours[name] for name in options["keep_tags_of"])
+        selection = Selection(options["tags"], chosen, kept)
+        stated = options.get("scale_factors")
+        scale_factors = None
+        if stated:
+            scale_factors = ScaleFactors.from_options(stated, flavours, jets.labels.points)
+        direct = bool(stated and stated["direct"])
         for source, target in zip(snakemake.input.predictions, snakemake.output, strict=True):
             prediction = read_prediction(source).aligned_to(jets)
-            counts = {}
-            for point in points_of(jets):
-                eff = prediction.of_point(jets, point).values
-                if kept:
-                    eff = hybrid(jets.at_point(point), eff, kept)
-                counts[point or ""] = tag_counts(jets, eff, options["tags"], chosen)
-            table, effective = weights_table(jets, counts, events)
+            columns = [prediction.of_point(jets, point).values for point in points]
+            eff = np.column_stack(columns) if len(points) > 1 else columns[0]
+            weights = sample_weights(jets, eff, selection, scale_factors, direct=direct)
+            table, effective = weights_table(jets, weights.counts, events, weights.factors)
             metadata = {"options": options, "effective_events": effective, "versions": versions()}
+            if scale_factors:
+                metadata["scale_factors"] = {**scale_factors.provenance, **weights.notes}
+                log.info("%s: %s", target, weights.describe())
             write_frame(table, target, metadata)
-            selection, count = list(effective.items())[-1]
-            log.info("%s: %d events; %.1f effective in %s", target, len(table), count, selection)
+            selected = f"p_tag_ge_{options['tags']}" + (f"_{points[-1]}" if points[-1] else "")
+            worth = effective[selected]
+            log.info("%s: %d events; %.1f effective in %s", target, len(table), worth, selected)

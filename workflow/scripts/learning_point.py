@@ -10,7 +10,7 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
         paths = list(snakemake.input.fitted)
-        members = [load(path, device=params.device) for path in paths]
+        members = [load(path, device=params.device, kind=params.kind) for path in paths]
         events = params.first_events["train"]
         train = read_jets(snakemake.input.train).first(events)
         point = Point(

@@ -3,18 +3,21 @@
 from pathlib import Path
 
 from truthtag.data.jets import read_jets
-from truthtag.estimators.ensemble import files_by_fold, load
+from truthtag.estimators.ensemble import accelerated, files_by_fold, load
 from truthtag.estimators.predictions import predict, write_prediction, write_replicas
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
+        params = snakemake.params
         jets = read_jets(snakemake.input.sample)
-        folder = Path(snakemake.params.folder)
-        ensemble = load(folder, device=snakemake.params.device)
+        folder = Path(params.folder)
+        ensemble = accelerated(load(folder, device=params.device, kind=params.kind))
         metadata = {"estimator": str(folder), "versions": versions(("truthtag", "numpy", "torch"))}
-        if snakemake.params.held_out:
+        if engine := getattr(ensemble, "engine", None):
+            metadata["engine"] = engine.name
+        if params.held_out:
             # Events that were learned from, each by what did not see it.
             metadata["folds"] = {
                 "count": ensemble.folds.count,

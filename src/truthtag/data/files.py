@@ -43,6 +43,9 @@ __all__ = [
 METADATA_KEY = b"truthtag"
 """Where the schema of a Parquet file holds what we record about its origin, as JSON."""
 
+STEP_BYTES = 1 << 18
+"""How much of a column is read at a time, where rows are wanted some at a time."""
+
 NAME_COLUMNS = (
     "efficiency",
     "sample",
@@ -277,8 +280,14 @@ def _metadata_entry(metadata: Mapping[str, Any]) -> dict[bytes, str]:
 
 
 @contextmanager
-def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
-    """Open a Parquet file, its seal and page checksums verified, all damage as a DataError."""
+def open_parquet(path: str | Path, *, in_steps: bool = False) -> Iterator[pq.ParquetFile]:
+    """Open a Parquet file, its seal and page checksums verified, all damage as a DataError.
+
+    Args:
+        path: The file.
+        in_steps: Whether a column is read as its rows are asked for; by default that of a whole row
+            group is read at once, which can be a million rows.
+    """
     path = Path(path)
     if path.is_dir():
         msg = f"{path}: is a folder, a file is wanted. Name one of the files in it."
@@ -288,7 +297,12 @@ def open_parquet(path: str | Path) -> Iterator[pq.ParquetFile]:
         raise DataError(msg)
     try:
         _verify_seal(path)
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+        with pq.ParquetFile(
+            path,
+            buffer_size=STEP_BYTES if in_steps else 0,
+            pre_buffer=not in_steps,
+            page_checksum_verification=True,
+        ) as file:
             yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]

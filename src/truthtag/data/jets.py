@@ -39,9 +39,12 @@ __all__ = [
     "Jets",
     "MultiplicityGroup",
     "concatenate",
+    "jets_of_table",
+    "labels_and_further",
     "read_jets",
     "read_samples",
     "shards_of",
+    "stored_columns",
     "write_jets",
 ]
 
@@ -740,17 +743,54 @@ def _refuse_columns_of_some(parts: Sequence[Jets], files: Sequence[Path]) -> Non
 
 
 def _read_file(path: Path, further: Sequence[str] | None) -> Jets:
+    labels, others = labels_and_further(path, further)
+    table = read_table(path, (*REQUIRED, *others), only=stored_columns(labels, others))
+    return jets_of_table(table, path, labels, others)
+
+
+def labels_and_further(
+    path: str | Path, further: Sequence[str] | None = None
+) -> tuple[Labels, list[str]]:
+    """Return what a file of a sample says of its labels, and which further columns to read.
+
+    Args:
+        path: The file.
+        further: Names of further columns; by default those that truthtag wrote.
+
+    Raises:
+        DataError: The file is missing, damaged or no Parquet.
+    """
     metadata = read_metadata(path)
     labels = Labels.from_metadata(metadata.get(LABELS))
-    others = [str(name) for name in metadata.get(FURTHER, [])] if further is None else further
-    truths = [f"efficiency_true_{point}" for point in labels.points]
-    table = read_table(path, (*REQUIRED, *others), only=(*SCHEMA, *truths, *others))
+    stated = metadata.get(FURTHER, []) if further is None else further
+    return labels, [str(name) for name in stated]
+
+
+def stored_columns(labels: Labels, further: Sequence[str]) -> list[str]:
+    """Return the names of all columns that a file of a sample can have."""
+    return [*SCHEMA, *(f"efficiency_true_{point}" for point in labels.points), *further]
+
+
+def jets_of_table(
+    table: pa.Table, source: str | Path, labels: Labels, further: Sequence[str]
+) -> Jets:
+    """Make jets of a table with a row for each.
+
+    Args:
+        table: The table; it has :data:`REQUIRED` and the further columns.
+        source: What the error messages call it.
+        labels: What its numbers mean.
+        further: Names of the further columns.
+
+    Raises:
+        DataError: A value is missing, or not allowed.
+    """
     for name in table.column_names:
         # Nothing is computed from the score, so it may be unknown.
         if name != "score" and table[name].null_count:
             row = int(np.flatnonzero(table[name].is_null().to_numpy())[0])
-            msg = f"{path}: column {name!r} is empty in row {row}. Fill it, or drop the event."
+            msg = f"{source}: column {name!r} is empty in row {row}. Fill it, or drop the event."
             raise DataError(msg)
     columns = {name: table[name].to_numpy() for name in table.column_names}
-    extra = {name: columns.pop(name) for name in others}
-    return Jets.from_columns(columns, str(path), further=extra, labels=labels)
+    extra = {name: columns.pop(name) for name in further}
+    return Jets.from_columns(columns, str(source), further=extra, labels=labels)

@@ -17,8 +17,8 @@ Source: Chernozhukov et al., doi 10.1111/ectj.12097, for cross-fitting.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, Self
 
 import numpy as np
 
@@ -28,7 +28,20 @@ from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.estimators.protocol import Efficiency
 
-__all__ = ["CrossFitted", "Folds", "HeldOut", "cut", "numbered"]
+__all__ = ["CrossFitted", "Engine", "Folds", "HeldOut", "cut", "numbered"]
+
+
+class Engine(Protocol):
+    """What computes all members of an ensemble at once."""
+
+    @property
+    def name(self) -> str:
+        """What computes, with its version."""
+        ...
+
+    def efficiencies(self, jets: Jets) -> FloatArray:
+        """Return the efficiency by each member, shape (n_members, n_jets[, n_points])."""
+        ...
 
 
 class Members(Protocol):
@@ -44,12 +57,21 @@ class Members(Protocol):
         """The fit to all events, where members are resamples."""
         ...
 
+    @property
+    def engine(self) -> Engine | None:
+        """What computes the members, None where each does itself."""
+        ...
+
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet."""
         ...
 
     def with_replicas(self, jets: Jets) -> tuple[FloatArray, FloatArray]:
         """Return the efficiency of each jet, and the same by each member."""
+        ...
+
+    def accelerated(self) -> Self:
+        """Return the same, computed by the fastest engine there is."""
         ...
 
 
@@ -184,6 +206,11 @@ class CrossFitted:
         return [member for part in self.parts for member in part.members]
 
     @property
+    def engine(self) -> Engine | None:
+        """What computes the members, None where each does itself."""
+        return self.parts[0].engine
+
+    @property
     def held_out(self) -> HeldOut:
         """The efficiency of events of the training samples."""
         return HeldOut(self)
@@ -208,6 +235,10 @@ class CrossFitted:
         if self.parts[0].nominal is None:
             return mean, np.concatenate(replicas)
         return mean, np.mean(replicas, axis=0)
+
+    def accelerated(self) -> CrossFitted:
+        """Return the same, computed by the fastest engine that the members of each fold know."""
+        return replace(self, parts=[part.accelerated() for part in self.parts])
 
     def describe(self) -> str:
         """Return a few words for the log."""

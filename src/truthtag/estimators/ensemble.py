@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, Self, runtime_checkable
 
@@ -15,15 +15,17 @@ from truthtag.arrays import FloatArray
 from truthtag.data.files import atomic_write, read_metadata
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.cross_fitting import CrossFitted, Folds
-from truthtag.estimators.protocol import KINDS, Efficiency
+from truthtag.estimators.cross_fitting import CrossFitted, Engine, Folds
+from truthtag.estimators.protocol import KINDS, Efficiency, kind_in_file
 from truthtag.estimators.table_file import kind_name, load_replicas, load_table_estimator
+from truthtag.registry import load_object
 
 __all__ = [
     "MANIFEST",
     "NOMINAL",
     "REPLICAS",
     "Ensemble",
+    "accelerated",
     "files_by_fold",
     "load",
     "write_manifest",
@@ -42,6 +44,9 @@ FOLDS = "folds"
 """Where a file's metadata, and the list of an ensemble, hold what folds were seen."""
 
 PARQUET_MAGIC = b"PAR1"
+
+ONNX_READER = "truthtag.estimators.network.onnx_efficiency:OnnxEfficiency"
+"""What reads a file of networks that left truthtag; it does not load torch."""
 
 
 @runtime_checkable
@@ -67,6 +72,7 @@ class Ensemble:
     Args:
         members: What each member says is a replica; at least one.
         nominal: What to return as the efficiency; the mean of the members by default.
+        engine: What computes the members, by default each itself.
 
     Raises:
         DataError: There is no member.
@@ -74,6 +80,7 @@ class Ensemble:
 
     members: Sequence[Efficiency]
     nominal: Efficiency | None = None
+    engine: Engine | None = None
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -114,24 +121,41 @@ class Ensemble:
         Shapes are (n_jets,) and (n_members, n_jets), with a last axis of working points where there
         are several.
         """
-        values = np.stack([member.efficiency(jets) for member in self.members])
+        if self.engine is not None:
+            values = self.engine.efficiencies(jets)
+        else:
+            values = np.stack([member.efficiency(jets) for member in self.members])
         if self.nominal is not None:
             return self.nominal.efficiency(jets), values
         return values.mean(axis=0), values
+
+    def accelerated(self) -> Self:
+        """Return the same ensemble, its members computed by the fastest engine that they know.
+
+        A kind of estimator that has one says so by ``engine_of``, ``module:function``: given the
+        members, the function returns their engine, or None. An engine keeps a copy of the members
+        as they are now, and may differ from them in the last digits of single precision.
+        """
+        place = getattr(type(self.members[0]), "engine_of", None)
+        if place is None or len({type(member) for member in self.members}) > 1:
+            return self
+        return replace(self, engine=load_object(place, "engine_of")(self.members))
 
     def describe(self) -> str:
         """Return a few words for the log."""
         return f"{len(self.members)} members, {'the mean' if self.nominal is None else 'a nominal'}"
 
 
-def load(path: str | Path, device: str = "cpu") -> Any:
+def load(path: str | Path, device: str = "cpu", *, kind: str | None = None) -> Any:
     """Read any estimator.
 
     Args:
-        path: Its file, or the folder of an ensemble: with ``ensemble.json``, the members that it
-            lists; else ``nominal.parquet`` with ``replicas.parquet``; or folders ``fold_0``,
-            ``fold_1`` and so on, that each hold these.
+        path: Its file, an ONNX file that truthtag wrote, or the folder of an ensemble: with
+            ``ensemble.json``, the members that it lists; else ``nominal.parquet`` with
+            ``replicas.parquet``; or folders ``fold_0``, ``fold_1`` and so on, that each hold these.
         device: Where members predict that can choose: ``auto``, ``cpu`` or ``cuda``.
+        kind: The kind that is expected, ``module:Class`` say, whose module then is imported. A file
+            alone makes nobody import what truthtag and the installed packages do not announce.
 
     Returns:
         The estimator; an :class:`Ensemble` where there are several, a
@@ -141,6 +165,8 @@ def load(path: str | Path, device: str = "cpu") -> Any:
         DataError: Nothing is there, or it is damaged, foreign, or not of one training.
         ConfigError: Its kind cannot be loaded: a package is not installed, say.
     """
+    if kind is not None:
+        KINDS.load(kind, "kind")
     path = Path(path)
     if not path.is_dir():
         return _on_device(_load_file(path, _listed_kind(path)), device)
@@ -149,6 +175,18 @@ def load(path: str | Path, device: str = "cpu") -> Any:
     if (path / "fold_0").is_dir():
         return _load_folds(path)
     return _load_resampled(path)
+
+
+def accelerated(fitted: Any) -> Any:
+    """Return an estimator as it is, its members computed by the fastest engine that they know.
+
+    Args:
+        fitted: What :func:`load` returns; see :meth:`Ensemble.accelerated`.
+
+    Returns:
+        The same efficiency. The attribute ``engine`` of an ensemble says what computes it.
+    """
+    return fitted.accelerated() if isinstance(fitted, Ensemble | CrossFitted) else fitted
 
 
 def _load_resampled(path: Path) -> Any:
@@ -205,13 +243,15 @@ def _load_file(path: Path, kind: str | None) -> Any:
         is_parquet = file.read(len(PARQUET_MAGIC)) == PARQUET_MAGIC
     if is_parquet or path.suffix == ".parquet":
         return load_table_estimator(path)
+    if path.suffix == ".onnx":
+        return load_object(ONNX_READER, str(path)).load(path)
     if kind is None and path.suffix != ".pt":
         msg = (
-            f"{path}: holds no estimator that truthtag knows; give a .parquet or .pt file that "
-            f"truthtag wrote, or a folder with {MANIFEST}"
+            f"{path}: holds no estimator that truthtag knows; give a .parquet, .pt or .onnx file "
+            f"that truthtag wrote, or a folder with {MANIFEST}"
         )
         raise DataError(msg)
-    return KINDS.load(kind or "network", f"{path}: kind").load(path)
+    return kind_in_file(kind or "network", str(path)).load(path)
 
 
 def _on_device(member: Any, device: str) -> Any:

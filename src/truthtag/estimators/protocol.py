@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Protocol, Self, runtime_checkable
@@ -23,6 +24,7 @@ __all__ = [
     "Replicated",
     "ResampledOptions",
     "kind_and_options",
+    "kind_in_file",
 ]
 
 
@@ -127,6 +129,31 @@ KINDS = Registry(
     group="truthtag.estimators",
 )
 """Kinds of estimator that the config can name; other packages add theirs as entry points."""
+
+
+def kind_in_file(name: str, path: str) -> Any:
+    """Return the class of the estimator that a file names, and run no module that nobody asked for.
+
+    A kind is known where truthtag or an installed package announces it. To read another one,
+    ``module:Class``, is to run its module: that must be imported already, by whoever trusts it.
+
+    Args:
+        name: What the file names.
+        path: The file, for errors.
+
+    Raises:
+        ConfigError: Nothing has this name, or its module is neither announced nor imported.
+    """
+    is_imported = name.partition(":")[0] in sys.modules
+    if ":" in name and not is_imported and name not in KINDS.places().values():
+        module = name.partition(":")[0]
+        msg = (
+            f"{path}: is of the kind {name!r}, which neither truthtag nor an installed package "
+            f"announces; to read it is to run that module. Where you trust it, import {module} "
+            "before you read the file"
+        )
+        raise ConfigError(msg)
+    return KINDS.load(name, f"{path}: kind")
 
 
 def kind_and_options(

@@ -23,7 +23,7 @@ from truthtag.data.files import check_columns, read_frame, read_metadata, write_
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.bins import UNKNOWN, unlearned_flavours
-from truthtag.estimators.protocol import KINDS, ResampledOptions
+from truthtag.estimators.protocol import KINDS, ResampledOptions, kind_in_file
 from truthtag.registry import load_object
 from truthtag.seeds import Seed
 
@@ -453,7 +453,7 @@ def _read(path: str | Path, *further: str) -> tuple[pd.DataFrame, _Content]:
             "fit the map again with truthtag"
         )
         raise DataError(msg)
-    kind = KINDS.load(stored["kind"], f"{path}: kind")
+    kind = kind_in_file(stored["kind"], str(path))
     if not isinstance(kind, type) or not issubclass(kind, TableEstimator):
         msg = f"{path}: its kind {stored['kind']!r} is not stored as a table; fit it again"
         raise DataError(msg)

@@ -54,42 +54,43 @@ def weights_table(
     jets: Jets,
     counts: TagCounts | Mapping[str, TagCounts],
     events: pd.DataFrame | None = None,
+    factors: Mapping[str, FloatArray] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """Put the weights of events in a table.
 
     Args:
         jets: The events.
-        counts: Probabilities of their numbers of tags; where there are several working points, by
-            the name of the point.
+        counts: Probabilities of their numbers of tags; where there are several working points, or
+            variations of scale factors, by the ending of the names of their columns: the name of
+            the point, say.
         events: All events in the order of the file that they were read from, those without jets
             among them: the columns ``event``, ``weight`` and ``n_jets``, and those of
             :data:`ORIGIN` that are known. By default the events of the jets.
+        factors: Further columns with a factor for the weight of each event, shape (n_events,), by
+            name: ``weight_direct``, say; 1 where an event has no jets.
 
     Returns:
         A row per event: ``event``, where it came from, the generator's ``weight``, ``p_tag_0``,
         ``p_tag_1``, … (exactly so many tags) and ``p_tag_ge_1``, ``p_tag_ge_2``, … (at least so
-        many), with the name of the point behind each where there are several; an event without
-        jets has 0 tags for certain. The weight of an event in a selection is ``weight`` times one
-        of these. And for each of these the number of effective events of that product, over all
-        events.
+        many), with the ending behind each where there are several, then the factors; an event
+        without jets has 0 tags for certain. The weight of an event in a selection is ``weight``
+        times one of these. And for each of these the number of effective events of that product,
+        over all events.
 
     Raises:
-        DataError: The probabilities are those of another number of events, or the table of events
-            does not belong to the jets.
+        DataError: The probabilities are those of another number of events, two columns would have
+            one name, or the table of events does not belong to the jets.
     """
-    by_point = {"": counts} if isinstance(counts, TagCounts) else dict(counts)
+    by_ending = {"": counts} if isinstance(counts, TagCounts) else dict(counts)
     rows = None if events is None else _rows_of_jets(events, jets)
     columns: dict[str, FloatArray] = {}
-    for point, of_point in by_point.items():
-        if len(of_point.exactly) != jets.n_events:
-            msg = (
-                f"the probabilities are of {len(of_point.exactly)} events, "
-                f"the jets of {jets.n_events}"
-            )
-            raise DataError(msg)
-        suffix = f"_{point}" if point else ""
-        for name, values in _selections(of_point).items():
-            columns[name + suffix] = values if rows is None else _spread(name, values, rows)
+    for ending, of_ending in by_ending.items():
+        suffix = f"_{ending}" if ending else ""
+        for name, values in _selections(of_ending).items():
+            without = 1.0 if name == "p_tag_0" else 0.0
+            _add(columns, name + suffix, values, without, rows, jets)
+    for name, values in (factors or {}).items():
+        _add(columns, name, values, 1.0, rows, jets)
     origin: dict[str, Any] = {"event": jets.event}
     weight: FloatArray = jets.weight
     if events is not None:
@@ -139,9 +140,38 @@ def _rows_of_jets(events: pd.DataFrame, jets: Jets) -> IntArray:
     return rows
 
 
-def _spread(name: str, values: FloatArray, rows: IntArray) -> FloatArray:
-    """Bring a probability into the order of a table; events without jets have 0 tags."""
-    without = 1.0 if name == "p_tag_0" else 0.0
+def _add(
+    columns: dict[str, FloatArray],
+    name: str,
+    values: FloatArray,
+    without: float,
+    rows: IntArray | None,
+    jets: Jets,
+) -> None:
+    """Add a column, in the order of the table of events where there is one.
+
+    Args:
+        columns: The columns so far.
+        name: Its name.
+        values: One per event that has jets.
+        without: Its value for events without jets.
+        rows: Place of each event of the table among those of the jets; None without a table.
+        jets: The events.
+    """
+    if len(values) != jets.n_events:
+        msg = f"the probabilities are of {len(values)} events, the jets of {jets.n_events}"
+        raise DataError(msg)
+    if name in columns:
+        msg = (
+            f"two columns of weights would be called {name!r}: names of working points and of "
+            "systematics run together. Give the working point another name."
+        )
+        raise DataError(msg)
+    columns[name] = values if rows is None else _spread(values, without, rows)
+
+
+def _spread(values: FloatArray, without: float, rows: IntArray) -> FloatArray:
+    """Bring values into the order of a table; events without jets have one of their own."""
     if not len(values):
         return np.full(len(rows), without)
     return np.where(rows >= 0, values[rows], without)

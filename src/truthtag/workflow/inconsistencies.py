@@ -14,8 +14,20 @@ from truthtag.toy.further import FurtherOptions
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.generator import GeneratorOptions
 from truthtag.toy.with_variable import WithVariableOptions
+from truthtag.weights.flavour_groups import (
+    faults_of_flavours,
+    faults_of_points,
+    flavours_in_no_group,
+)
+from truthtag.workflow.export_options import faults_of_exports
 from truthtag.workflow.faults import explain
 from truthtag.workflow.sample_files import MAX_FILES
+from truthtag.workflow.variations import (
+    faults_of_variations,
+    names_with_variations,
+    variations_of,
+    with_variations,
+)
 
 __all__ = ["inconsistencies"]
 
@@ -148,8 +160,10 @@ def _roles(config: Any) -> Iterator[str]:
             path = f"roles.{role}" if len(names) == 1 and role != "judged" else ""
             named.append((path or f"roles.{role}.{number}", name))
     used: dict[str, str] = {}
+    varied = variations_of(config.samples)
     for path, name in named:
-        yield from _must_be(path, name, "a sample", samples)
+        if name not in varied:
+            yield from _must_be(path, name, "a sample", samples)
         before = used.setdefault(name, path)
         if before != path and not crossed:
             yield (
@@ -298,6 +312,18 @@ def _flavours_that_are_named(config: Any) -> Iterator[str]:
         yield from _must_be("weights.keep_tags_of", name, "a flavour", flavours)
 
 
+def _flavours_of_scale_factors(config: Any) -> Iterator[str]:
+    options = config.weights.scale_factors
+    if options is not None:
+        yield from faults_of_flavours(options, list(config.flavours))
+        yield from flavours_in_no_group(options, list(config.flavours))
+
+
+def _points_of_scale_factors(config: Any) -> Iterator[str]:
+    if config.weights.scale_factors is not None:
+        yield from faults_of_points(config.weights.scale_factors, list(config.working_points))
+
+
 def _flavours_of_figures(config: Any) -> Iterator[str]:
     flavours = list(config.flavours)
     for name in config.figures.weighting_flavours:
@@ -310,7 +336,8 @@ def _distributions(config: Any) -> Iterator[str]:
     for name, distribution in config.distributions.items():
         if distribution.sample is not None:
             path = f"distributions.{name}.sample"
-            yield from _must_be(path, distribution.sample, "a sample", list(config.samples))
+            allowed = names_with_variations(config.samples)
+            yield from _must_be(path, distribution.sample, "a sample", allowed)
 
 
 def _efficiencies_of_figures(config: Any) -> Iterator[str]:
@@ -334,7 +361,7 @@ def _required(config: Any) -> Iterator[str]:
         for distribution in config.distributions.values():
             panels += possible_panels(distribution.split, list(config.flavours))
         known = {
-            "sample": list(config.samples),
+            "sample": names_with_variations(config.samples),
             "distribution": list(config.distributions),
             "panel": list(dict.fromkeys(panels)),
             "efficiency": ["true", *config.estimators],
@@ -416,7 +443,9 @@ def _figures_that_exist(config: Any) -> Iterator[str]:
     plain: dict[str, Any] = {}
     for name in sections:
         adapter: TypeAdapter[Any] = TypeAdapter(Any)
-        plain[name] = adapter.dump_python(getattr(config, name), mode="json")
+        section = getattr(config, name)
+        section = with_variations(section) if name == "samples" else section
+        plain[name] = adapter.dump_python(section, mode="json")
     for distribution in plain["distributions"].values():
         distribution["sample"] = distribution["sample"] or plain["roles"]["judged"][0]
     try:
@@ -501,6 +530,7 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _flavours,
     _alike,
     _samples,
+    faults_of_variations,
     _labels,
     _points_that_are_named,
     _roles,
@@ -512,7 +542,10 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _uncertainty,
     _domain,
     _flavours_that_are_named,
+    _flavours_of_scale_factors,
+    _points_of_scale_factors,
     _flavours_of_figures,
+    faults_of_exports,
     _distributions,
     _efficiencies_of_figures,
     _required,

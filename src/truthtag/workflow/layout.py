@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from truthtag.data.files import is_ours
 from truthtag.errors import ConfigError
+from truthtag.workflow.export_options import exported
 from truthtag.workflow.sample_files import files_of, is_remote
 
 if TYPE_CHECKING:
@@ -23,6 +24,14 @@ BYTES_PER_EVENT = 500
 
 SHARD = re.compile(r"\d{4,}\.parquet")
 TABLE = re.compile(r"\w+(\.replicas)?\.parquet")
+DISTILLED = "distilled"
+"""Where the report of a distilled network holds what it says."""
+
+SUFFIXES = {"onnx": "onnx", "athena": "onnx", "correctionlib": "json.gz"}
+"""Suffix of the file of an estimator, by the form that it leaves in."""
+
+EXPORT = re.compile(r"\w+(\.fold_\d+|\.athena)?\.(onnx|json\.gz|json|pt)")
+FRIEND = re.compile(r"\d{4,}\.(root|parquet)")
 GROUP = re.compile(r"seeds_\d+_to_\d+|fold_\d+")
 FITTED = re.compile(
     r"(nominal|replicas)\.parquet|ensemble\.json"
@@ -380,6 +389,61 @@ class Layout:
         """Return the histograms of a distribution, ``histograms/{distribution}.parquet``."""
         return self.path("histograms", f"{distribution}.parquet")
 
+    # ---- exports -------------------------------------------------------------------------------
+
+    def exported(self, form: str) -> list[str]:
+        """Return the names of the estimators that leave in a form, ``onnx`` say."""
+        return exported(self.config.exports, form, self.config.estimators)
+
+    def export(self, form: str, estimator: str) -> str:
+        """Return an export of an estimator, ``exports/{form}/{estimator}.onnx`` say."""
+        return self.path("exports", form, f"{estimator}.{SUFFIXES[form]}")
+
+    def exports_by_fold(self, form: str, estimator: str) -> list[str]:
+        """Return the exports for the events of each fold, ``{estimator}.fold_0.onnx`` say; none
+        without folds."""
+        if self.n_folds == 1:
+            return []
+        suffix = SUFFIXES[form]
+        names = [f"{estimator}.fold_{fold}.{suffix}" for fold in range(self.n_folds)]
+        return [self.path("exports", form, name) for name in names]
+
+    def distilled(self, estimator: str) -> dict[str, str]:
+        """Return the files of a distilled network: the network, its report, and its forms."""
+        files = {"network": "pt", "report": "json", "onnx": "onnx", "athena": "athena.onnx"}
+        stem = self.path("exports", "distilled", estimator)
+        forms = [name for name in files if name not in SUFFIXES or self.config.exports.has(name)]
+        return {name: f"{stem}.{files[name]}" for name in forms}
+
+    def friend_formats(self, sample: str) -> list[str]:
+        """Return the formats of the friends of a sample's files; none where they have none."""
+        section = self.config.exports.friends
+        reader = self.config.reader_of(sample)
+        if section is None or reader is None:
+            return []
+        # A file that is no ROOT file can have no friend that is one.
+        return ["parquet"] if reader.format == "parquet" else list(section.formats)
+
+    def friends(self, sample: str, number: int | str, formats: Sequence[str]) -> dict[str, str]:
+        """Return the friends of one file of a sample, ``exports/friends/{sample}/{shard}.root``
+        and so on, by their format."""
+        stem = PurePosixPath(self.path("exports", "friends", sample, _shard_name(number)))
+        return {name: str(stem.with_suffix(f".{name}")) for name in formats}
+
+    def export_files(self) -> list[str]:
+        """Return all exports."""
+        files = []
+        for form in SUFFIXES:
+            for name in self.exported(form):
+                files += [self.export(form, name), *self.exports_by_fold(form, name)]
+        for name in self.exported("distilled"):
+            files += self.distilled(name).values()
+        for sample in self.config.samples:
+            formats = self.friend_formats(sample)
+            for number in range(self.n_shards(sample) if formats else 0):
+                files += self.friends(sample, number, formats).values()
+        return files
+
     # ---- studies -------------------------------------------------------------------------------
 
     def curve_folder(self, events: int | str) -> str:
@@ -461,6 +525,7 @@ class Layout:
                 yield self.prediction(sample, estimator)
                 yield self.prediction_replicas(sample, estimator)
                 yield self.weights(sample, estimator)
+        yield from self.export_files()
         for distribution in self.config.distributions:
             yield self.histograms(distribution)
         curve = [self.curve_folder(events) for events in self.curve_events]
@@ -489,6 +554,10 @@ class Layout:
         for kind in ("predictions", "weights"):
             for folder in _folders(results / kind):
                 yield from _files(folder, TABLE)
+        for form in (*SUFFIXES, "distilled"):
+            yield from _files(results / "exports" / form, EXPORT)
+        for sample in self.config.samples:
+            yield from _files(results / "exports" / "friends" / sample, FRIEND)
         studies = [*_folders(results / "learning_curve"), *_folders(results / "repeated")]
         for parent in [results, *(folder for folder in studies if folder.name.isdecimal())]:
             for folder in _folders(parent / "estimators"):
@@ -522,7 +591,7 @@ def _files(folder: Path, names: re.Pattern[str]) -> list[Path]:
 
 def _is_ours(path: Path) -> bool:
     """Tell whether truthtag wrote a file: its Parquet files carry metadata, its lists of members
-    name their kind."""
+    name their kind, its reports of distilled networks say what they are."""
     if path.suffix == ".parquet":
         return is_ours(path)
     if path.suffix == ".json":
@@ -530,5 +599,7 @@ def _is_ours(path: Path) -> bool:
             content = json.loads(path.read_text())
         except (OSError, ValueError):
             return False
-        return isinstance(content, dict) and {"kind", "members"} <= set(content)
+        if not isinstance(content, dict):
+            return False
+        return {"kind", "members"} <= set(content) or DISTILLED in content
     return True

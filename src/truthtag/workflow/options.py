@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 
 from truthtag.axis import Axis
 from truthtag.data.labels import Labels
-from truthtag.data.readers.options import Input, ReaderOptions, Take
+from truthtag.data.readers.options import FormulaText, Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
 from truthtag.options import Interval, Options, Range, Real, Whole, as_tuple
@@ -19,8 +19,11 @@ from truthtag.registry import Chosen
 from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.truth import TRUTHS
+from truthtag.weights.scale_factors import ScaleFactorOptions
+from truthtag.workflow.export_options import Exports
 from truthtag.workflow.faults import find_faults
 from truthtag.workflow.inconsistencies import inconsistencies
+from truthtag.workflow.variations import variations_of, with_variations
 
 __all__ = [
     "Axes",
@@ -194,6 +197,12 @@ class Sample(Options):
     group: str | None = None
     """Name of a group of `groups`: the physics process."""
 
+    variations: dict[Name, dict[str, FormulaText]] = Field(default_factory=dict)
+    """Variations of a sample that is read: by name, branches, or formulas of branches, in place of
+    the reader's `columns`. `jes_up: {pt: Jet_pt_jesUp, mass: Jet_mass_jesUp}` of `ttbar` makes a
+    sample `ttbar_jes_up` of the same events, whose jets are selected, sorted and weighted anew. It
+    has no role; a distribution may name it."""
+
 
 class Group(Options):
     """Samples of one physics process."""
@@ -274,6 +283,10 @@ class Weights(Options):
 
     keep_tags_of: Names = ()
     """Hybrid tagging: flavours whose jets keep their tag, while the others are weighted."""
+
+    scale_factors: ScaleFactorOptions | None = None
+    """Scale factors of data over simulation: columns `p_tag_1_sf`, `p_tag_ge_2_sf_heavy_up` and so
+    on, for each variation, and `weight_direct` for direct tagging. None by default."""
 
 
 def _check_observable(name: str) -> str:
@@ -541,6 +554,9 @@ class Config(Options):
     weights: Weights = Weights()
     """Event weights in `weights/`: probabilities of numbers of tags."""
 
+    exports: Exports = Exports()
+    """What leaves the workflow for other frameworks, `exports/`: nothing that is not named here."""
+
     distributions: Annotated[dict[Name, Distribution], Field(min_length=1)]
     """Histograms that weighting must reproduce, by name: closure is tested in each of them."""
 
@@ -570,6 +586,27 @@ class Config(Options):
     def is_read(self, sample: str) -> bool:
         """Return whether a sample is read from files, not generated."""
         return self.samples[sample].reader is not None
+
+    def nominal_of(self, sample: str) -> str:
+        """Return the sample that one is a variation of, or that one itself."""
+        variation = variations_of(self.samples).get(sample)
+        return variation.nominal if variation else sample
+
+    def is_held_out(self, sample: str) -> bool:
+        """Return whether estimators learned from events of a sample, in folds: then each event is
+        weighted by what did not see it, as are variations of it."""
+        return self.roles.folds > 1 and self.nominal_of(sample) in self.roles.train
+
+    def reader_of(self, sample: str) -> ReaderOptions | None:
+        """Return how a sample is read, columns of a variation in place; None if it is generated."""
+        reader = self.samples[sample].reader
+        if reader is None:
+            return None
+        options = self.readers[reader]
+        variation = variations_of(self.samples).get(sample)
+        if variation is None:
+            return options
+        return options.model_copy(update={"columns": {**options.columns, **variation.columns}})
 
     def estimator_at(self, name: str, point: int) -> EstimatorOptions:
         """Return the options of an estimator at a point of the learning curve.
@@ -618,6 +655,7 @@ def check_config(raw: Mapping[str, Any]) -> Config:
         lines = "\n".join(f"  {fault}" for fault in found)
         msg = f"the config has {len(found)} fault(s); nothing was started:\n{lines}"
         raise ConfigError(msg)
+    config = config.model_copy(update={"samples": with_variations(config.samples)})
     return _with_samples_named(config)
 
 

@@ -84,7 +84,8 @@ def check_files(config: Config) -> None:
     """
     files: dict[str, tuple[str, ...]] = {}
     for name, sample in config.samples.items():
-        if sample.reader is None:
+        # A variation has the events of its sample, and nothing is learned from it.
+        if sample.reader is None or config.nominal_of(name) != name:
             continue
         try:
             files[name] = files_of(sample.files)

@@ -15,6 +15,7 @@ from truthtag.data.folds import fold_of
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import wrap_angle_float32
 from truthtag.data.readers.counts import Counts, count_jets
+from truthtag.data.readers.entries import Entries, entries_of
 from truthtag.data.readers.raw_events import Context, RawEvents
 from truthtag.data.readers.selection import (
     n_repeated,
@@ -58,11 +59,13 @@ class ReadChunk:
         events: A row per event of the sample, also those without jets; columns
             :data:`EVENT_COLUMNS`.
         counts: What happened to events and jets.
+        entries: All events that were read, also those that are not in the sample.
     """
 
     jets: Jets
     events: pa.Table
     counts: Counts
+    entries: Entries
 
 
 def read_chunk(raw: RawEvents) -> ReadChunk:
@@ -78,7 +81,8 @@ def read_chunk(raw: RawEvents) -> ReadChunk:
     is_event = is_taken & raw.in_ranges(raw.context.plan.events, per_jet=False)
     selection = _select(raw, is_event)
     jets = _Jets(raw, selection)
-    table = _table(raw, is_event, selection.counts)
+    entries = entries_of(raw)
+    table = _table(raw, entries, is_event, selection.counts)
     weight = table["weight"].to_numpy()
     n_jets_in_file = int(raw.counts[is_event].sum())
     counts = Counts(
@@ -98,7 +102,7 @@ def read_chunk(raw: RawEvents) -> ReadChunk:
         points=raw.context.labels.points,
         by_region=jets.counted(),
     )
-    return ReadChunk(jets.checked(), table, counts)
+    return ReadChunk(jets.checked(), table, counts, entries)
 
 
 def _is_taken(raw: RawEvents) -> BoolArray:
@@ -149,11 +153,12 @@ def _select(raw: RawEvents, is_event: BoolArray) -> _Selection:
     return _Selection(kept, np.minimum(counts, most), len(rows) - len(kept))
 
 
-def _table(raw: RawEvents, is_event: BoolArray, counts: IntArray) -> pa.Table:
+def _table(raw: RawEvents, entries: Entries, is_event: BoolArray, counts: IntArray) -> pa.Table:
     """Return the table of the events that count.
 
     Args:
         raw: The events.
+        entries: Which they are.
         is_event: Which of them count, shape (n_events,).
         counts: Number of selected jets of each, shape (n_events,).
     """
@@ -161,9 +166,9 @@ def _table(raw: RawEvents, is_event: BoolArray, counts: IntArray) -> pa.Table:
         "event": raw.own_numbers,
         "file": np.full(raw.n_events, raw.context.file),
         "entry": raw.entries,
-        "run": raw.numbers("run"),
-        "luminosity_block": raw.numbers("luminosity_block"),
-        "event_number": raw.event_numbers,
+        "run": entries.run,
+        "luminosity_block": entries.luminosity_block,
+        "event_number": entries.event_number,
         "weight": raw.weights,
         "n_jets": counts,
         "n_jets_in_file": raw.counts,

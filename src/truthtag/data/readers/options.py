@@ -14,7 +14,7 @@ from truthtag.errors import ConfigError
 from truthtag.options import OpenInterval, Options, Range, Whole, as_tuple
 from truthtag.registry import did_you_mean
 
-__all__ = ["Input", "ReaderOptions", "Take"]
+__all__ = ["FormulaText", "Input", "ReaderOptions", "Take"]
 
 
 def _check_formula(text: str) -> str:

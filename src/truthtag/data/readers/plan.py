@@ -11,7 +11,7 @@ from truthtag.data.readers.names import Branch, Names
 from truthtag.data.readers.options import Input, ReaderOptions
 from truthtag.errors import ConfigError, DataError
 
-__all__ = ["Plan", "make_plan"]
+__all__ = ["Plan", "make_plan", "plan_of_entries"]
 
 Ranged = tuple[Formula, tuple[float | None, ...]]
 """A formula, and the range that its value must be in."""
@@ -59,6 +59,8 @@ def make_plan(
     labels: Labels,
     working_points: Mapping[str, float],
     inputs: Mapping[str, Input],
+    *,
+    tags: bool = True,
 ) -> Plan:
     """Find in a file all that is to be read.
 
@@ -68,6 +70,7 @@ def make_plan(
         labels: What flavours and tags mean.
         working_points: Thresholds of the discriminant by name, the loosest first.
         inputs: Further columns by name.
+        tags: Whether tags and scores are read.
 
     Raises:
         DataError: A branch is missing.
@@ -78,13 +81,9 @@ def make_plan(
     finder = _Finder(names, options)
     formulas = {name: finder.required(name) for name in (*_KINEMATICS, "weight")}
     formulas["flavour"] = finder.flavour()
-    for name in ("event_number", "run", "luminosity_block"):
-        found = finder.optional(name)
-        if found is None and name == "event_number" and options.layout.trees:
-            found = finder.required(name)
-        if found is not None:
-            formulas[name] = found
-    formulas |= finder.tags(labels, working_points)
+    formulas |= finder.numbers()
+    if tags:
+        formulas |= finder.tags(labels, working_points)
     return Plan(
         formulas=formulas,
         inputs={name: finder.input(name, one) for name, one in inputs.items()},
@@ -95,6 +94,21 @@ def make_plan(
         thresholds=tuple(map(float, working_points.values())),
         branches=finder.branches,
     )
+
+
+def plan_of_entries(names: Names, options: ReaderOptions) -> Plan:
+    """Find in a file what says which events it holds, and how many jets each has.
+
+    Args:
+        names: The branches of the file.
+        options: Where things are.
+
+    Raises:
+        DataError: A branch is missing.
+    """
+    finder = _Finder(names, options)
+    formulas = {"pt": finder.required("pt"), **finder.numbers()}
+    return Plan(formulas, {}, (), (), (), None, (), finder.branches)
 
 
 def _require_points(working_points: Mapping[str, float], labels: Labels) -> None:
@@ -165,6 +179,17 @@ class _Finder:
         if name == "weight":
             remedy = ' Where events have no weight, state columns: {weight: "1"}.'
         return self._required(stated[0], f"for the column {name!r}", remedy)
+
+    def numbers(self) -> dict[str, Formula]:
+        """Return the formulas of the experiment's numbers of an event, those that are there."""
+        found = {}
+        for name in ("event_number", "run", "luminosity_block"):
+            formula = self.optional(name)
+            if formula is None and name == "event_number" and self.options.layout.trees:
+                formula = self.required(name)
+            if formula is not None:
+                found[name] = formula
+        return found
 
     def flavour(self) -> Formula:
         """Return the formula of the flavour, which recorded data lack."""

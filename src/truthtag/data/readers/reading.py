@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from truthtag.data.folds import file_number
@@ -11,12 +10,10 @@ from truthtag.data.labels import Labels
 from truthtag.data.readers.counts import Counts, total
 from truthtag.data.readers.events import ReadChunk, read_chunk
 from truthtag.data.readers.names import Names
+from truthtag.data.readers.opening import open_source
 from truthtag.data.readers.options import Input, ReaderOptions, Take
-from truthtag.data.readers.parquet_file import open_events
 from truthtag.data.readers.plan import make_plan
 from truthtag.data.readers.raw_events import Context, RawEvents
-from truthtag.data.readers.root_file import open_root
-from truthtag.data.readers.source import Source
 from truthtag.errors import DataError
 
 __all__ = ["read_events"]
@@ -33,6 +30,8 @@ def read_events(
     inputs: Mapping[str, Input],
     weight: float = 1.0,
     take: Take | None = None,
+    *,
+    tags: bool = True,
 ) -> Iterator[ReadChunk]:
     """Read a file, checked, a bounded number of events at a time.
 
@@ -59,6 +58,7 @@ def read_events(
             is repeated for its jets.
         weight: Factor of the group, by which the weights of the events are multiplied.
         take: Which share of the events; all by default.
+        tags: Whether to read tags and scores, which whoever only weights events does not need.
 
     Yields:
         The events in the order of the file; one chunk without events where the file has none.
@@ -70,9 +70,9 @@ def read_events(
         ConfigError: The options contradict the labels or themselves, or a package is missing.
     """
     parts = []
-    with _opened(path, options) as source:
+    with open_source(path, options) as source:
         names = Names(source.keys, options.layout, source.shown)
-        plan = make_plan(names, options, labels, working_points, inputs)
+        plan = make_plan(names, options, labels, working_points, inputs, tags=tags)
         context = Context(source, options, labels, plan, weight, take, file_number(str(path)))
         unit_is_checked = not options.check_unit
         for block in source.blocks(plan.keys, options.step_events):
@@ -86,10 +86,6 @@ def read_events(
             parts = [total(parts)]
             yield chunk
         _require_scores(parts[0], context)
-
-
-def _opened(path: str | Path, options: ReaderOptions) -> AbstractContextManager[Source]:
-    return open_events(path, options) if options.format == "parquet" else open_root(path, options)
 
 
 def _require_scores(counts: Counts, context: Context) -> None:

@@ -141,10 +141,14 @@ class TrainingEvents:
         device: Where training reads them.
         columns: The columns that the network needs.
         weights: What the weights of events do.
+        targets: Probabilities to learn in place of tags, which are not needed then, shape
+            (n_jets,), or (n_jets, n_points) where there are several working points, falling from
+            point to point.
 
     Attributes:
         groups: For each multiplicity n, features of shape (m, n, n_columns) and tags of shape
             (m, n); with several working points these say which each jet passes, (m, n, n_points).
+            Tags are probabilities where targets are given.
         weights: For each multiplicity, weights of mean 1 over all events, float32, shape (m,); None
             where they are ignored.
         weighting: What the weights of events do.
@@ -169,8 +173,9 @@ class TrainingEvents:
         device: torch.device | str = "cpu",
         columns: InputColumns = PLAIN_COLUMNS,
         weights: Weighting = "ignore",
+        targets: FloatArray | None = None,
     ) -> None:
-        if not jets.has_tags:
+        if targets is None and not jets.has_tags:
             name = "is_tagged" if jets.n_points == 1 else "tag_bin"
             msg = f"the sample has no column {name!r}: a network learns from tags. Tag it first."
             raise DataError(msg)
@@ -181,8 +186,9 @@ class TrainingEvents:
             )
             raise DataError(msg)
         rows = features(jets, columns)
-        passes = torch.tensor(jets.passes()).float()
-        tags = passes if jets.n_points > 1 else passes.squeeze(-1)
+        tags = torch.tensor(jets.passes() if targets is None else targets).float()
+        if jets.n_points == 1:
+            tags = tags.reshape(-1)
         of_events = _mean_one(jets, weights)
         self.groups: list[tuple[Tensor, Tensor]] = []
         self.weights: list[Tensor] | None = None if of_events is None else []

@@ -36,6 +36,10 @@ class NetworkEstimator:
     suffix: ClassVar[str] = ".pt"
     """Suffix of its file."""
 
+    engine_of: ClassVar[str] = "truthtag.estimators.network.engine:engine_of"
+    """Where it is written what computes several networks at once. A name in place of an import:
+    predictions depend on that code, training does not."""
+
     def __init__(
         self,
         network: EfficiencyNetwork,

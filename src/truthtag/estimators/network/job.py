@@ -29,7 +29,12 @@ from truthtag.estimators.network.trainer import EpochResult, Training, train
 from truthtag.progress import Progress
 from truthtag.seeds import Seed
 
-__all__ = ["TrainedNetwork", "train_networks"]
+__all__ = [
+    "TrainedNetwork",
+    "on_threads",
+    "run_training",
+    "train_networks",
+]
 
 
 @dataclass(frozen=True)
@@ -82,7 +87,7 @@ def train_networks(
     """
     columns = InputColumns.of(options.architecture.inputs, train_jets.labels.categories)
     weights = options.training.weights
-    with _threads(options.threads):
+    with on_threads(options.threads):
         place = choose_device(device)
         events = TrainingEvents(train_jets, place, columns, weights)
         validation = TrainingEvents(validation_jets, place, columns, weights)
@@ -108,11 +113,11 @@ def train_networks(
             "events": events.digest(),
             "validation": validation.digest(),
         }
-        _run(training, events, validation, checkpoint, belongs_to, logger)
+        run_training(training, events, validation, checkpoint, belongs_to, logger)
         return _results(training, events, validation, logger)
 
 
-def _run(
+def run_training(
     training: Training,
     events: TrainingEvents,
     validation: TrainingEvents,
@@ -120,7 +125,19 @@ def _run(
     identity: dict[str, Any],
     logger: logging.Logger,
 ) -> None:
-    """Train to the end, with a checkpoint and log lines after every epoch."""
+    """Train to the end, with a checkpoint and log lines after every epoch.
+
+    Args:
+        training: What is trained.
+        events: The training events.
+        validation: Events that choose the best epoch.
+        checkpoint: Where to go on from, and what to write; None for no checkpoint.
+        identity: The run that the checkpoint must belong to.
+        logger: Told of every epoch.
+
+    Raises:
+        DataError: The loss is not finite, or the events differ in what they mean.
+    """
     if checkpoint is not None and training.resume(checkpoint, identity, logger):
         logger.info("going on from %s after %d epochs", checkpoint, training.epochs_done)
     epochs = training.options.epochs
@@ -285,7 +302,7 @@ def _tell_of_weights(jets: Jets, events: TrainingEvents, logger: logging.Logger)
 
 
 @contextmanager
-def _threads(count: int) -> Iterator[None]:
+def on_threads(count: int) -> Iterator[None]:
     """Compute on so many threads while the block runs."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)

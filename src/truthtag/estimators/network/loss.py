@@ -20,7 +20,7 @@ def weighted_loss(logits: Tensor, tags: Tensor, mu: float) -> Tensor:
 
     Args:
         logits: Logits of the scores s, any shape.
-        tags: 1 where tagged, 0 where not, the same shape.
+        tags: 1 where tagged, 0 where not, or the probability of a tag, the same shape.
         mu: Weight of non-tagged jets.
     """
     return tags * F.softplus(-logits) + mu * (1 - tags) * F.softplus(logits)
@@ -29,10 +29,11 @@ def weighted_loss(logits: Tensor, tags: Tensor, mu: float) -> Tensor:
 def chain_losses(logits: Tensor, passes: Tensor, mu: float) -> Tensor:
     r"""Return the cross-entropy of each jet at each working point, given that it passes the last.
 
-    .. math:: t_{k-1} \left[ -t_k \log s_k - \mu_k (1 - t_k) \log(1 - s_k) \right],
+    .. math:: -t_k \log s_k - \mu_k (t_{k-1} - t_k) \log(1 - s_k),
         \quad t_0 = 1, \; \mu_1 = \mu, \; \mu_{k > 1} = 1
 
-    Here :math:`t_k` says whether the jet passes point k, the loosest first. With
+    Here :math:`t_k` says whether the jet passes point k, the loosest first; it may be the
+    probability that it does, and then so is the loss expected over tags. With
     :math:`\mu = 1` the sum over the points is the negative logarithm of the probability of the
     jet's tag bin, the likelihood of all working points together. As in Eq. 5, :math:`\mu` is the
     weight of non-tagged jets: of those that pass no point. Whether a jet passes a tighter point is
@@ -41,15 +42,17 @@ def chain_losses(logits: Tensor, passes: Tensor, mu: float) -> Tensor:
     Args:
         logits: Logits of the scores, shape (..., n_points): of the first point as in Eq. 5, then of
             the probability to pass each point given that the jet passes the one before.
-        passes: 1 where the jet passes the point, 0 where not, the same shape.
+        passes: 1 where the jet passes the point, 0 where not, or a probability between, the same
+            shape; falling from point to point.
         mu: Weight of jets that pass no point.
 
     Returns:
         Shape (..., n_points); 0 at a point whose predecessor the jet does not pass.
     """
     first = weighted_loss(logits[..., :1], passes[..., :1], mu)
-    others = passes[..., :-1] * weighted_loss(logits[..., 1:], passes[..., 1:], 1.0)
-    return torch.cat([first, others], dim=-1)
+    passing = passes[..., 1:] * F.softplus(-logits[..., 1:])
+    failing = (passes[..., :-1] - passes[..., 1:]) * F.softplus(logits[..., 1:])
+    return torch.cat([first, passing + failing], dim=-1)
 
 
 def jet_losses(logits: Tensor, tags: Tensor, mu: float, n_points: int = 1) -> Tensor:

@@ -20,7 +20,7 @@ from truthtag.estimators.network.layers import Standardise
 from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.network.pairs import pair_geometry
 
-__all__ = ["EfficiencyNetwork"]
+__all__ = ["EfficiencyNetwork", "require_finite"]
 
 PREDICTION_EVENTS = 1_000
 """Events that are predicted at once: their layers stay in a processor's cache."""
@@ -130,8 +130,7 @@ class EfficiencyNetwork(nn.Module):
                 that it does not know or a value that is not finite, or the network gives it no
                 finite efficiency.
         """
-        remedy = "Train on a sample that has this flavour"
-        jets.require_flavours(self.flavours, "the network was trained on the flavours", remedy)
+        self.require_flavours(jets)
         rows = features(jets, self.columns)
         eff = np.empty((jets.n_jets, self.n_points))
         device = self.standardise.mean.device
@@ -147,12 +146,29 @@ class EfficiencyNetwork(nn.Module):
                     eff[chosen] = probabilities.reshape(*chosen.shape, self.n_points)
         # Of probabilities in [0, 1], whose rounded product is never above either factor.
         np.cumprod(eff, axis=1, out=eff)
-        _require_finite(eff, jets)
+        require_finite(eff, jets)
         return eff if self.n_points > 1 else eff[:, 0]
 
+    def require_flavours(self, jets: Jets) -> None:
+        """Refuse jets of a flavour that the network does not know.
 
-def _require_finite(eff: FloatArray, jets: Jets) -> None:
-    """Refuse efficiencies that are not finite, shape (n_jets, n_points)."""
+        Raises:
+            DataError: There is such a jet.
+        """
+        remedy = "Train on a sample that has this flavour"
+        jets.require_flavours(self.flavours, "the network was trained on the flavours", remedy)
+
+
+def require_finite(eff: FloatArray, jets: Jets) -> None:
+    """Refuse efficiencies that are not finite.
+
+    Args:
+        eff: Efficiencies of a network, shape (n_jets, n_points).
+        jets: The jets.
+
+    Raises:
+        DataError: A value is not finite; the error names the first such jet.
+    """
     bad = ~np.isfinite(eff).all(axis=1)
     if bad.any():
         row = int(np.argmax(bad))

@@ -11,7 +11,14 @@ from truthtag.data.columns import SCHEMA
 from truthtag.estimators.protocol import EstimatorOptions
 from truthtag.options import Options, Real, Whole
 
-__all__ = ["EDGE_FEATURES", "FEATURES", "Architecture", "NetworkOptions", "TrainingOptions"]
+__all__ = [
+    "EDGE_FEATURES",
+    "FEATURES",
+    "Architecture",
+    "DistilOptions",
+    "NetworkOptions",
+    "TrainingOptions",
+]
 
 FEATURES = ("pt", "eta", "phi", "flavour")
 """What every feature row begins with; the columns of further inputs follow."""
@@ -200,3 +207,53 @@ class NetworkOptions(EstimatorOptions):
     flavour by more than three standard errors is refused by its seed; with fewer than 200 steps of
     training it is only warned of, unless its loss is also above twice that of a score of 1/2 for
     all."""
+
+
+class DistilOptions(Options):
+    """How one network is taught what an ensemble says.
+
+    Example:
+        >>> DistilOptions().architecture is None
+        True
+    """
+
+    architecture: Architecture | None = None
+    """Sizes of the network; by default those of the networks of the ensemble. It must be given
+    where these are maps, say."""
+
+    events: Annotated[Whole, Field(ge=1)] = 100_000
+    """Most training events to teach with, and most validation events to measure on, taken evenly
+    over the sample: the ensemble must be asked about each of them."""
+
+    epochs: Annotated[Whole, Field(ge=1)] = 6
+    """Passes through the training events and those that fill the domain."""
+
+    batch_events: Annotated[Whole, Field(ge=1)] = 500
+    """Events per step."""
+
+    learning_rate: Annotated[Real, Field(gt=0)] = 0.003
+    """Peak of the learning rate of Adam, which rises, and falls to almost nothing."""
+
+    fill: Annotated[Real, Field(ge=0)] = 0.5
+    """Events that fill the domain, as a share of the training events taken: 0.5 makes half as
+    many."""
+
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    """Of the matrix products of training, as in the training of the networks."""
+
+    threads: Annotated[Whole, Field(ge=1)] = 1
+    """Threads; with 1, the result does not depend on the number of cores."""
+
+    @property
+    def training(self) -> TrainingOptions:
+        """The same as options of training."""
+        # What the ensemble says of an event need not be what it says of the event turned.
+        return TrainingOptions(
+            epochs=self.epochs,
+            batch_events=self.batch_events,
+            learning_rate=self.learning_rate,
+            precision=self.precision,
+            rotate_phi=False,
+            reflect_phi=False,
+            reflect_eta=False,
+        )

@@ -1,0 +1,1 @@
+"""The command line: check a config, inspect files, export an efficiency, weigh events."""
