@@ -23,6 +23,9 @@ PAIR_VARIABLES = ("delta_r", "delta_eta", "delta_phi", "neighbour_pt")
 
 Link = Literal["log", "logit"]
 
+INTERVALS = {"eta": 4, "delta_r": 12}
+"""Intervals between the knots, where the options do not say; 8 for all other variables."""
+
 
 def _as_variables(value: Any) -> Any:
     """Take a single name as a list of one."""
@@ -58,8 +61,10 @@ class Variable(Options):
     """Ends of the knots; by default those of the training jets, and of `delta_r` [0, 3]. Outside, a
     function keeps the value that it has at the end."""
 
-    intervals: Annotated[Whole, Field(ge=2, le=200)] = 12
-    """Equal intervals between the knots; the penalty, not their number, makes a function smooth."""
+    intervals: Annotated[Whole, Field(ge=2, le=200)] | None = None
+    """Equal intervals between the knots, from 0 to the upper end where both signs are alike; by
+    default 8, of `eta` 4, of `delta_r` 12. The penalty, not their number, makes a function
+    smooth."""
 
     even: bool = False
     """Whether both signs of the variable are alike; for `eta` they are by default, as for networks
@@ -146,7 +151,10 @@ class AdditiveOptions(WeightedOptions):
 
     def variable(self, name: str) -> Variable:
         """Return how functions of a variable are made."""
-        return self.variables.get(name, Variable(even=name == "eta"))
+        stated = self.variables.get(name, Variable(even=name == "eta"))
+        if stated.intervals is not None:
+            return stated
+        return stated.model_copy(update={"intervals": INTERVALS.get(name, 8)})
 
     @property
     def columns(self) -> tuple[str, ...]:

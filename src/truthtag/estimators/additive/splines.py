@@ -67,15 +67,19 @@ class Basis:
 
     def __call__(self, x: FloatArray) -> FloatArray:
         """Return the functions at some points, shape (n, size); x has shape (n,)."""
-        from scipy.interpolate import BSpline
-
         first, last = self._ends
         values = np.abs(x) if self.is_absolute else np.clip(x, self.low, self.high)
         if self.logarithmic:
             values = np.log(values)
         inside = np.clip(values, first, last)
-        splines = BSpline.design_matrix(inside, self.knots, DEGREE)
-        return np.asarray(splines @ self.transform)
+        return np.asarray(self._spline(inside))
+
+    @cached_property
+    def _spline(self) -> Any:
+        """All functions as one spline with several values."""
+        from scipy.interpolate import BSpline
+
+        return BSpline(self.knots, self.transform, DEGREE)
 
     def to_settings(self) -> dict[str, Any]:
         """Return what is needed to make it again, as JSON holds it."""

@@ -232,18 +232,31 @@ class Structure:
             The flavour, the positions of its jets (n,), and their columns (n, n_columns) in single
             precision; flavours without jets are left out.
         """
-        own: list[FloatArray] = [np.ones((jets.n_jets, 1), dtype=np.float32)]
+        columns = np.empty((jets.n_jets, self.n_columns), dtype=np.float32)
+        columns[:, 0] = 1.0
+        first = 1
         for term in self.terms:
+            last = first + self._width(term)
             if isinstance(term.options, JetTerm):
                 values = [_of_jet(jets, name) for name in term.variables]
-                own.append(term.functions(values).astype(np.float32))
+                columns[:, first:last] = term.functions(values)
             else:
-                own.append(self._sums(jets, term))
-        columns = np.hstack(own)
+                columns[:, first:last] = self._sums(jets, term)
+            first = last
         for flavour in self.flavours:
             rows = np.flatnonzero(jets.flavour == flavour)
             if len(rows):
                 yield flavour, rows, columns[rows]
+
+    def _width(self, term: Term) -> int:
+        """Return the number of columns of a term."""
+        of_neighbours = isinstance(term.options, NeighbourTerm)
+        return term.size * (len(self.flavours) if of_neighbours else 1)
+
+    @property
+    def n_columns(self) -> int:
+        """Number of columns of the jets of one flavour."""
+        return 1 + sum(self._width(term) for term in self.terms)
 
     def _sums(self, jets: Jets, term: Term) -> FloatArray:
         """Return sums over neighbours, by their flavour, shape (n_jets, n_flavours * size)."""
@@ -331,13 +344,14 @@ def _penalty_name(term: str, runs: Sequence[Run]) -> str:
 
 def _basis(name: str, how: Variable, jets: Jets) -> Basis:
     """Return the basis of a variable."""
+    intervals = how.intervals or 1
     if name == "delta_r":
         reach = REACH if how.range is None else float(how.range[1])
-        return radial_basis(reach, how.intervals)
+        return radial_basis(reach, intervals)
     if name in ("delta_eta", "delta_phi"):
         widest = np.pi if name == "delta_phi" else 2 * float(np.abs(jets.eta).max(initial=1.0))
         high = widest if how.range is None else float(how.range[1])
-        return curve_basis(0.0, high, 2 * how.intervals, even=True)
+        return curve_basis(0.0, high, 2 * intervals, even=True)
     values = _of_jet(jets, name.removeprefix("neighbour_"))
     if how.range is not None:
         low, high = (float(end) for end in how.range)
@@ -358,8 +372,8 @@ def _basis(name: str, how: Variable, jets: Jets) -> Basis:
             f"variables.{name}.range, or leave out logarithmic"
         )
         raise DataError(msg)
-    intervals = 2 * how.intervals if how.even else how.intervals
-    return curve_basis(low, high, intervals, even=how.even, logarithmic=how.logarithmic)
+    n_intervals = 2 * intervals if how.even else intervals
+    return curve_basis(low, high, n_intervals, even=how.even, logarithmic=how.logarithmic)
 
 
 def _of_jet(jets: Jets, name: str) -> FloatArray:
