@@ -186,7 +186,8 @@ def test_one_map_is_no_replicas_and_replicas_are_no_map(
         load(path)
     fit(kind, few).save(path, {})
     with pytest.raises(
-        DataError, match=r"map\.parquet: column 'replica' is missing; the file has (flavour|model|term)"
+        DataError,
+        match=r"map\.parquet: column 'replica' is missing; the file has (flavour|model|term)",
     ):
         load_replicas(path)
     write_frame(pd.read_parquet(path).assign(replica=0), path, {})

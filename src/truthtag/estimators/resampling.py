@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -15,17 +15,6 @@ from truthtag.seeds import Seed, seed_words
 __all__ = ["MAX_DRAWS", "draw_events", "fit_replicas"]
 
 Kind = TypeVar("Kind", bound=Estimator)
-
-@runtime_checkable
-class KnowsErrors(Protocol):
-    """A kind of estimator whose replicas follow from one fit."""
-
-    def replicas(
-        self, train: Jets, validation: Jets, options: Any, count: int, seed: Seed
-    ) -> Sequence[Any]:
-        """Fit once, and draw replicas from the errors of the fit."""
-        ...
-
 
 MAX_DRAWS = 1000
 """Bootstrap samples that are drawn for one replica, until one has every flavour."""
@@ -63,8 +52,9 @@ def fit_replicas(
     """
     replicas = []
     whole = train if part is None else part(train)
-    if isinstance(kind, KnowsErrors):
-        return list(kind.replicas(whole, validation, options, count, seed))
+    own: Callable[..., list[Kind]] | None = getattr(kind, "replicas", None)
+    if own is not None:
+        return own(whole, validation, options, count, seed)
     for number in range(count):
         own_seed = (*seed, number)
         rng = np.random.default_rng(seed_words(own_seed))
