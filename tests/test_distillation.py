@@ -25,14 +25,10 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.cross_fitting import CrossFitted, Folds
 from truthtag.estimators.ensemble import Ensemble, load
 from truthtag.estimators.network.batches import TrainingEvents, features
-from truthtag.estimators.network.distillation import (
-    Distilled,
-    DistilOptions,
-    distil,
-    excess_losses,
-)
+from truthtag.estimators.network.distillation import Distilled, DistilOptions, distil
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.network.filling import fill_events
+from truthtag.estimators.network.lesson import excess_losses
 from truthtag.estimators.network.loss import batch_loss, chain_losses
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import Architecture, TrainingOptions
