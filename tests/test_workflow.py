@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from workplace import Workplace, made_once
+from workplace import TIMEOUT, Workplace, made_once
 
 from conftest import ROOT
 from truthtag.data.files import read_metadata
@@ -340,7 +340,7 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
     process = subprocess.Popen(
         copy.command(target, config=config), start_new_session=True, **copy.options
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT
     while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
