@@ -25,17 +25,13 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.cross_fitting import CrossFitted, Folds
 from truthtag.estimators.ensemble import Ensemble, load
 from truthtag.estimators.network.batches import TrainingEvents, features
-from truthtag.estimators.network.distillation import (
-    Distilled,
-    DistilOptions,
-    distil,
-    excess_losses,
-)
+from truthtag.estimators.network.distillation import Distilled, distil
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.network.filling import fill_events
+from truthtag.estimators.network.lesson import Lesson, excess_losses
 from truthtag.estimators.network.loss import batch_loss, chain_losses
 from truthtag.estimators.network.model import EfficiencyNetwork
-from truthtag.estimators.network.options import Architecture, TrainingOptions
+from truthtag.estimators.network.options import Architecture, DistilOptions, TrainingOptions
 from truthtag.estimators.network.trainer import Training, train
 from truthtag.estimators.protocol import Efficiency
 from truthtag.registry import validated
@@ -248,6 +244,19 @@ def test_two_jets_that_lie_on_each_other_do_no_harm() -> None:
     assert np.array_equal(filling.eta, np.zeros(filling.n_jets))
 
 
+def test_a_jet_is_brought_near_another_one() -> None:
+    # Two jets at eta 0 each: 2 events in which they are near, 98 in which they are opposite.
+    jets = make_jets([2] * 100)
+    phi = np.where(np.arange(200) % 2 == 0, 0.0, 3.0)
+    phi[1:4:2] = 0.01
+    filling = fill_events(jets.with_columns(eta=np.zeros(200), phi=phi), 20_000, (1,))
+    distance = nearest_jet(filling)[1]
+    # One of the two is moved in 3/8 of the events. Its distance is uniform in the logarithm from
+    # 0.01 to 3, at any angle, of which phi is left: 81% are below 0.5, and 12%, below 0.01, undone.
+    assert (distance < 0.5).mean() == pytest.approx(3 / 8 * (0.81 - 0.12), abs=0.02)
+    assert distance.min() >= 0.00999
+
+
 def test_lonely_jets_stay_alone() -> None:
     filling = fill_events(make_jets([1, 1, 0, 1]), 20, (1,))
     assert filling.multiplicity.tolist() == [1] * 20
@@ -258,6 +267,33 @@ def test_filling_needs_jets_and_a_number(few: Jets) -> None:
         fill_events(make_jets([0, 0]), 10, (1,))
     with pytest.raises(DataError, match=r"-1 events .* are asked for; ask for 0 or more"):
         fill_events(few, -1, (1,))
+
+
+# ---- lessons
+
+
+def test_what_rises_by_rounding_is_brought_into_order(few: Jets) -> None:
+    jets = pointed(few)
+    lesson = Lesson.of(Constant([0.4, 0.4 + 1e-9, 0.2]), jets)
+    assert lesson.target[0].tolist() == [0.4, 0.4, 0.2]
+
+
+def test_constants_are_the_means_of_flavours() -> None:
+    jets = make_jets([3], flavour=np.array([5, 5, 0]))
+    lesson = Lesson(jets, np.array([[0.4, 0.2], [0.6, 0.4], [0.2, 0.0]]))
+    others = make_jets([4], flavour=np.array([0, 5, 5, 4]))
+    expected = [[0.2, 0.0], [0.5, 0.3], [0.5, 0.3], [0.4, 0.2]]
+    np.testing.assert_allclose(lesson.constants(others), expected)
+
+
+def test_nothing_is_relative_to_an_efficiency_of_0() -> None:
+    jets = make_jets([2])
+    measured = Lesson(jets, np.array([[0.0], [0.4]])).measure(np.array([0.1, 0.3]))
+    assert measured["difference_max"] == pytest.approx(0.25)
+    nothing = Lesson(jets, np.zeros((2, 1))).measure(np.array([0.1, 0.3]))
+    assert nothing["difference_99"] is nothing["difference_max"] is None
+    excess = -(np.log(0.9) + np.log(0.7)) / 2
+    assert nothing["added_regret"] == pytest.approx(excess)
 
 
 # ---- distillation
@@ -527,7 +563,7 @@ def test_options_that_are_not_allowed_are_refused(name: str, value: float) -> No
 def test_options_need_no_torch() -> None:
     code = (
         "import sys\n"
-        "from truthtag.estimators.network.distillation import DistilOptions\n"
+        "from truthtag.estimators.network.options import DistilOptions\n"
         "DistilOptions()\n"
         "sys.exit('torch' in sys.modules)"
     )

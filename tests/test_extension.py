@@ -173,6 +173,7 @@ def run_extended(place: Workplace) -> None:
         results="results/extended",
         samples=SMALL,
         estimators=estimators,
+        exports=None,
         distributions={"leading_pt": LEADING_PT},
         figures={"efficiencies": None, "extra": ["my_figure:ENTRY"]},
     )

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
-from workplace import Workplace, made_once
+from workplace import TIMEOUT, Workplace, made_once
 
 from conftest import ROOT
 from truthtag.data.files import read_metadata
@@ -340,7 +340,7 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
     process = subprocess.Popen(
         copy.command(target, config=config), start_new_session=True, **copy.options
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + TIMEOUT
     while not checkpoint.exists() and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.02)
     os.killpg(process.pid, signal.SIGKILL)
@@ -482,6 +482,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
         results="results/study",
         samples={"train": {"events": 500}, "validation": {"events": 100}, "test": {"events": 400}},
         events_per_shard=400,
+        exports=None,
         estimators={
             "gnn": {
                 "seeds": 1,
@@ -616,6 +617,7 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
         results="results/repeated",
         samples={"train": {"events": 1000}, "validation": {"events": 300}, "test": {"events": 500}},
         events_per_shard=400,
+        exports=None,
         estimators={
             "map": None,
             "delta_r": None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import logging
 import math
 from collections.abc import Sequence
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from truthtag.arrays import FloatArray, in_unit_interval, plain_array
-from truthtag.data.jets import Jets, concatenate
+from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.cross_fitting import HeldOut
 from truthtag.estimators.network.estimator import NetworkEstimator
-from truthtag.estimators.network.filling import bare, fill_events
+from truthtag.estimators.network.filling import fill_events
+from truthtag.estimators.network.lesson import Lesson
 from truthtag.estimators.network.options import Architecture, DistilOptions
 from truthtag.estimators.protocol import Efficiency
 from truthtag.seeds import Seed
@@ -27,22 +26,16 @@ if TYPE_CHECKING:
 
     from truthtag.estimators.network.model import EfficiencyNetwork
 
-__all__ = ["Distilled", "distil", "excess_losses"]
-
-CLIP = 1e-6
-"""No probability of the distilled network is taken as lower: the logarithm of 0 is infinite."""
+__all__ = ["Distilled", "distil"]
 
 MOST_COMPARED = 5_000
-"""Events on which members alone are compared with the ensemble."""
+"""Validation events on which members alone are compared with the ensemble."""
 
 MOST_FILLING = 10_000
 """Events that fill the domain of the validation sample, on which the report measures."""
 
 NEGLIGIBLE = 1e-3
 """Regret that nobody sees in a distribution, a relative error of a few per cent [nats/jet]."""
-
-ROUNDING = 1e-6
-"""By so much an efficiency may rise from a working point to a tighter one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,29 +53,6 @@ class Distilled:
 
     network: NetworkEstimator
     report: dict[str, Any]
-
-
-@dataclass(frozen=True, eq=False)
-class _Lesson:
-    """Events, and what the ensemble says of them.
-
-    Attributes:
-        jets: The events.
-        target: Efficiencies, shape (n_jets, n_points), falling from point to point.
-    """
-
-    jets: Jets
-    target: FloatArray
-
-    def digest(self) -> str:
-        """Return a short text that stands for the events and for what is said of them."""
-        told = np.ascontiguousarray(self.target, dtype="<f8").tobytes()
-        return hashlib.sha256(self.jets.digest().encode() + told).hexdigest()[:16]
-
-    def first(self, count: int) -> _Lesson:
-        """Return the first events, or all where there are fewer."""
-        jets = self.jets.take(slice(0, count))
-        return _Lesson(jets, self.target[: jets.n_jets])
 
 
 def distil(
@@ -148,64 +118,34 @@ def distil(
     _require_points(ensemble, train)
     train = _spread(train, options.events)
     validation = _spread(validation, options.events)
-    lesson = _lesson(ensemble, train)
+    lesson = Lesson.of(ensemble, train)
     n_filling = round(options.fill * train.n_events)
     if fill is None and n_filling:
         fill = fill_events(train, n_filling, (*seed, "fill"))
     if fill is not None and fill.n_jets:
-        lesson = _joined(lesson, _lesson(ensemble, fill))
-    exam = _lesson(ensemble, validation)
-    regrets = _member_regrets(members, exam)
+        lesson = lesson.joined(Lesson.of(ensemble, fill))
+    exam = Lesson.of(ensemble, validation)
+    some = exam.first(MOST_COMPARED)
+    regrets = [some.added_regret(member.efficiency(some.jets)) for member in members]
     start = _nearest(members, regrets, architecture, train)
     like = None if start is None else members[start].network
     network = _taught(architecture, options, lesson, exam, seed, like, logger)
-    filled = fill_events(validation, min(validation.n_events, MOST_FILLING), (*seed, "filled"))
+    n_filled = min(validation.n_events, MOST_FILLING)
+    filled = Lesson.of(ensemble, fill_events(validation, n_filled, (*seed, "filled")))
     report = {
         "ensemble": {**_described(ensemble, members), "targets": lesson.digest()},
         "start": start,
         "train_events": train.n_events,
         "filling_events": 0 if fill is None else fill.n_events,
-        "constant_regret": _constant_regret(lesson, exam),
+        "constant_regret": exam.added_regret(lesson.constants(validation)),
         "member_regret": float(np.mean(regrets)) if regrets else None,
-        "validation": _measured(network, exam),
-        "filled": _measured(network, _lesson(ensemble, filled)),
+        "validation": exam.measure(network.efficiency(validation)),
+        "filled": filled.measure(network.efficiency(filled.jets)),
     }
     _tell(report, logger)
     _judge(report, regrets, options, logger)
     network.provenance["distilled"] = report
     return Distilled(network, report)
-
-
-def excess_losses(true: FloatArray, predicted: FloatArray) -> FloatArray:
-    r"""Return what a predicted efficiency adds to the log-loss expected of each jet's tag bin.
-
-    .. math:: \sum_{k=0}^K p_k \ln\frac{p_k}{q_k}, \quad p_k = \epsilon_k - \epsilon_{k+1},
-        \quad \epsilon_0 = 1, \; \epsilon_{K+1} = 0
-
-    Here p are the probabilities of the bins between K working points by the true efficiencies, and
-    q those by the predicted ones, not taken as lower than 1e-6. With one point it is
-    :func:`truthtag.statistics.accuracy.excess_loss`.
-
-    Args:
-        true: Efficiencies taken as the truth, shape (n_jets, n_points).
-        predicted: Predicted efficiencies, the same shape.
-
-    Returns:
-        Excess per jet, shape (n_jets,) [nats].
-
-    Example:
-        >>> excess_losses(np.array([[0.5], [0.5]]), np.array([[0.5], [0.25]])).round(4).tolist()
-        [0.0, 0.1438]
-    """
-    from scipy.special import rel_entr
-
-    of_bins = rel_entr(_bins(true), np.maximum(_bins(predicted), CLIP))
-    return np.asarray(of_bins.sum(axis=1))
-
-
-def _bins(efficiency: FloatArray) -> FloatArray:
-    """Return the probability of each tag bin, shape (n_jets, n_points + 1)."""
-    return -np.diff(efficiency, axis=1, prepend=1.0, append=0.0)
 
 
 # ---- what is to be learned
@@ -258,55 +198,7 @@ def _spread(jets: Jets, most: int) -> Jets:
     return jets.take(np.arange(most) * jets.n_events // most)
 
 
-def _lesson(ensemble: Efficiency, jets: Jets) -> _Lesson:
-    """Ask the ensemble about some events, and check what it says."""
-    if not jets.n_jets:
-        msg = (
-            "the sample has no jets: there is nothing to be learned or measured. "
-            "Check how its events were selected."
-        )
-        raise DataError(msg)
-    stated = plain_array(ensemble.efficiency(jets), "efficiencies to distil")
-    shape = (jets.n_jets,) if jets.n_points == 1 else (jets.n_jets, jets.n_points)
-    if stated.shape != shape:
-        msg = (
-            f"efficiencies to distil have shape {stated.shape}; for these jets, of "
-            f"{jets.n_points} working point(s), it must be {shape}. Take samples whose labels name "
-            "the working points that the ensemble knows."
-        )
-        raise DataError(msg)
-    values = in_unit_interval(stated, "efficiencies to distil").reshape(-1, jets.n_points)
-    rising = np.diff(values, axis=1) > ROUNDING
-    if rising.any():
-        row = int(np.argmax(rising.any(axis=1)))
-        msg = (
-            f"efficiencies to distil are {values[row].tolist()} for jet {row} "
-            f"({int(rising.any(axis=1).sum())} such jets); from a working point to a tighter one "
-            "they must not rise. Name the points from the loosest on."
-        )
-        raise DataError(msg)
-    return _Lesson(jets, np.minimum.accumulate(values, axis=1))
-
-
-def _joined(first: _Lesson, second: _Lesson) -> _Lesson:
-    """Put two lessons one after the other, all events numbered anew."""
-    one = bare(first.jets)
-    other = bare(second.jets)
-    other = other.with_columns(event=other.event + one.n_events)
-    return _Lesson(concatenate([one, other]), np.concatenate([first.target, second.target]))
-
-
 # ---- the network
-
-
-def _member_regrets(members: Sequence[NetworkEstimator], exam: _Lesson) -> list[float]:
-    """Return what each network in place of the ensemble adds to the regret, on some events."""
-    some = exam.first(MOST_COMPARED)
-    regrets = []
-    for member in members:
-        own = member.efficiency(some.jets).reshape(some.target.shape)
-        regrets.append(float(excess_losses(some.target, own).mean()))
-    return regrets
 
 
 def _nearest(
@@ -330,8 +222,8 @@ def _nearest(
 def _taught(
     architecture: Architecture,
     options: DistilOptions,
-    lesson: _Lesson,
-    exam: _Lesson,
+    lesson: Lesson,
+    exam: Lesson,
     seed: Seed,
     like: EfficiencyNetwork | None,
     logger: logging.Logger,
@@ -355,13 +247,15 @@ def _taught(
         run_training(training, events, validation, None, {}, logger)
     network = training.best_network()
     (record,) = training.records
-    provenance = {
+    provenance: dict[str, Any] = {
         "seed": list(seed),
         "training": course.model_dump(mode="json"),
         "train_events": events.count,
         "validation_loss": record.best_loss,
         **network.meaning,
     }
+    if network.columns.further:
+        provenance["inputs"] = list(architecture.inputs)
     history = pd.DataFrame([asdict(row) for row in record.history])
     return NetworkEstimator(network, course, provenance, history)
 
@@ -381,25 +275,6 @@ def _state_without_mu(network: EfficiencyNetwork) -> dict[str, Tensor]:
 # ---- the report
 
 
-def _measured(network: NetworkEstimator, exam: _Lesson) -> dict[str, Any]:
-    """Return how far a network is from the ensemble on some events, as plain values."""
-    own = network.efficiency(exam.jets).reshape(exam.target.shape)
-    excess = excess_losses(exam.target, own)
-    by_flavour = {}
-    for flavour in np.unique(exam.jets.flavour):
-        by_flavour[str(flavour)] = float(excess[exam.jets.flavour == flavour].mean())
-    # Nothing is relative to an efficiency of 0.
-    known = exam.target > 0
-    differences = np.abs(own - exam.target)[known] / exam.target[known]
-    return {
-        "events": exam.jets.n_events,
-        "added_regret": float(excess.mean()),
-        "by_flavour": by_flavour,
-        "difference_99": float(np.quantile(differences, 0.99)) if known.any() else None,
-        "difference_max": float(differences.max()) if known.any() else None,
-    }
-
-
 def _described(ensemble: Efficiency, members: Sequence[NetworkEstimator]) -> dict[str, Any]:
     """Return what an ensemble is, as plain values."""
     from truthtag.estimators.network.content import content_digest
@@ -410,15 +285,6 @@ def _described(ensemble: Efficiency, members: Sequence[NetworkEstimator]) -> dic
         "description": describe() if describe else type(ensemble).__name__,
         "networks": digests,
     }
-
-
-def _constant_regret(lesson: _Lesson, exam: _Lesson) -> float:
-    """Return what the mean efficiency of each flavour adds to the regret."""
-    constant = np.full_like(exam.target, lesson.target.mean(axis=0))
-    for flavour in np.unique(lesson.jets.flavour):
-        mean = lesson.target[lesson.jets.flavour == flavour].mean(axis=0)
-        constant[exam.jets.flavour == flavour] = mean
-    return float(excess_losses(exam.target, constant).mean())
 
 
 def _tell(report: dict[str, Any], logger: logging.Logger) -> None:

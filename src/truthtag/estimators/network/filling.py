@@ -204,12 +204,16 @@ def _brought_near(
         rng: Where the changes come from.
     """
     number = drawn.multiplicity[drawn.event_of_jet]
-    other = drawn.offsets[drawn.event_of_jet] + rng.integers(0, number)
+    first = drawn.offsets[drawn.event_of_jet]
+    own = np.arange(drawn.n_jets) - first
+    step = 1 + rng.integers(0, np.maximum(number - 1, 1))
+    # Of a jet that is alone this is the jet itself.
+    other = first + (own + step) % number
     low = max(float(distances.min()), SMALLEST_DISTANCE)
     high = max(float(np.median(distances)), low)
     distance = low * (high / low) ** rng.random(drawn.n_jets)
     angle = rng.uniform(-np.pi, np.pi, drawn.n_jets)
-    near = _chosen(drawn.n_jets, rng) & (other != np.arange(drawn.n_jets))
+    near = _chosen(drawn.n_jets, rng) & (number > 1)
     eta_near = eta[other] + distance * np.cos(angle)
     phi_near = phi[other] + distance * np.sin(angle)
     return np.where(near, eta_near, eta), np.where(near, phi_near, phi)

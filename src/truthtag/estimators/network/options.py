@@ -221,14 +221,14 @@ class DistilOptions(Options):
     """Sizes of the network; by default those of the networks of the ensemble. It must be given
     where these are maps, say."""
 
-    events: Annotated[Whole, Field(ge=1)] = 100_000
+    events: Annotated[Whole, Field(ge=1)] = 50_000
     """Most training events to teach with, and most validation events to measure on, taken evenly
     over the sample: the ensemble must be asked about each of them."""
 
-    epochs: Annotated[Whole, Field(ge=1)] = 6
+    epochs: Annotated[Whole, Field(ge=1)] = 8
     """Passes through the training events and those that fill the domain."""
 
-    batch_events: Annotated[Whole, Field(ge=1)] = 500
+    batch_events: Annotated[Whole, Field(ge=1)] = 250
     """Events per step."""
 
     learning_rate: Annotated[Real, Field(gt=0)] = 0.003
@@ -238,8 +238,9 @@ class DistilOptions(Options):
     """Events that fill the domain, as a share of the training events taken: 0.5 makes half as
     many."""
 
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of the matrix products of training, as in the training of the networks."""
+    precision: Literal["auto", "float32", "bfloat16"] = "float32"
+    """Of the matrix products of training: bfloat16 is faster for wide networks, where the processor
+    has instructions for it, and comes less near."""
 
     threads: Annotated[Whole, Field(ge=1)] = 1
     """Threads; with 1, the result does not depend on the number of cores."""
