@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from truthtag.arrays import BoolArray, FloatArray, IntArray, divide, plain_array
+from truthtag.arrays import BoolArray, FloatArray, IntArray, divide, jet_mask, plain_array
 from truthtag.data.files import check_columns, read_frame, write_frame
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
@@ -21,7 +21,7 @@ from truthtag.estimators.bins import unlearned_flavours
 from truthtag.statistics.domain_file import read_criterion
 from truthtag.statistics.domain_variables import VARIABLES, further_variables, variables_of
 
-__all__ = ["Domain"]
+__all__ = ["Domain", "events_in_domain"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,6 +318,32 @@ class Domain:
         k = min(self.neighbours + 1, tree.n)
         distance: FloatArray = tree.query(tree.data, k=[k])[0]
         return distance[:, 0]
+
+
+def events_in_domain(jets: Jets, in_domain: BoolArray) -> BoolArray:
+    """Return which events are in the domain: those whose jets are, every one of them.
+
+    The efficiency of a jet depends on its neighbours, and the weight of an event on all its jets:
+    what one jet outside does to an event is as unknown as the jet itself.
+
+    Args:
+        jets: The events.
+        in_domain: Which jets are like those that the efficiencies were learned from, (n_jets,).
+
+    Returns:
+        Shape (n_events,); an event without jets is in the domain.
+
+    Raises:
+        DataError: ``in_domain`` is no mask of the jets.
+
+    Example:
+        >>> jets = Jets.from_columns({**row, "event": np.array([7, 7, 9])})
+        >>> events_in_domain(jets, np.array([True, False, True])).tolist()
+        [False, True]
+    """
+    inside = jet_mask(in_domain, jets.n_jets, "in_domain")
+    beyond = np.bincount(jets.event_of_jet[~inside], minlength=jets.n_events)
+    return np.asarray(beyond == 0)
 
 
 def _numbers(values: Any, shape: tuple[int, ...], name: str) -> Any:
