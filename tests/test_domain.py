@@ -48,8 +48,8 @@ def alone(pt: list[float]) -> Jets:
 
 @pytest.fixture(scope="module")
 def parts(sample: Jets) -> tuple[Jets, Jets, Jets]:
-    """12,000 events for training, 4,000 for validation, 4,000 for tests."""
-    first, second, third = slice(0, 12_000), slice(12_000, 16_000), slice(16_000, 20_000)
+    """8,000 events for training, 3,000 for validation, 3,000 for tests."""
+    first, second, third = slice(0, 8_000), slice(8_000, 11_000), slice(11_000, 14_000)
     return sample.take(first), sample.take(second), sample.take(third)
 
 
