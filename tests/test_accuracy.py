@@ -59,8 +59,9 @@ def test_summary_by_hand(three: Jets) -> None:
         "flavour"
     )
     assert table["jets"].to_dict() == {"all": 3, "b": 2, "c": 0, "light": 1}
-    assert table.loc["b", "residual_mean"] == pytest.approx((0.5 - 0.25) / 2)
-    assert table.loc["b", "residual_rms"] == pytest.approx((0.5 + 0.25) / 2)
+    # The differences are 0.25 and -0.2, the mean efficiency is 0.65.
+    assert table.loc["b", "residual_mean"] == pytest.approx(0.025 / 0.65)
+    assert table.loc["b", "residual_rms"] == pytest.approx(0.225 / 0.65)
     assert table.loc["light", "regret"] == pytest.approx(0, abs=1e-15)
     assert table.loc["b", "log_loss"] == pytest.approx((-np.log(0.25) - np.log(1e-6)) / 2)
     assert np.isnan(table.loc["c", "regret"])

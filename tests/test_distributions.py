@@ -143,12 +143,11 @@ def test_a_split_by_flavour_loses_no_event(sample: Jets) -> None:
     assert total == pytest.approx(whole["all"].weighted("true").total)
 
 
-def test_only_events_whose_tagged_jets_are_in_the_domain_count_there(sample: Jets) -> None:
-    lead = sample.offsets[:-1]
+def test_only_events_whose_jets_are_all_in_the_domain_count_there(sample: Jets) -> None:
+    last = sample.offsets[1:] - 1
     inside = np.ones(sample.n_jets, dtype=bool)
-    inside[lead[::2]] = False
-    # The second jet need not be tagged, so it may be outside.
-    inside[lead + 1] = False
+    # The last jet need not be tagged, but those that must have it as a neighbour.
+    inside[last[::2]] = False
     found = {
         events: histogram
         for _, events, histogram in fill(distribution(tagged=[1]), sample, {}, inside, FLAVOURS)
@@ -159,6 +158,20 @@ def test_only_events_whose_tagged_jets_are_in_the_domain_count_there(sample: Jet
     wanted = np.histogram(expected.values, edges, weights=expected.probability["true"])[0]
     assert found["in_domain"].weighted("true").total == pytest.approx(wanted)
     assert found["all"].weighted("true").total.sum() > wanted.sum()
+
+
+def test_pairs_of_flavours_that_no_event_has_make_no_panel(boson_sample: Jets) -> None:
+    inside = np.ones(boson_sample.n_jets, dtype=bool)
+    split = distribution(split="flavour")
+
+    def panels(jets: Jets, domain: np.ndarray) -> list[str]:
+        return list(dict.fromkeys(panel for panel, *_ in fill(split, jets, {}, domain, FLAVOURS)))
+
+    assert panels(boson_sample, inside) == ["b-b", "c-c", "light-light"]
+    # An event that is there, but outside the domain, is enough.
+    assert panels(boson_sample, ~inside) == ["b-b", "c-c", "light-light"]
+    nothing = boson_sample.take(slice(0, 0))
+    assert panels(nothing, inside[:0]) == possible_panels("flavour", list(FLAVOURS))
 
 
 def test_both_spreads_are_filled(sample: Jets) -> None:

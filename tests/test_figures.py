@@ -679,25 +679,21 @@ def test_histograms_are_filled_with_all_events_and_with_those_in_the_domain(run:
         )
         assert every[["filled_by", "low", "high"]].equals(inside[["filled_by", "low", "high"]])
         assert (inside["yield"] <= every["yield"]).all()
-        # Only jets that must be tagged have to be in the domain.
+        # All jets have to be in the domain; the leading one is the hardest.
         pairs = dijet(jets, {"true": jets.efficiency_true}, both)
-        within = (jets.pt[pairs.tagged] < 400).all(axis=1)
-        assert within.mean() == pytest.approx((jets.pt[pairs.jets[:, 0]] < 400).mean(), abs=1e-12)
+        within = jets.pt[pairs.jets[:, 0]] < 400
         entries = pairs.mass if both else pairs.delta_r
         on_axis = (entries.values >= 0) & (entries.values < (800 if both else 3))
         chosen = inside[(inside["filled_by"] == "direct") & (inside["spread"] == "raw")]
         direct = chosen["yield"].sum()
         assert direct == (within & on_axis & entries.passed).sum()
         assert direct < every.loc[chosen.index, "yield"].sum()
-    # A jet that need not be tagged may be anywhere.
+    # A jet that need not be tagged is a neighbour of one that must.
     second_out = replace(run, domains={"test": ~np.isin(np.arange(jets.n_jets), pairs.jets[:, 1])})
-    frame = second_out.histograms("delta_r")
-    every, inside = (
-        frame[frame["events"] == events].reset_index() for events in ("all", "in_domain")
-    )
-    assert every["yield"].equals(inside["yield"])
-    frame = second_out.histograms("m_jj")
-    assert (frame.loc[frame["events"] == "in_domain", "yield"] == 0).all()
+    for distribution in ("delta_r", "m_jj"):
+        frame = second_out.histograms(distribution)
+        assert (frame.loc[frame["events"] == "in_domain", "yield"] == 0).all()
+        assert (frame.loc[frame["events"] == "all", "yield"] > 0).any()
 
 
 def test_figures_compare_by_all_events_and_by_the_domain(numbers: dict[str, pd.DataFrame]) -> None:

@@ -24,9 +24,6 @@ INNER = ("nominal", "members", "parts", "base", "network", "model")
 
 DOMAIN = "domain.parquet"
 
-NEIGHBOURS = ("closeness", "nearest_pt")
-"""Variables of a domain that are no columns of a jet."""
-
 
 def ranges_of(model: Any) -> Ranges:
     """Return the ranges of the jets' columns that an efficiency states; empty where it does not.
@@ -80,11 +77,13 @@ def ranges_of_domain(domain: Domain, names: Sequence[str] | None = None) -> Rang
         domain: The domain.
         names: The columns that are wanted; all by default.
     """
+    from truthtag.statistics.domain_variables import OF_NEIGHBOURS
+
     found = {}
     low = domain.low.min(axis=0).tolist()
     high = domain.high.max(axis=0).tolist()
     for name, least, largest in zip(domain.variables, low, high, strict=True):
-        if name not in NEIGHBOURS and (names is None or name in names):
+        if name not in OF_NEIGHBOURS and (names is None or name in names):
             found[name] = (least, largest)
     return found
 

@@ -463,11 +463,12 @@ def _events_closure(distributions: Sequence[str]) -> FigureEntry:
 def _boson_closure(distributions: Sequence[str]) -> FigureEntry:
     return FigureEntry(
         name="fig8",
-        title="boosted boson: Delta R, mass",
+        title="boosted boson: Delta R, mass by flavour",
         caption=(
             "A sample that nothing was trained on (the paper's Figure 8): a boosted boson that "
-            "decays to two jets. Delta R and mass of the two jets, both tagged. The map does not "
-            "see the neighbour and is far off; an efficiency that knows it follows the truth."
+            "decays to two jets. Delta R and mass of the two jets, both tagged, by their flavour. "
+            "The map does not see the neighbour and is far off; an efficiency that knows it "
+            "follows the truth."
         ),
         numbers=f"{NUMBERS}.closure:weighted_histograms",
         drawing=f"{PLOTS}.closure:draw_boson_closure",

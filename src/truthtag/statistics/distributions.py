@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from truthtag.arrays import BoolArray, FloatArray, IntArray, jet_mask, per_jet, probabilities
+from truthtag.arrays import BoolArray, FloatArray, IntArray, per_jet, probabilities
 from truthtag.data.axes import bin_index, edges_of
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass
@@ -17,6 +17,7 @@ from truthtag.errors import DataError
 from truthtag.estimators.predictions import Prediction, at_point, point_name
 from truthtag.registry import load_object
 from truthtag.statistics.closure import ClosureHistogram, Entries
+from truthtag.statistics.domain import events_in_domain
 from truthtag.statistics.panels import flavour_pairs, jets_needed
 from truthtag.statistics.points import WORKING_POINT
 from truthtag.statistics.spread import inflate_spread
@@ -258,7 +259,10 @@ def fill(
     in_domain: BoolArray,
     flavours: Mapping[str, int],
 ) -> Iterator[tuple[str, str, ClosureHistogram]]:
-    """Fill a distribution, with all events and with those whose tagged jets are in the domain.
+    """Fill a distribution, with all events and with those that are in the domain.
+
+    These are the events whose jets all are, also those that need not be tagged, see
+    :func:`~truthtag.statistics.domain.events_in_domain`.
 
     Args:
         distribution: The distribution.
@@ -268,14 +272,15 @@ def fill(
         flavours: Numbers of the hadron flavours, by name, heaviest first.
 
     Yields:
-        The panel, the choice of events (``all`` or ``in_domain``), and the histogram.
+        The panel, the choice of events (``all`` or ``in_domain``), and the histogram. A pair of
+        flavours that no event of the sample has makes no panel, unless all pairs are like that.
 
     Raises:
         DataError: The sample has no tags, or an array does not fit the jets.
     """
-    domain = jet_mask(in_domain, jets.n_jets, "in_domain")
-    entries, leading, tagged = entries_of(distribution, jets, predictions)
-    inside = np.asarray(domain[tagged].all(axis=1))
+    events_inside = events_in_domain(jets, in_domain)
+    entries, leading, _ = entries_of(distribution, jets, predictions)
+    inside = events_inside[jets.event_of_jet[leading[:, 0]]]
     for panel, chosen in _panels(distribution, jets.flavour[leading], flavours).items():
         for events, part in (("all", chosen), ("in_domain", chosen & inside)):
             yield panel, events, ClosureHistogram.fill(entries.where(part), distribution.edges)
@@ -292,7 +297,9 @@ def _panels(
     for first, second in flavour_pairs(list(flavours)):
         wanted = np.sort([flavours[first], flavours[second]])
         panels[f"{first}-{second}"] = np.asarray((pair == wanted).all(axis=1))
-    return panels
+    # A boson decays to two jets of one flavour: panels of others would only be empty.
+    filled = {name: chosen for name, chosen in panels.items() if chosen.any()}
+    return filled or panels
 
 
 def fill_distribution(

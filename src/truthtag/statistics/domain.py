@@ -13,32 +13,23 @@ import numpy as np
 import pandas as pd
 from scipy.spatial import cKDTree
 
-from truthtag.arrays import BoolArray, FloatArray, IntArray, divide, plain_array
-from truthtag.data.files import check_columns, read_frame, read_metadata, write_frame
+from truthtag.arrays import BoolArray, FloatArray, IntArray, divide, jet_mask, plain_array
+from truthtag.data.files import check_columns, read_frame, write_frame
 from truthtag.data.jets import Jets
-from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.bins import jet_column, unlearned_flavours
+from truthtag.estimators.bins import unlearned_flavours
+from truthtag.statistics.domain_file import read_criterion
+from truthtag.statistics.domain_variables import VARIABLES, further_variables, variables_of
 
-__all__ = ["COLUMNS", "VARIABLES", "Domain", "further_variables", "variables_of"]
-
-VARIABLES = ("pt", "eta", "n_jets", "closeness", "nearest_pt")
-"""What a domain sees of a jet: its momentum and direction, the size of its event, its neighbour.
-
-Further numeric columns of the training jets follow."""
-
-COLUMNS = ("flavour", *VARIABLES)
-"""Columns of a domain on disk, a row per reference jet, where there are no further variables."""
-
-CRITERION = ("flavours", "neighbours", "low", "high", "scale", "threshold")
-"""What the metadata of a domain on disk hold beside its table; and ``variables``, if further."""
+__all__ = ["Domain", "events_in_domain"]
 
 
 @dataclass(frozen=True, eq=False)
 class Domain:
     r"""The region that a training sample fills, for each hadron flavour of the jet.
 
-    It lies in the space of :data:`VARIABLES` and of further numeric columns of the jets:
+    It lies in the space of :data:`~truthtag.statistics.domain_variables.VARIABLES`, which tell of
+    the jet and of all others of its event, and of further numeric columns of the jets:
 
     .. math:: D(x) = \frac{1}{t_f} \sqrt{\sum_v \left(\frac{x_v - x^{(k)}_v}{s_v}\right)^2}
         \quad \text{where every } x_v \text{ is in } [\min_f x_v, \max_f x_v],
@@ -73,8 +64,8 @@ class Domain:
             standard deviations, shape (n_flavours,).
         neighbours: Which of the nearest reference jets counts, k.
         reference_flavour: Flavours of the reference jets, shape (n_reference,).
-        reference: Their variables as :func:`variables_of` gives them, shape
-            (n_reference, n_variables).
+        reference: Their variables, of :func:`~truthtag.statistics.domain_variables.variables_of`,
+            shape (n_reference, n_variables).
         further: Names of the further columns, the last variables.
 
     Raises:
@@ -249,10 +240,9 @@ class Domain:
 
     @property
     def criterion(self) -> dict[str, Any]:
-        """What the table does not hold: the entries of :data:`CRITERION`."""
-        names = {"variables": list(self.variables)} if self.further else {}
+        """What the table does not hold, :data:`~truthtag.statistics.domain_file.CRITERION`."""
         return {
-            **names,
+            "variables": list(self.variables),
             "flavours": list(self.flavours),
             "neighbours": self.neighbours,
             "low": self.low.tolist(),
@@ -278,8 +268,8 @@ class Domain:
             DataError: The file is missing, damaged or foreign, lacks a column, or its numbers make
                 no domain.
         """
-        criterion = _read_criterion(path)
-        variables = criterion.get("variables", list(VARIABLES))
+        criterion = read_criterion(path)
+        variables = criterion["variables"]
         frame = read_frame(path)
         check_columns(path, [str(name) for name in frame.columns], ("flavour", *variables))
         try:
@@ -330,47 +320,30 @@ class Domain:
         return distance[:, 0]
 
 
-def further_variables(jets: Jets) -> tuple[str, ...]:
-    """Return the further columns of jets that are numbers: not those that labels call categories.
+def events_in_domain(jets: Jets, in_domain: BoolArray) -> BoolArray:
+    """Return which events are in the domain: those whose jets are, every one of them.
 
-    One that is a variable of :data:`VARIABLES` already, by its name, is left out.
-    """
-    known = {*VARIABLES, *jets.labels.categories}
-    return tuple(name for name in jets.further if name not in known)
-
-
-def variables_of(jets: Jets, further: Sequence[str] = ()) -> FloatArray:
-    r"""Return the variables that a domain is made of.
-
-    The closeness of the nearest other jet of the event is :math:`1 / (1 + \Delta R)`; it and the
-    transverse momentum of that jet are 0 where a jet is alone.
+    The efficiency of a jet depends on its neighbours, and the weight of an event on all its jets:
+    what one jet outside does to an event is as unknown as the jet itself.
 
     Args:
-        jets: Jets of any sample.
-        further: Further columns to add.
+        jets: The events.
+        in_domain: Which jets are like those that the efficiencies were learned from, (n_jets,).
 
     Returns:
-        The variables of :data:`VARIABLES`, transverse momenta in [GeV], and the further columns,
-        shape (n_jets, 5 + n_further); float32 as samples are stored, so that no rounding carries a
-        jet at the end of a range out of it.
+        Shape (n_events,); an event without jets is in the domain.
 
     Raises:
-        DataError: The jets lack a column.
+        DataError: ``in_domain`` is no mask of the jets.
 
     Example:
         >>> jets = Jets.from_columns({**row, "event": np.array([7, 7, 9])})
-        >>> variables_of(jets)
-        array([[50.,  0.,  2.,  1., 40.],
-               [40.,  0.,  2.,  1., 50.],
-               [30.,  0.,  1.,  0.,  0.]], dtype=float32)
+        >>> events_in_domain(jets, np.array([True, False, True])).tolist()
+        [False, True]
     """
-    nearest, distance = nearest_jet(jets)
-    closeness = 1 / (1 + distance)
-    nearest_pt = np.where(nearest >= 0, jets.pt[nearest], 0.0)
-    n_jets = jets.multiplicity[jets.event_of_jet]
-    columns = [jets.pt, jets.eta, n_jets, closeness, nearest_pt]
-    columns += [jet_column(jets, name, "the domain has a variable") for name in further]
-    return np.stack(columns, axis=1).astype(np.float32)
+    inside = jet_mask(in_domain, jets.n_jets, "in_domain")
+    beyond = np.bincount(jets.event_of_jet[~inside], minlength=jets.n_events)
+    return np.asarray(beyond == 0)
 
 
 def _numbers(values: Any, shape: tuple[int, ...], name: str) -> Any:
@@ -387,46 +360,6 @@ def _numbers(values: Any, shape: tuple[int, ...], name: str) -> Any:
         msg = f"{name} is nan at position {place}; every number must be known"
         raise DataError(msg)
     return array
-
-
-def _read_criterion(path: str | Path) -> dict[str, Any]:
-    """Return what the metadata of a domain hold beside its table."""
-    criterion = read_metadata(path).get("domain")
-    if criterion is None:
-        msg = (
-            f"{path}: its metadata hold no ranges and thresholds of a domain; fit the domain again "
-            "with truthtag"
-        )
-        raise DataError(msg)
-    if not isinstance(criterion, dict):
-        msg = f"{path}: its metadata are damaged (domain is {criterion!r}); fit the domain again"
-        raise DataError(msg)
-    for name in CRITERION:
-        if name not in criterion:
-            msg = (
-                f"{path}: its metadata lack {name!r} of the domain; they have "
-                f"{', '.join(criterion) or 'nothing'}. Fit the domain again."
-            )
-            raise DataError(msg)
-    variables = criterion.get("variables", list(VARIABLES))
-    is_list = isinstance(variables, list) and all(isinstance(one, str) for one in variables)
-    if not is_list or tuple(variables[: len(VARIABLES)]) != VARIABLES:
-        msg = (
-            f"{path}: its metadata are damaged (variables is {variables!r}, not a list that begins "
-            f"with {', '.join(VARIABLES)}): fit the domain again"
-        )
-        raise DataError(msg)
-    whole = [criterion["neighbours"]]
-    if isinstance(criterion["flavours"], list):
-        whole += criterion["flavours"]
-    for value in whole:
-        if not isinstance(value, int):
-            msg = (
-                f"{path}: its metadata are damaged ({value!r} is no whole number): fit the domain "
-                "again"
-            )
-            raise DataError(msg)
-    return criterion
 
 
 def _check_options(flagged: float, neighbours: int, max_reference_jets: int) -> None:

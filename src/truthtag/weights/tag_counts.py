@@ -37,7 +37,8 @@ def tag_probabilities(efficiency: FloatArray) -> FloatArray:
     .. math:: P_k \to (1 - \epsilon_i) P_k + \epsilon_i P_{k-1}
 
     which is Eq. 3 of arXiv:2004.02665 for two jets, and the Poisson-binomial distribution for any
-    number.
+    number. Only products and sums of positive numbers occur, so that every probability keeps its
+    digits, also that of few tags among jets whose efficiencies are nearly 1.
 
     Args:
         efficiency: Efficiencies of the jets considered, shape (..., n), in [0, 1].
@@ -59,7 +60,7 @@ def tag_probabilities(efficiency: FloatArray) -> FloatArray:
     probability[..., 0] = 1.0
     for i in range(n_jets):
         tagged = probability[..., : i + 1] * eff[..., i, None]
-        probability[..., : i + 1] -= tagged
+        probability[..., : i + 1] *= 1 - eff[..., i, None]
         probability[..., 1 : i + 2] += tagged
     return probability
 

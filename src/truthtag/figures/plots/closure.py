@@ -68,8 +68,8 @@ def draw_events_closure(frame: pd.DataFrame, context: DrawingContext) -> Figure:
 
 
 def draw_boson_closure(frame: pd.DataFrame, context: DrawingContext) -> Figure:
-    """Draw Figure 8: Delta R and mass of the two jets of the boson sample."""
-    return draw_closure(frame, context, (0.7, 1.75))
+    """Draw Figure 8: Delta R and mass of the two jets of the boson sample, by their flavour."""
+    return draw_closure(frame, context, (0.5, 1.8))
 
 
 def draw_jets_closure(frame: pd.DataFrame, context: DrawingContext) -> Figure:
@@ -157,7 +157,7 @@ def _over_direct(filled: pd.DataFrame, direct: pd.DataFrame) -> pd.DataFrame:
 def _set_heights(axes: Axes, histograms: Sequence[pd.DataFrame], legend: bool) -> None:
     """Leave room for legend and text above bins and bars, and for negative yields below zero."""
     lines = len(histograms)
-    room = 1.4 + 0.09 * lines if legend else 1.4
+    room = 1.4 + 0.12 * lines if legend else 1.4
     yields = np.concatenate([one["yield"].to_numpy(dtype=float) for one in histograms])
     errors = np.concatenate([one["error"].to_numpy(dtype=float) for one in histograms])
     lowest = min(float(np.nanmin(yields, initial=0.0)), 0.0)
