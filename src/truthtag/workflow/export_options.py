@@ -18,7 +18,7 @@ __all__ = ["Exports", "exported", "faults_of_exports"]
 ALL = "all"
 """Stands for all estimators that have the form."""
 
-IN_CORRECTIONS = ("binned", "smoothed", "nearest_jet", "parametric")
+IN_CORRECTIONS = ("binned", "smoothed", "nearest_jet", "parametric", "additive")
 """Kinds of estimator that a file of correctionlib can hold."""
 
 
@@ -61,11 +61,12 @@ class AthenaExport(Options):
 
 
 class CorrectionsExport(CorrectionOptions):
-    """Maps and parametric fits as files of correctionlib, `exports/correctionlib/`."""
+    """Maps, parametric fits and additive models as files of correctionlib,
+    `exports/correctionlib/`."""
 
     of: Estimators = (ALL,)
-    """Names of estimators, or `all`: each of kind `binned`, `smoothed`, `nearest_jet` or
-    `parametric`."""
+    """Names of estimators, or `all`: each of kind `binned`, `smoothed`, `nearest_jet`, `parametric`
+    or `additive`, where its terms are of pT, eta and Delta R."""
 
 
 class DistilledExport(DistilOptions):
@@ -102,7 +103,7 @@ class Exports(Options):
     """Networks as ONNX files that ATLAS's truth tagging tool reads."""
 
     correctionlib: CorrectionsExport | None = None
-    """Maps and parametric fits as files of correctionlib."""
+    """Maps, parametric fits and additive models as files of correctionlib."""
 
     distilled: DistilledExport | None = None
     """One network in place of an ensemble, where every event is asked by itself."""

@@ -212,8 +212,7 @@ class AdditiveFit(TableEstimator):
         Raises:
             DataError: A jet has a flavour that the fit does not know, or the jets lack a column.
         """
-        known = (*self.structure.flavours, *self.unlearned)
-        flavour_index(sorted(known), jets)
+        flavour_index(self.flavours, jets)
         values = self.values if values is None else values
         total = np.zeros((*values.shape[:-1], jets.n_jets))
         for first in range(0, jets.n_events, BLOCK):
@@ -240,6 +239,11 @@ class AdditiveFit(TableEstimator):
             DataError: A jet has a flavour that the fit does not know, or the jets lack a column.
         """
         return self.of_total(self.terms(jets), jets)
+
+    @property
+    def flavours(self) -> tuple[int, ...]:
+        """Hadron flavours that it knows, rising, also those that nothing was learned of."""
+        return tuple(sorted((*self.structure.flavours, *self.unlearned)))
 
     @property
     def n_effective(self) -> float:

@@ -200,6 +200,21 @@ class Structure:
                 second.append(found[1] + run if len(found) > 1 else np.full(term.size, NONE))
         return np.concatenate(first), np.concatenate(second)
 
+    @cached_property
+    def runs(self) -> dict[tuple[int, int], slice]:
+        """Where the columns of each term are, by its position and the neighbour's flavour.
+
+        The flavour is -1 for terms of the jet itself. Column 0 is the constant.
+        """
+        found = {}
+        first = 1
+        for position, term in enumerate(self.terms):
+            of_neighbours = isinstance(term.options, NeighbourTerm)
+            for neighbour in self.flavours if of_neighbours else (NONE,):
+                found[position, neighbour] = slice(first, first + term.size)
+                first += term.size
+        return found
+
     def selector(self, flavour: int) -> Any:
         """Return the sparse matrix that makes the coefficients of columns of all coefficients.
 
