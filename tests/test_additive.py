@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.data.labels import Labels
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.additive.draws import chained, root_of, shared_by_points
+from truthtag.estimators.additive.draws import chain, root_of, shared_by_points
 from truthtag.estimators.additive.engine import DesignEngine, engine_of
 from truthtag.estimators.additive.estimator import AdditiveFit
 from truthtag.estimators.additive.fitting import _maximise, prior_of
@@ -121,7 +122,7 @@ def bending(basis: Basis, reach: float) -> np.ndarray:
     nodes, weights = np.polynomial.legendre.leggauss(12)
     total = np.zeros((basis.size, basis.size))
     ends = np.linspace(0.0, reach, basis.intervals // 2 + 1)
-    for low, high in zip(ends[:-1], ends[1:], strict=True):
+    for low, high in pairwise(ends):
         r = 0.5 * (high - low) * nodes + 0.5 * (high + low)
         dr = 0.5 * (high - low) * weights
         total += curvature(r).T @ (curvature(r) * (r * dr)[:, None])
@@ -218,10 +219,9 @@ def test_integer_weights_are_repeated_events() -> None:
 
 
 def test_a_common_scale_of_the_weights_does_not_matter(few: Jets) -> None:
-    plain = fit("additive", few.with_columns(weight=np.ones(few.n_events)), weights="use", **SMALL)
-    scaled = fit(
-        "additive", few.with_columns(weight=np.full(few.n_events, 4.0)), weights="use", **SMALL
-    )
+    some = few.first(60)
+    plain = fit("additive", some.with_columns(weight=np.ones(60)), weights="use", **SMALL)
+    scaled = fit("additive", some.with_columns(weight=np.full(60, 4.0)), weights="use", **SMALL)
     np.testing.assert_allclose(scaled.values, plain.values, rtol=1e-12)
     np.testing.assert_allclose(scaled.covariance, plain.covariance, rtol=1e-12)
 
@@ -297,9 +297,7 @@ def test_the_fit_is_the_largest_penalised_likelihood(few: Jets, link: Any) -> No
     assert np.abs((found.values - values) / error).max() < 0.03
     known = 1 - found.ridge * np.diag(inverse)
     np.testing.assert_allclose(found.effective, known, atol=5e-3)
-    added = uncertain_smoothing(
-        problem.structure.penalties, values, found.smoothing, inverse
-    )
+    added = uncertain_smoothing(problem.structure.penalties, values, found.smoothing, inverse)
     expected = inverse + added
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
     np.testing.assert_allclose(found.covariance / scale, expected / scale, atol=0.02)
@@ -376,10 +374,10 @@ def test_the_logarithm_balances_tags_weighted_by_the_odds(fitted: AdditiveFit, f
 def test_a_flavour_without_tags_or_without_others_has_an_end(
     few: Jets, link: str, tagged: bool
 ) -> None:
-    some = few.first(200)
+    some = few.first(100)
     is_tagged = np.where(some.flavour == 0, tagged, some.is_tagged)
     jets = some.with_columns(is_tagged=is_tagged)
-    found = fit("additive", jets, link=link)
+    found = fit("additive", jets, link=link, **SMALL)
     light = jets.flavour == 0
     many = light.sum()
     eff = found.efficiency(jets)[light]
@@ -438,8 +436,9 @@ def test_neither_the_order_of_events_nor_of_jets_matters(fitted: AdditiveFit, fe
 
 
 def test_columns_made_anew_are_columns_kept(few: Jets) -> None:
-    kept = fit("additive", few, **SMALL)
-    anew = fit("additive", few, jets_in_memory=1, **SMALL)
+    some = few.first(100)
+    kept = fit("additive", some, **SMALL)
+    anew = fit("additive", some, jets_in_memory=1, **SMALL)
     assert np.array_equal(kept.values, anew.values)
     assert np.array_equal(kept.covariance, anew.covariance)
 
@@ -452,7 +451,8 @@ def test_to_begin_with_some_of_the_events_changes_nothing(
     warm = fit("additive", few)
     error = np.std([one.efficiency(few) for one in alone.drawn(10, (1,))], axis=0)
     apart = np.abs(warm.efficiency(few) - alone.efficiency(few))
-    assert (apart / error).max() < 0.1
+    # As far as the fit ends from where it would end at last.
+    assert (apart / error).max() < 0.3
     # A flavour that some of the events lack is no obstacle.
     rare = few.flavour.copy()
     rare[:] = np.where(rare == 4, 0, rare)
@@ -508,21 +508,24 @@ def with_points(jets: Jets) -> Jets:
 
 
 def test_several_working_points_and_their_replicas(few: Jets, tmp_path: Path) -> None:
-    jets = with_points(few)
+    jets = with_points(few.first(100))
     found = fit("additive", jets, **SMALL)
     assert isinstance(found, PointwiseEstimator)
     options = options_of("additive", **SMALL)
-    replicas = fit_replicas(AdditiveFit, jets, jets, options, 40, (1, "a"))
-    prediction = predict(Ensemble(replicas, found), jets)
+    replicas = fit_replicas(AdditiveFit, jets, jets, options, 60, (1, "a"))
+    prediction = predict(Ensemble(replicas[:2], found), jets)
     assert prediction.replicas is not None
-    assert prediction.replicas.shape == (40, jets.n_jets, 2)
-    save_replicas(replicas, tmp_path / "r.parquet", {})
+    assert prediction.replicas.shape == (2, jets.n_jets, 2)
+    save_replicas(replicas[:2], tmp_path / "r.parquet", {})
     first = load_replicas(tmp_path / "r.parquet")[0]
     assert np.array_equal(first.efficiency(jets), replicas[0].efficiency(jets))
     # Errors of the two points go together, not fully.
     is_b = jets.flavour == 5
-    total = prediction.replicas[:, is_b].mean(axis=1)
-    correlation = np.corrcoef(total.T)[0, 1]
+    total = []
+    for point in ("loose", "tight"):
+        engine = DesignEngine([replica.at_point(point) for replica in replicas])
+        total.append(engine.efficiencies(jets)[:, is_b].mean(axis=1))
+    correlation = np.corrcoef(total)[0, 1]
     assert 0.3 < correlation < 0.95
 
 
@@ -533,12 +536,10 @@ def test_tags_at_two_points_share_what_the_formula_says(few: Jets) -> None:
     for flavour, correlation in shared.items():
         chosen = jets.flavour == flavour if flavour >= 0 else np.ones(jets.n_jets, dtype=bool)
         assert correlation == pytest.approx(np.corrcoef(passes[chosen].T)[0, 1])
-    rng = np.random.default_rng(0)
-    first = rng.standard_normal((20_000, 2))
-    second = chained(first, np.array([0.3, 1.0]), rng)
-    assert np.corrcoef(first[:, 0], second[:, 0])[0, 1] == pytest.approx(0.3, abs=0.03)
-    assert np.array_equal(first[:, 1], second[:, 1])
-    assert second.std() == pytest.approx(1.0, abs=0.03)
+    first, second, third = chain((1,), 20_000, [np.full(20_000, 0.5), np.full(20_000, 0.6)])
+    assert np.corrcoef(first, second)[0, 1] == pytest.approx(0.5, abs=0.03)
+    assert np.corrcoef(first, third)[0, 1] == pytest.approx(0.3, abs=0.03)
+    assert third.std() == pytest.approx(1.0, abs=0.03)
 
 
 def test_draws_have_the_covariance(fitted: AdditiveFit) -> None:
@@ -563,9 +564,7 @@ def test_replicas_together_are_replicas_one_by_one(fitted: AdditiveFit, few: Jet
     ensemble = Ensemble(replicas, fitted)
     quick = ensemble.accelerated()
     assert isinstance(quick.engine, DesignEngine)
-    for one, other in zip(
-        ensemble.with_replicas(few), quick.with_replicas(few), strict=True
-    ):
+    for one, other in zip(ensemble.with_replicas(few), quick.with_replicas(few), strict=True):
         np.testing.assert_allclose(other, one, rtol=1e-12)
     assert engine_of([replicas[0], replace(replicas[1], link="logit")]) is None
 
@@ -592,13 +591,16 @@ def test_a_file_says_what_was_learned(fitted: AdditiveFit, few: Jets, tmp_path: 
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"terms": [{"of": "phi"}]}, "'phi' is not allowed; allowed are pt, eta, mass, and further"),
+        (
+            {"terms": [{"of": "phi"}]},
+            "'phi' is not allowed; allowed are pt, eta, mass, and further",
+        ),
         ({"terms": [{"of": "score"}]}, "'score' is not allowed"),
         ({"terms": [{"of": ["pt", "pt"]}]}, "name one variable, or two that differ"),
         ({"terms": [{"sum_of": "pt"}]}, "'pt' is not allowed; allowed are delta_r, delta_eta"),
         ({"terms": [{"of": "pt"}, {"of": ["pt"]}]}, "terms: pt is there twice"),
         ({"terms": []}, "terms"),
-        ({**OWN, "variables": {"pT": {}}}, "no term is of 'pT'; leave it out. Did you mean 'pt'"),
+        ({**OWN, "variables": {"ptt": {}}}, "no term is of 'ptt'; leave it out. Did you mean 'pt'"),
         ({"link": "probit"}, "'log' or 'logit'"),
         (
             {"variables": {"eta": {"even": True, "logarithmic": True}}},
@@ -622,7 +624,9 @@ def test_data_that_are_refused(few: Jets) -> None:
         fit("additive", flat)
     tracks = with_tracks(some)
     wrong = {"terms": [{"of": "n_tracks"}], "variables": {"n_tracks": {"logarithmic": True}}}
-    with pytest.raises(DataError, match="begins at 0, and has no logarithm; set variables.n_tracks"):
+    with pytest.raises(
+        DataError, match=r"begins at 0, and has no logarithm; set variables\.n_tracks"
+    ):
         fit("additive", tracks.with_columns(further={"n_tracks": np.arange(some.n_jets)}), **wrong)
     with pytest.raises(DataError, match="did not settle in 1 steps: the tags do not determine it"):
         fit("additive", some, max_steps=1)
@@ -632,9 +636,9 @@ def test_data_that_are_refused(few: Jets) -> None:
         fit("additive", some.with_columns(weight=-np.ones(60)), weights="use")
 
 
-def test_weights_without_a_largest_likelihood_are_refused(few: Jets) -> None:
-    some = few.first(60)
-    weight = np.where(np.arange(60) % 5 == 0, -3.9, 1.0)
+def test_weights_without_a_largest_likelihood_are_refused() -> None:
+    some = make_jets([1] * 60, flavour=np.repeat([5, 5, 4], 20))
+    weight = np.repeat([1.0, 1.0, -0.5], 20)
     with pytest.raises(DataError, match=r"no largest likelihood: .* Set weights: absolute"):
         fit("additive", some.with_columns(weight=weight), weights="use")
 

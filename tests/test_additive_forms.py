@@ -17,6 +17,7 @@ from truthtag.data.kinematics import delta_r
 from truthtag.data.labels import Labels
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.additive.curves import read_curves
+from truthtag.estimators.additive.engine import DesignEngine
 from truthtag.estimators.additive.estimator import AdditiveFit
 from truthtag.estimators.additive.likelihood import BEND
 from truthtag.estimators.ensemble import Ensemble
@@ -69,7 +70,7 @@ def test_bands_are_the_spread_of_replicas(fitted: AdditiveFit) -> None:
     frame = read_curves(fitted, FLAVOURS, PROBE, pt, np.array([0.0]), distance)
     own = frame[(frame["panel"] == "pt") & (frame["flavour"] == "b")]
     alone = make_jets([1, 1], pt=pt.astype("f4"), eta=np.full(2, 0.3, "f4"), flavour=np.full(2, 5))
-    drawn = np.log([one.efficiency(alone) for one in fitted.drawn(1500, (1,))])
+    drawn = np.log(DesignEngine(fitted.drawn(1500, (1,))).efficiencies(alone))
     band = np.log(own["high"] / own["low"]) / 2
     np.testing.assert_allclose(drawn.std(axis=0), band, rtol=0.1)
     with pytest.raises(DataError, match="a replica has no covariance, and so no bands"):
@@ -118,10 +119,11 @@ def test_formulas_are_the_model(few: Jets, tmp_path: Path, changes: dict[str, An
     export_corrections(found, tmp_path / "a.json", CorrectionOptions(variations=False))
     corrections = read(tmp_path / "a.json")
     jets = few.first(30)
-    # Jets beyond the knots, and on them.
-    ends = [found.structure.terms[0].bases[0].high, 1e4, 1.0]
-    pt = np.r_[ends, jets.pt[3:]].astype("f4")
-    jets = jets.with_columns(pt=pt, eta=np.r_[0.0, -4.0, 4.0, jets.eta[3:]].astype("f4"))
+    np.testing.assert_allclose(product(corrections, jets), found.efficiency(jets), rtol=2e-5)
+    # Jets beyond the knots, and on the last.
+    high = found.structure.terms[0].bases[-1].high
+    pt = np.array([high, 1e4, 1.0, 50.0], "f4")
+    jets = make_jets([1] * 4, pt=pt, eta=np.array([0.0, -4.0, 4.0, high % 5], "f4"))
     np.testing.assert_allclose(product(corrections, jets), found.efficiency(jets), rtol=2e-5)
 
 
@@ -140,9 +142,7 @@ def test_replicas_are_variations(fitted: AdditiveFit, few: Jets, tmp_path: Path)
     assert "to be multiplied by efficiency_neighbour" in text
 
 
-def test_what_is_above_the_bend_and_what_nothing_was_learned_of(
-    few: Jets, tmp_path: Path
-) -> None:
+def test_what_is_above_the_bend_and_what_nothing_was_learned_of(few: Jets, tmp_path: Path) -> None:
     some = few.first(80)
     often = np.random.default_rng(1).random(some.n_jets) < 0.985
     labels = Labels(flavours=(0, 4, 5, 15))
@@ -164,7 +164,10 @@ def test_what_is_no_product_is_refused(few: Jets, tmp_path: Path) -> None:
     some = few.first(60)
     for changes, text in (
         ({"link": "logit", "terms": [{"of": "pt"}]}, "the link of the additive model is 'logit'"),
-        ({"terms": [{"sum_of": "neighbour_pt"}]}, "has the term 'sum of neighbour_pt'; corrections"),
+        (
+            {"terms": [{"sum_of": "neighbour_pt"}]},
+            "has the term 'sum of neighbour_pt'; corrections",
+        ),
     ):
         found = fit("additive", some, **changes)
         with pytest.raises(ConfigError, match=re.escape(text)):

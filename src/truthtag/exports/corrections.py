@@ -1,4 +1,4 @@
-"""Maps, parametric fits and additive models as files of correctionlib, for coffea, columnflow, RDataFrame and C++.
+"""Maps and fits as files of correctionlib, for coffea, columnflow, RDataFrame and C++.
 
 The JSON is written without any package; correctionlib reads it. What it holds is exact: bins are
 those of the map, on every edge too, and what is smooth is a formula. A further kind is one more
@@ -34,11 +34,11 @@ def export_corrections(
     the ends of what that may be: of a binned map those of the interval of each bin, of other maps
     with replicas one standard deviation of these. A map with a factor for the nearest jet has the
     further input ``delta_r``, which the caller computes. Parametric fits and additive models become
-    two corrections, whose product over the neighbours is the efficiency. What was fitted without each fold becomes
-    its mean over the folds, for events of other samples.
+    two corrections, whose product over the neighbours is the efficiency. What was fitted without
+    each fold becomes its mean over the folds, for events of other samples.
 
     Args:
-        estimator: A map or a parametric fit, for one working point or several, or an ensemble of
+        estimator: A map or one of these fits, for one working point or several, or an ensemble of
             such, as :func:`truthtag.load` reads it.
         path: The file: ``.json``, or ``.json.gz`` to compress it.
         options: Names, and what is written.

@@ -10,12 +10,19 @@ import numpy as np
 from truthtag.arrays import FloatArray
 from truthtag.errors import ConfigError
 from truthtag.estimators.additive.estimator import AdditiveFit
-from truthtag.estimators.additive.options import JetTerm, NeighbourTerm
+from truthtag.estimators.additive.options import AdditiveOptions, JetTerm, NeighbourTerm
 from truthtag.estimators.additive.splines import DEGREE, Basis
 from truthtag.estimators.additive.structure import NONE, Structure
 from truthtag.exports.correction_json import Node, binning, category, formula_ref, multibinning
 
-__all__ = ["FACTOR_OF_PAIR", "own_expression", "own_surface", "pair_curves", "require_product"]
+__all__ = [
+    "FACTOR_OF_PAIR",
+    "has_product",
+    "own_expression",
+    "own_surface",
+    "pair_curves",
+    "require_product",
+]
 
 FACTOR_OF_PAIR = "exp([0]+(x-[4])*([1]+(x-[4])*([2]+(x-[4])*[3])))"
 """The factor of a neighbour between two knots: x is Delta R."""
@@ -34,6 +41,17 @@ def own_expression(fit: AdditiveFit) -> str:
     return f"exp({rows[0]}+{u}*({rows[1]}+{u}*({rows[2]}+{u}*{rows[3]})))"
 
 
+def has_product(options: AdditiveOptions) -> bool:
+    """Return whether fits with these options are what :func:`require_product` lets pass."""
+    return options.link == "log" and all(not _others(term) for term in options.terms)
+
+
+def _others(term: JetTerm | NeighbourTerm) -> list[str]:
+    """Return the variables of a term that corrections cannot hold."""
+    allowed = OWN if isinstance(term, JetTerm) else ("delta_r",)
+    return [name for name in term.variables if name not in allowed]
+
+
 def require_product(fit: AdditiveFit) -> None:
     """Refuse a fit that is no product of a surface and of factors of Delta R.
 
@@ -47,14 +65,12 @@ def require_product(fit: AdditiveFit) -> None:
         )
         raise ConfigError(msg)
     for term in fit.structure.terms:
-        allowed = OWN if isinstance(term.options, JetTerm) else ("delta_r",)
-        for name in term.variables:
-            if name not in allowed:
-                msg = (
-                    f"the additive model has the term {term.name!r}; corrections can hold terms of "
-                    "pt and eta, and sums of delta_r. Hand on its weights, or fit it without"
-                )
-                raise ConfigError(msg)
+        if _others(term.options):
+            msg = (
+                f"the additive model has the term {term.name!r}; corrections can hold terms of pt "
+                "and eta, and sums of delta_r. Hand on its weights, or fit it without"
+            )
+            raise ConfigError(msg)
 
 
 def _is_logarithmic(structure: Structure) -> bool:

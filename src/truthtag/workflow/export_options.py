@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from truthtag.estimators.additive.options import AdditiveOptions
 from truthtag.estimators.network.options import DistilOptions
 from truthtag.estimators.protocol import EstimatorOptions
 from truthtag.exports.correction_options import CorrectionOptions
+from truthtag.exports.spline_form import has_product
 from truthtag.options import Options, as_tuple
 from truthtag.registry import did_you_mean
 
@@ -20,6 +22,9 @@ ALL = "all"
 
 IN_CORRECTIONS = ("binned", "smoothed", "nearest_jet", "parametric", "additive")
 """Kinds of estimator that a file of correctionlib can hold."""
+
+PRODUCTS = ("parametric", "additive")
+"""Those of them that are products of factors, which their mean over folds is not."""
 
 
 def _as_names(value: Any) -> Any:
@@ -116,28 +121,35 @@ class Exports(Options):
         return getattr(self, form) is not None
 
 
-def _can(form: str, options: EstimatorOptions) -> bool:
+def _can(form: str, options: EstimatorOptions, folds: int) -> bool:
     """Return whether an estimator has a form."""
     if form == "friends":
         return True
-    if form == "correctionlib":
-        return options.kind in IN_CORRECTIONS
-    return options.kind == "network"
+    if form != "correctionlib":
+        return options.kind == "network"
+    if options.kind in PRODUCTS and folds > 1:
+        return False
+    if isinstance(options, AdditiveOptions) and not has_product(options):
+        return False
+    return options.kind in IN_CORRECTIONS
 
 
-def exported(exports: Exports, form: str, estimators: dict[str, EstimatorOptions]) -> list[str]:
+def exported(
+    exports: Exports, form: str, estimators: dict[str, EstimatorOptions], folds: int
+) -> list[str]:
     """Return the names of the estimators that leave in a form, in the order of the config.
 
     Args:
         exports: The section.
         form: ``onnx``, ``athena``, ``correctionlib``, ``distilled`` or ``friends``.
         estimators: The estimators of the config.
+        folds: Number of folds of the training samples.
     """
     section = getattr(exports, form)
     if section is None:
         return []
     if section.of == (ALL,):
-        return [name for name, options in estimators.items() if _can(form, options)]
+        return [name for name, options in estimators.items() if _can(form, options, folds)]
     return [name for name in estimators if name in section.of]
 
 
@@ -148,7 +160,8 @@ def faults_of_exports(config: Any) -> Iterator[str]:
         section = getattr(config.exports, form)
         if section is None or section.of == (ALL,):
             continue
-        able = [name for name, options in known.items() if _can(form, options)]
+        folds = config.roles.folds
+        able = [name for name, options in known.items() if _can(form, options, folds)]
         for name in section.of:
             if name not in able:
                 why = "is of a kind that has no such form" if name in known else "is no estimator"

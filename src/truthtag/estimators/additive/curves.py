@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from truthtag.arrays import FloatArray
 from truthtag.errors import DataError
@@ -13,6 +13,9 @@ from truthtag.estimators.additive.estimator import AdditiveFit
 from truthtag.estimators.additive.likelihood import efficiency_of
 from truthtag.estimators.additive.options import NeighbourTerm
 from truthtag.estimators.additive.structure import NONE, Structure, Term
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 __all__ = ["own_rows", "pair_rows", "read_curves"]
 
@@ -98,6 +101,8 @@ def read_curves(
     Raises:
         DataError: It is a replica.
     """
+    import pandas as pd
+
     if fit.covariance is None:
         msg = "a replica has no covariance, and so no bands; read the curves of the fit itself"
         raise DataError(msg)
@@ -136,6 +141,8 @@ def _band(fit: AdditiveFit, rows: FloatArray) -> Iterator[FloatArray]:
 def _frame(
     panel: str, flavour: str, neighbour: str, x: FloatArray, bands: list[FloatArray]
 ) -> pd.DataFrame:
+    import pandas as pd
+
     value, low, high = bands
     return pd.DataFrame(
         {

@@ -8,8 +8,9 @@ import numpy as np
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.seeds import Seed, seed_words
 
-__all__ = ["chained", "root_of", "shared_by_points"]
+__all__ = ["chain", "root_of", "shared_by_points"]
 
 
 def root_of(covariance: FloatArray) -> FloatArray:
@@ -22,18 +23,22 @@ def root_of(covariance: FloatArray) -> FloatArray:
     return np.asarray((vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T)
 
 
-def chained(normal: FloatArray, shared: FloatArray, rng: np.random.Generator) -> FloatArray:
-    r"""Return standard normal numbers that go with those of the looser working point.
+def chain(seed: Seed, size: int, shared: Sequence[FloatArray]) -> list[FloatArray]:
+    r"""Draw standard normal numbers for each working point, that of one correlated with the next.
 
     .. math:: z' = r z + \sqrt{1 - r^2}\, \zeta
 
     Args:
-        normal: Those of the looser point, z, shape (..., n).
-        shared: Their correlations r, shape (n,).
-        rng: The random stream.
+        seed: Names the random stream.
+        size: How many, n.
+        shared: For each point but the first, the correlations r with the one before, shape (n,).
     """
-    fresh = rng.standard_normal(normal.shape)
-    return shared * normal + np.sqrt(1.0 - shared**2) * fresh
+    rng = np.random.default_rng(seed_words(seed))
+    drawn = [rng.standard_normal(size)]
+    for correlation in shared:
+        fresh = rng.standard_normal(size)
+        drawn.append(correlation * drawn[-1] + np.sqrt(1.0 - correlation**2) * fresh)
+    return drawn
 
 
 def shared_by_points(jets: Jets, flavours: Sequence[int]) -> list[dict[int, float]]:
@@ -44,7 +49,7 @@ def shared_by_points(jets: Jets, flavours: Sequence[int]) -> list[dict[int, floa
 
     .. math:: r = \sqrt{\frac{\epsilon' (1 - \epsilon)}{\epsilon (1 - \epsilon')}}
 
-    and along a chain of points by the product, as numbers drawn with :func:`chained` do.
+    and along a chain of points by the product, as numbers drawn with :func:`chain` do.
 
     Args:
         jets: The training jets.

@@ -11,7 +11,7 @@ import numpy as np
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.estimators.additive.draws import chained, root_of, shared_by_points
+from truthtag.estimators.additive.draws import chain, root_of, shared_by_points
 from truthtag.estimators.additive.fitting import fit_model
 from truthtag.estimators.additive.likelihood import efficiency_of
 from truthtag.estimators.additive.options import AdditiveOptions, Link
@@ -26,7 +26,7 @@ from truthtag.estimators.bins import (
 from truthtag.estimators.counts import check_positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import PointwiseEstimator, StoredEstimator, TableEstimator
-from truthtag.seeds import Seed, seed_words
+from truthtag.seeds import Seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,8 +51,8 @@ class AdditiveFit(TableEstimator):
         + \sum_{j \ne i} g_{f_i f_j}(\Delta R_{ij})
 
     with the default terms: the form of Eq. 2 with every function free, and nothing else that it
-    could learn. (Above 0.95 an efficiency approaches 1, which a product may exceed: see
-    :func:`~truthtag.estimators.additive.likelihood.efficiency_of`.) Functions are cubic splines with a penalty on their roughness, whose weights the
+    could learn. An efficiency above 0.95 approaches 1, which a product may exceed: see
+    :func:`~truthtag.estimators.additive.likelihood.efficiency_of`. Functions are cubic splines with a penalty on their roughness, whose weights the
     tags choose, see :func:`~truthtag.estimators.additive.fitting.fit_model`. Outside the range of
     the training jets a function keeps the value that it has at the end.
 
@@ -159,20 +159,17 @@ class AdditiveFit(TableEstimator):
         if isinstance(fitted, AdditiveFit):
             return fitted.drawn(count, seed)
         fits = [fit for fit in fitted.members if isinstance(fit, AdditiveFit)]
-        coefficients = fits[0].structure.coefficients
-        by_flavour = shared_by_points(train, fits[0].structure.flavours)
-        shared = [np.array([of[one.flavour] for one in coefficients]) for of in by_flavour]
+        structure = fits[0].structure
+        shared = []
+        for by_flavour in shared_by_points(train, structure.flavours):
+            shared.append(np.array([by_flavour[one.flavour] for one in structure.coefficients]))
         roots = [root_of(fit._known_covariance()) for fit in fits]
         replicas = []
         for number in range(count):
-            rng = np.random.default_rng(seed_words((*seed, number)))
-            normal = rng.standard_normal(len(fits[0].values))
-            members = []
-            for position, (fit, root) in enumerate(zip(fits, roots, strict=True)):
-                if position:
-                    normal = chained(normal, shared[position - 1], rng)
-                members.append(fit._moved(root @ normal))
-            replicas.append(PointwiseEstimator(fitted.points, tuple(members)))
+            normal = chain((*seed, number), len(structure.coefficients), shared)
+            moved = zip(fits, roots, normal, strict=True)
+            members = tuple(fit._moved(root @ one) for fit, root, one in moved)
+            replicas.append(PointwiseEstimator(fitted.points, members))
         return replicas
 
     def drawn(self, count: int, seed: Seed) -> list[Self]:
@@ -188,8 +185,8 @@ class AdditiveFit(TableEstimator):
         root = root_of(self._known_covariance())
         replicas = []
         for number in range(count):
-            rng = np.random.default_rng(seed_words((*seed, number)))
-            replicas.append(self._moved(root @ rng.standard_normal(len(self.values))))
+            (normal,) = chain((*seed, number), len(self.values), ())
+            replicas.append(self._moved(root @ normal))
         return replicas
 
     def _known_covariance(self) -> FloatArray:
