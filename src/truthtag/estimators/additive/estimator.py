@@ -52,9 +52,10 @@ class AdditiveFit(TableEstimator):
 
     with the default terms: the form of Eq. 2 with every function free, and nothing else that it
     could learn. An efficiency above 0.95 approaches 1, which a product may exceed: see
-    :func:`~truthtag.estimators.additive.likelihood.efficiency_of`. Functions are cubic splines with a penalty on their roughness, whose weights the
-    tags choose, see :func:`~truthtag.estimators.additive.fitting.fit_model`. Outside the range of
-    the training jets a function keeps the value that it has at the end.
+    :func:`~truthtag.estimators.additive.likelihood.efficiency_of`. Functions are cubic splines with
+    a penalty on their roughness, whose weights the tags choose, see
+    :func:`~truthtag.estimators.additive.fitting.fit_model`. Outside the range of the training jets
+    a function keeps the value that it has at the end.
 
     The errors are analytic: replicas are drawn from the covariance of the coefficients.
 
@@ -160,9 +161,10 @@ class AdditiveFit(TableEstimator):
             return fitted.drawn(count, seed)
         fits = [fit for fit in fitted.members if isinstance(fit, AdditiveFit)]
         structure = fits[0].structure
-        shared = []
-        for by_flavour in shared_by_points(train, structure.flavours):
-            shared.append(np.array([by_flavour[one.flavour] for one in structure.coefficients]))
+        shared = [
+            np.array([by_flavour[one.flavour] for one in structure.coefficients])
+            for by_flavour in shared_by_points(train, structure.flavours)
+        ]
         roots = [root_of(fit._known_covariance()) for fit in fits]
         replicas = []
         for number in range(count):
