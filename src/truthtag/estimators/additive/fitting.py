@@ -39,6 +39,10 @@ NEAR = 1e-3
 UPDATES = 10
 """Most updates of the penalties between two steps."""
 
+QUICK = 12
+"""Steps after which there is one update, and steps go half the way: few jets, whose expected
+information is not the observed one, can lead in circles."""
+
 SLOPE = 1.0
 """Standard deviation of the prior on coefficients without a penalty, the slopes of straight lines
 above all: a logarithm that changes by 3.5 from end to end. Few tags can ask for any slope."""
@@ -198,13 +202,15 @@ def _maximise(problem: Problem, start: Fit | None, max_steps: int) -> Fit:
     smoothing = np.ones(n_penalties) if start is None else start.smoothing
     at = _At(values, problem.sums_at(values), smoothing, np.full(n_penalties, np.inf))
     for step in range(1, max_steps + 1):
-        aim = _aim(structure, at, prior)
+        is_careful = step > QUICK
+        aim = _aim(structure, at, prior, 1 if is_careful else UPDATES)
         slope = at.sums.gradient - aim.ridge * (at.values - prior.centre)
         gain = float((aim.values - at.values) @ slope)
-        values, sums, length = _damped(problem, at, aim, prior)
+        longest = 0.5 if is_careful else 1.0
+        values, sums, length = _damped(problem, at, aim, prior, longest)
         is_settled = _is_settled(at.effective, aim.effective)
         at = _At(values, sums, aim.smoothing, aim.effective)
-        if length == 1.0 and gain < NEAR and is_settled:
+        if length == longest and gain < NEAR and is_settled:
             return _result(structure, at, aim.ridge, step)
     msg = (
         f"the additive model of {len(prior.centre)} coefficients, fitted to "
@@ -215,27 +221,32 @@ def _maximise(problem: Problem, start: Fit | None, max_steps: int) -> Fit:
     raise DataError(msg)
 
 
-def _aim(structure: Structure, at: _At, prior: Prior) -> _Aim:
+def _aim(structure: Structure, at: _At, prior: Prior, updates: int) -> _Aim:
     """Return what the slopes at a point aim for, weights of the penalties moved along.
 
     Sums over jets are what takes time; penalties need none.
+
+    Args:
+        structure: The terms.
+        at: The point.
+        prior: What is known before.
+        updates: Most updates of the penalties.
     """
     pull = at.sums.information @ at.values + at.sums.gradient
     smoothing = at.smoothing
     before = at.effective
-    for _ in range(UPDATES):
+    for _ in range(updates):
         ridge = _ridge(structure, smoothing, prior)
         inverse = _inverse(at.sums.information, ridge)
         values = inverse @ (pull + ridge * prior.centre)
         effective = _effective(structure, smoothing, inverse)
-        aim = _Aim(values, smoothing, effective, ridge)
         if _is_settled(before, effective):
             break
         squares = np.array([(values[one.which] ** 2).sum() for one in structure.penalties])
         wanted = np.maximum(effective, 1e-8) / np.maximum(squares, 1e-12)
         smoothing = np.clip(wanted, ROUGHEST, SMOOTHEST)
         before = effective
-    return aim
+    return _Aim(values, smoothing, effective, ridge)
 
 
 def _is_settled(before: FloatArray, now: FloatArray) -> bool:
@@ -324,10 +335,15 @@ def _inverse(information: FloatArray, ridge: FloatArray) -> FloatArray:
     return np.asarray(cho_solve(factor, np.eye(len(ridge))) / np.outer(scale, scale))
 
 
-def _damped(
-    problem: Problem, at: _At, aim: _Aim, prior: Prior
-) -> tuple[FloatArray, Sums, float]:
-    """Take the longest of the steps 1, 1/2, 1/4, … that does not lower the penalised likelihood.
+def _damped(problem: Problem, at: _At, aim: _Aim, prior: Prior) -> tuple[FloatArray, Sums, float]:
+    """Take the longest step that does not lower the penalised likelihood, halved until it does not.
+
+    Args:
+        problem: The jets.
+        at: Where it begins.
+        aim: Where the whole step would end.
+        prior: What is known before.
+        longest: The first length to try.
 
     Returns:
         The new values, the sums there, and the length of the step.
@@ -339,7 +355,7 @@ def _damped(
     before = penalised(at.values, at.sums)
     # Sums in single precision differ in their last digits.
     tolerance = 1e-7 * abs(before)
-    length = 1.0
+    length = longest
     while True:
         there = at.values + length * (aim.values - at.values)
         found = problem.sums_at(there)

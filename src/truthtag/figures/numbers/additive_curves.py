@@ -20,7 +20,7 @@ __all__ = ["additive_curves"]
 def additive_curves(inputs: Inputs) -> pd.DataFrame:
     """Read the curves of an additive model, beside those of the truth where this is known.
 
-    Of several working points, those of the loosest.
+    Curves end where the training jets do. Of several working points, those of the loosest.
 
     Returns:
         The rows of :func:`truthtag.estimators.additive.curves.read_curves`, with ``true``, empty
@@ -41,12 +41,23 @@ def additive_curves(inputs: Inputs) -> pd.DataFrame:
     probe = {name: float(given[name]) for name in ("pt", "eta")}
     axes = [inputs.edges(name) for name in ("pt_fine", "eta_fine", "delta_r")]
     pt, eta, distance = (_centres(axis) for axis in axes)
+    pt, eta = (_inside(fit, name, places) for name, places in (("pt", pt), ("eta", eta)))
     frame = read_curves(fit, inputs.flavours, probe, pt, eta, distance)
     return frame.assign(true=_true(frame, inputs, probe), pt=probe["pt"], eta=probe["eta"])
 
 
 def _centres(axis: FloatArray) -> FloatArray:
     return np.asarray(0.5 * (axis[1:] + axis[:-1]))
+
+
+def _inside(fit: AdditiveFit, name: str, places: FloatArray) -> FloatArray:
+    """Return the places between the ends of the knots, beyond which nothing was learned."""
+    for term in fit.structure.terms:
+        if name in term.variables:
+            basis = term.bases[term.variables.index(name)]
+            low = -basis.high if basis.is_absolute else basis.low
+            return places[(places >= low) & (places <= basis.high)]
+    return places
 
 
 def _true(frame: pd.DataFrame, inputs: Inputs, probe: dict[str, float]) -> FloatArray:

@@ -48,6 +48,9 @@ def draw_curves(frame: pd.DataFrame, context: DrawingContext) -> Figure:
             _draw_factors(axes, by_flavour[name], flavours)
             stamp(axes, f"on the efficiency of a {FLAVOUR_NAMES.get(name, name)} jet")
         panels[0].set_ylabel(r"factor of a neighbour")
+        # A rare flavour has bands that would hide all else.
+        values = frame.loc[frame["panel"] == "factor", "value"]
+        panels[0].set_ylim(max(values.min() - 0.15, 0.0), min(values.max() + 0.1, 2.0))
         panels[-1].legend(loc="lower right")
     return figure
 
@@ -69,8 +72,6 @@ def _draw_factors(axes: Axes, frame: pd.DataFrame, flavours: list[str]) -> None:
     axes.axhline(1, color="0.3", linewidth=1)
     _finish(axes, frame)
     axes.set_xlabel(r"$\Delta R$ to the neighbour")
-    # A rare flavour has bands that would hide all else.
-    axes.set_ylim(0.2, 1.3)
 
 
 def _draw_curve(axes: Axes, rows: pd.DataFrame, look: dict[str, Any], label: str) -> None:
