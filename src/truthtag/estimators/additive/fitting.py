@@ -335,7 +335,9 @@ def _inverse(information: FloatArray, ridge: FloatArray) -> FloatArray:
     return np.asarray(cho_solve(factor, np.eye(len(ridge))) / np.outer(scale, scale))
 
 
-def _damped(problem: Problem, at: _At, aim: _Aim, prior: Prior) -> tuple[FloatArray, Sums, float]:
+def _damped(
+    problem: Problem, at: _At, aim: _Aim, prior: Prior, longest: float
+) -> tuple[FloatArray, Sums, float]:
     """Take the longest step that does not lower the penalised likelihood, halved until it does not.
 
     Args:
