@@ -15,6 +15,7 @@ from pathlib import Path
 
 import torch
 
+from benchmarks.additive import additive_rows
 from benchmarks.chain import chain_rows
 from benchmarks.engines import engine_rows
 from benchmarks.readers import reader_rows
@@ -76,6 +77,7 @@ def main() -> None:
         *engine_rows(toy, sample),
         *reader_rows(toy),
         *weighing_rows(toy),
+        *additive_rows(toy),
         *tree_rows(toy),
     ]
     machine = {

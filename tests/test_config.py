@@ -1091,7 +1091,7 @@ def test_faults_of_what_judges_efficiencies_are_told_together(default_config: Ra
     config["uncertainty"]["sample"] = "train"
     config["domain"]["max_reference_jets"] = 3
     config["closure"]["required"] = [{"sample": "x", "efficiency": "y"}]
-    known = "true, map, smoothed, delta_r, mlp, gnn, gnn_geometric, gnn_factorised"
+    known = "true, map, smoothed, delta_r, additive, mlp, gnn, gnn_geometric, gnn_factorised"
     assert refused(config) == [
         f"closure.required.0.efficiency: 'y' is unknown. Allowed: {known}",
         "closure.required.0.sample: 'x' is unknown. Allowed: train, validation, test, boson",
@@ -1240,6 +1240,7 @@ def test_null_removes_an_entry(default_config: Raw) -> None:
     assert list(filled["estimators"]) == [
         "smoothed",
         "delta_r",
+        "additive",
         "mlp",
         "gnn_geometric",
         "gnn_factorised",

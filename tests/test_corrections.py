@@ -607,7 +607,7 @@ def test_means_of_parametric_fits_are_no_product(train: Jets, tmp_path: Path) ->
     other = ParametricFit((4,), values, values)
     mean = Ensemble([one, one])
     for wrong in (mean, CrossFitted(Folds(2), [Ensemble([one], one)] * 2)):
-        with pytest.raises(ConfigError, match="a mean of parametric fits is no product"):
+        with pytest.raises(ConfigError, match="a mean of fits is no product"):
             export_corrections(wrong, tmp_path / "map.json")
     with pytest.raises(DataError, match="replica 0 has other flavours or working points"):
         export_corrections(Ensemble([other], one), tmp_path / "map.json")

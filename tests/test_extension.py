@@ -127,7 +127,7 @@ SMALL = {
     "test": {"events": 1000},
     "boson": {"events": 500},
 }
-NOT_NEEDED = ("delta_r", "mlp", "gnn", "gnn_geometric", "gnn_factorised")
+NOT_NEEDED = ("delta_r", "additive", "mlp", "gnn", "gnn_geometric", "gnn_factorised")
 HAS_TREES = importlib.util.find_spec("lightgbm") is not None
 
 EFFICIENCY_TABLES = (

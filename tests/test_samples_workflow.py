@@ -97,7 +97,9 @@ def generated(
 
 def alike_config(samples: dict[str, Any], **more: Any) -> dict[str, Any]:
     """A config of a map and networks on the toy's base."""
-    estimators: dict[str, Any] = dict.fromkeys(("smoothed", "delta_r", *NETWORKS_OF_PAPER))
+    estimators: dict[str, Any] = dict.fromkeys(
+        ("smoothed", "delta_r", "additive", *NETWORKS_OF_PAPER)
+    )
     estimators["map"] = {"replicas": 2, "weights": "ignore"}
     estimators["gnn"] = {"seeds": 2, "seeds_per_job": 2, **NETWORK}
     return {
@@ -310,6 +312,7 @@ def own_config() -> dict[str, Any]:
             "map": {"replicas": 2},
             "gnn_geometric": {"seeds": 2 * FOLDS, "seeds_per_job": 2, **NETWORK},
             "gnn_factorised": None,
+            "additive": None,
         },
         "distributions": distributions,
         "figures": {"only": None},

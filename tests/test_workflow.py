@@ -29,10 +29,10 @@ from truthtag.statistics.accuracy import excess_loss
 
 FIGURES = (
     "fig1", "fig2", "fig3", "fig3_gnn_factorised", "fig6", "fig7", "fig8", "calibration",
-    "coverage", "training",
+    "coverage", "curves_additive", "training",
 )  # fmt: skip
 NETWORKS = ("mlp", "gnn", "gnn_geometric", "gnn_factorised")
-EFFICIENCIES = ("map", "delta_r", *NETWORKS)
+EFFICIENCIES = ("map", "delta_r", "additive", *NETWORKS)
 TIMES = ["seconds", "events_per_second"]
 
 pytestmark = pytest.mark.slow
@@ -493,6 +493,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
             "gnn_geometric": None,
             "gnn_factorised": None,
             "delta_r": None,
+            "additive": None,
         },
         learning_curve={
             "points": [

@@ -255,6 +255,9 @@ def figure_inputs(figure):
         files[f"histograms:{name}"] = layout.histograms(name)
     for name in entry.inputs_of("members"):
         files[f"members:{name}"] = layout.seed_files(name)
+    for name in entry.inputs_of("fit"):
+        # With folds, the fit without the first of them.
+        files[f"fit:{name}"] = layout.fitted(name)[0]
     return files
 
 
@@ -288,7 +291,8 @@ def figure_memory(figure):
 def modules_of_numbers(entry):
     """The module that computes the numbers of a figure, and those that the config names for it."""
     truth = TRUTH_MODULES if "truth" in entry.inputs else []
-    return [entry.numbers_module, *truth, *map(kind_module, entry.inputs_of("members"))]
+    estimators = [*entry.inputs_of("members"), *entry.inputs_of("fit")]
+    return [entry.numbers_module, *truth, *map(kind_module, estimators)]
 
 
 TABLES = [

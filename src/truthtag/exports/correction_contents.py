@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from truthtag.arrays import FloatArray
 from truthtag.errors import ConfigError
+from truthtag.estimators.additive.estimator import AdditiveFit
+from truthtag.estimators.additive.likelihood import BEND
 from truthtag.estimators.binned import BinnedMap
 from truthtag.estimators.nearest_jet import NearestJetMap
 from truthtag.estimators.parametric import ParametricFit
@@ -34,6 +36,13 @@ from truthtag.exports.correction_tables import (
 )
 from truthtag.exports.product_form import FACTOR, OWN_EFFICIENCY, factor_node, fits_of, own_node
 from truthtag.exports.smooth_cells import EXPRESSION, measured_difference, smooth_node
+from truthtag.exports.spline_form import (
+    FACTOR_OF_PAIR,
+    own_expression,
+    own_surface,
+    pair_curves,
+    require_product,
+)
 
 __all__ = ["CONTENTS", "Content", "Correction", "content_of"]
 
@@ -50,6 +59,7 @@ class Correction:
         flavours: The flavours that it knows.
         formulas: The formulas that its nodes refer to.
         flavour_of: Whose flavour is meant.
+        further_flavours: Inputs that are the flavours of other jets, and whose each is.
     """
 
     name: str
@@ -59,6 +69,7 @@ class Correction:
     flavours: Sequence[int]
     formulas: Sequence[Mapping[str, Any]] = ()
     flavour_of: str = "the jet"
+    further_flavours: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -240,11 +251,61 @@ def _of_parametric(estimator: Any, options: CorrectionOptions) -> Content:
     return Content([of_own, of_factor], text, _choices(own, points, options), record)
 
 
+def _of_additive(estimator: Any, options: CorrectionOptions) -> Content:
+    """Return the content of an additive model: two corrections, whose product it is."""
+    fits = fits_of(estimator, options.systematics[0])
+    nominal = fits[options.systematics[0]]
+    if not options.variations:
+        fits = {options.systematics[0]: nominal}
+    points = points_in_file(points_of(nominal), options)
+    first = members_of(nominal)[0]
+    require_product(first)
+    own = {}
+    factor = {}
+    for name, fit in fits.items():
+        own[name] = _by_point([own_surface(one) for one in members_of(fit)], points)
+        factor[name] = _by_point([pair_curves(one) for one in members_of(fit)], points)
+    own_name = f"{options.name}_own"
+    factor_name = f"{options.name}_neighbour"
+    learned = first.structure.flavours
+    of_own = Correction(
+        own_name,
+        f"What the efficiency would be if the jet were alone; to be multiplied by {factor_name}.",
+        _by_variation(own, options),
+        ["pt", "eta"],
+        learned,
+        [formula(own_expression(first), ["pt", "eta"])],
+    )
+    of_factor = Correction(
+        factor_name,
+        f"Factor of one other jet, by which {own_name} is to be multiplied.",
+        _by_variation(factor, options),
+        [DELTA_R],
+        learned,
+        [formula(FACTOR_OF_PAIR, [DELTA_R])],
+        further_flavours={"neighbour_flavour": "the other jet"},
+    )
+    text = (
+        f"Probability that the tagger accepts a jet: {own_name} of the jet, times {factor_name} of "
+        "each other selected jet of the event, by the flavours of both and Delta R between them. "
+        f"A product p above {BEND:g} stands for 1 - {1 - BEND:.2g} (p / {BEND:g})^"
+        f"{-BEND / (1 - BEND):.3g}, below 1. The formulas are the model itself, polynomials "
+        "between its knots; beyond them it is constant."
+    )
+    if len(points) > 1:
+        text += " At a tighter working point it is at most that at a looser one: take the smaller."
+    if len(fits) > 1:
+        text += f" Its error is the standard deviation of {len(fits) - 1} replicas."
+    record = {"kind": kind_name(type(first))}
+    return Content([of_own, of_factor], text, _choices(own, points, options), record)
+
+
 CONTENTS: Mapping[type, Callable[[Any, CorrectionOptions], Content]] = {
     BinnedMap: _of_map,
     NearestJetMap: _of_map,
     SmoothedMap: _of_smoothed,
     ParametricFit: _of_parametric,
+    AdditiveFit: _of_additive,
 }
 """What the file of each kind of estimator holds."""
 

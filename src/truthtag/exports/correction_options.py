@@ -19,7 +19,7 @@ FURTHER = "<further axes>"
 INPUTS = ("systematic", "working_point", "flavour", "abs_eta", "eta", "pt", FURTHER, DELTA_R)
 """Inputs as we call them, in the order of a call."""
 
-CMS = {"flavour": "flavor", "abs_eta": "abseta"}
+CMS = {"flavour": "flavor", "neighbour_flavour": "neighbor_flavor", "abs_eta": "abseta"}
 """Inputs that CMS's files of scale factors call otherwise."""
 
 Name = Annotated[str, Field(min_length=1)]

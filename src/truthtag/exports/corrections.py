@@ -1,4 +1,4 @@
-"""Maps and parametric fits as files of correctionlib, for coffea, columnflow, RDataFrame and C++.
+"""Maps and fits as files of correctionlib, for coffea, columnflow, RDataFrame and C++.
 
 The JSON is written without any package; correctionlib reads it. What it holds is exact: bins are
 those of the map, on every edge too, and what is smooth is a formula. A further kind is one more
@@ -33,12 +33,12 @@ def export_corrections(
     Maps become one correction of flavour, pT, eta and further axes. Beside the efficiency it holds
     the ends of what that may be: of a binned map those of the interval of each bin, of other maps
     with replicas one standard deviation of these. A map with a factor for the nearest jet has the
-    further input ``delta_r``, which the caller computes. A parametric fit becomes two corrections,
-    whose product over the neighbours is the efficiency. What was fitted without each fold becomes
-    its mean over the folds, for events of other samples.
+    further input ``delta_r``, which the caller computes. Parametric fits and additive models become
+    two corrections, whose product over the neighbours is the efficiency. What was fitted without
+    each fold becomes its mean over the folds, for events of other samples.
 
     Args:
-        estimator: A map or a parametric fit, for one working point or several, or an ensemble of
+        estimator: A map or one of these fits, for one working point or several, or an ensemble of
             such, as :func:`truthtag.load` reads it.
         path: The file: ``.json``, or ``.json.gz`` to compress it.
         options: Names, and what is written.
@@ -144,6 +144,8 @@ def _as_json(
     listed = ", ".join(str(one) for one in correction.flavours)
     flavour = f"hadron flavour of {correction.flavour_of}, one of {listed}"
     described["flavour"] = ("int", flavour)
+    for name, whose in correction.further_flavours.items():
+        described[name] = ("int", f"hadron flavour of {whose}, one of {listed}")
     for name in correction.inputs:
         described[name] = ("real", TEXTS.get(name, f"{name} of the jet"))
     used = sorted_inputs(list(described))

@@ -35,7 +35,7 @@ def fits_of(estimator: Any, central: str) -> dict[str, Any]:
     is_mean |= isinstance(estimator, Ensemble) and estimator.nominal is None
     if is_mean:
         msg = (
-            "a mean of parametric fits is no product of factors, and so has no formula. Write a "
+            "a mean of fits is no product of factors, and so has no formula. Write a "
             "file for each fold with export_corrections_by_fold, or for each fit"
         )
         raise ConfigError(msg)

@@ -39,7 +39,7 @@ INPUTS = (
     "truth",
 )
 """Inputs that a figure can ask for by name."""
-INPUTS_OF_ONE = ("histograms", "members")
+INPUTS_OF_ONE = ("histograms", "members", "fit")
 """Inputs that are asked for with the name of what they belong to: ``histograms:delta_r``."""
 
 ROLES = ("train", "validation", "judged")
@@ -60,7 +60,8 @@ class FigureEntry:
             :class:`truthtag.figures.labels.DrawingContext` into a matplotlib figure.
         inputs: What its numbers are made from. ``samples``, ``predictions``, ``replicas`` and
             ``domains`` are read for each of its samples; ``histograms:NAME`` is a distribution,
-            ``members:NAME`` are the networks of an estimator; the others are single tables.
+            ``members:NAME`` are the networks of an estimator, ``fit:NAME`` is what was fitted in
+            one go; the others are single tables.
         samples: Samples that it needs, by role in the config (``judged`` means all of them,
             ``first_judged`` the first), or by name.
         options: Keys of the section ``figures`` that its numbers depend on; ``axes.pt`` is one of
@@ -111,7 +112,7 @@ class FigureEntry:
                 raise ConfigError(msg)
 
     def inputs_of(self, kind: str) -> tuple[str, ...]:
-        """Return the names after ``histograms:`` or ``members:`` among the inputs.
+        """Return the names after ``histograms:``, ``members:`` or ``fit:`` among the inputs.
 
         Example:
             >>> from truthtag.figures.catalogue import FigureEntry
@@ -277,7 +278,7 @@ def _named(entry: FigureEntry, config: Mapping[str, Any], path: str = "figures")
 
 def _check_inputs(entry: FigureEntry, config: Mapping[str, Any], path: str) -> None:
     """Refuse a figure that asks for a distribution or an estimator that is not there."""
-    sections = {"histograms": "distributions", "members": "estimators"}
+    sections = {"histograms": "distributions", "members": "estimators", "fit": "estimators"}
     for kind, section in sections.items():
         for name in entry.inputs_of(kind):
             if name not in config[section]:
@@ -323,6 +324,9 @@ def _own_figures(config: Mapping[str, Any]) -> Iterator[FigureEntry]:
     for name in networks:
         if config["estimators"][name]["architecture"]["kind"] == "factorised":
             yield _learned_factors(name)
+    for name, one in config["estimators"].items():
+        if one["kind"] == "additive":
+            yield _additive_curves(name, config)
     if networks:
         yield _training()
     yield _learning_curve()
@@ -564,6 +568,32 @@ def _learned_factors(estimator: str) -> FigureEntry:
         options=("factor_probe", "axes.pt_fine", "axes.delta_r"),
         columns=("panel", "flavour", "x", "mean", "std", "true", "eta"),
         needs_truth=True,
+    )
+
+
+def _additive_curves(estimator: str, config: Mapping[str, Any]) -> FigureEntry:
+    generated = any(_is_generated(sample, config) for sample in config["samples"])
+    with_truth = bool(config.get("truth")) and generated
+    truth = " The truth is dotted." if with_truth else ""
+    return FigureEntry(
+        name=f"curves_{estimator}",
+        title=f"what {estimator} learned",
+        caption=(
+            f"What the additive model {estimator} has learned from tags alone. Above: the "
+            "efficiency of a jet without neighbours, by pT and by eta. Below: the factor by which "
+            "a neighbour changes that of a jet, a panel for each flavour of the jet, a line for "
+            "each of the neighbour. Bands are one standard deviation, by the covariance of the "
+            f"fit.{truth} A factor is drawn towards what its neighbour does to all jets, as far as "
+            "the tags do not contradict."
+        ),
+        numbers=f"{NUMBERS}.additive_curves:additive_curves",
+        drawing=f"{PLOTS}.additive_curves:draw_curves",
+        inputs=(*(("truth",) if with_truth else ()), f"fit:{estimator}"),
+        options=("factor_probe", "axes.pt_fine", "axes.eta_fine", "axes.delta_r"),
+        columns=(
+            *("panel", "flavour", "neighbour", "x", "value", "low", "high", "true"),
+            *("pt", "eta"),
+        ),
     )
 
 

@@ -44,6 +44,7 @@ class Inputs:
         histograms: Closure histograms by distribution, as a table each.
         tables: Other tables by the name of the input.
         members: Files of the networks of an ensemble, by the name of the estimator.
+        fits: File of what was fitted in one go, by the name of the estimator.
         histories: Training histories, one per seed, by the name of the estimator.
         validation: The validation sample.
         truth: The true efficiency of the toy.
@@ -58,6 +59,7 @@ class Inputs:
     histograms: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     members: Mapping[str, Sequence[str | Path]] = field(default_factory=dict)
+    fits: Mapping[str, str | Path] = field(default_factory=dict)
     histories: Mapping[str, Sequence[pd.DataFrame]] = field(default_factory=dict)
     validation: Jets | None = None
     truth: Truth | None = None
@@ -153,6 +155,7 @@ def read_inputs(
         histograms={name: read_rows(paths) for name, paths in _of_kind(files, "histograms")},
         tables={name: read_rows(files[name]) for name in TABLES if name in files},
         members=dict(_of_kind(files, "members")),
+        fits=dict(_of_kind(files, "fit")),
         histories=histories,
         validation=read_jets(files["validation"]) if "validation" in files else None,
         truth=make_truth(truth, flavours) if truth else None,

@@ -7,9 +7,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from truthtag.estimators.additive.options import AdditiveOptions
 from truthtag.estimators.network.options import DistilOptions
 from truthtag.estimators.protocol import EstimatorOptions
 from truthtag.exports.correction_options import CorrectionOptions
+from truthtag.exports.spline_form import has_product
 from truthtag.options import Options, as_tuple
 from truthtag.registry import did_you_mean
 
@@ -18,8 +20,11 @@ __all__ = ["Exports", "exported", "faults_of_exports"]
 ALL = "all"
 """Stands for all estimators that have the form."""
 
-IN_CORRECTIONS = ("binned", "smoothed", "nearest_jet", "parametric")
+IN_CORRECTIONS = ("binned", "smoothed", "nearest_jet", "parametric", "additive")
 """Kinds of estimator that a file of correctionlib can hold."""
+
+PRODUCTS = ("parametric", "additive")
+"""Those of them that are products of factors, which their mean over folds is not."""
 
 
 def _as_names(value: Any) -> Any:
@@ -61,11 +66,12 @@ class AthenaExport(Options):
 
 
 class CorrectionsExport(CorrectionOptions):
-    """Maps and parametric fits as files of correctionlib, `exports/correctionlib/`."""
+    """Maps, parametric fits and additive models as files of correctionlib,
+    `exports/correctionlib/`."""
 
     of: Estimators = (ALL,)
-    """Names of estimators, or `all`: each of kind `binned`, `smoothed`, `nearest_jet` or
-    `parametric`."""
+    """Names of estimators, or `all`: each of kind `binned`, `smoothed`, `nearest_jet`, `parametric`
+    or `additive`, where its terms are of pT, eta and Delta R."""
 
 
 class DistilledExport(DistilOptions):
@@ -102,7 +108,7 @@ class Exports(Options):
     """Networks as ONNX files that ATLAS's truth tagging tool reads."""
 
     correctionlib: CorrectionsExport | None = None
-    """Maps and parametric fits as files of correctionlib."""
+    """Maps, parametric fits and additive models as files of correctionlib."""
 
     distilled: DistilledExport | None = None
     """One network in place of an ensemble, where every event is asked by itself."""
@@ -115,28 +121,35 @@ class Exports(Options):
         return getattr(self, form) is not None
 
 
-def _can(form: str, options: EstimatorOptions) -> bool:
+def _can(form: str, options: EstimatorOptions, folds: int) -> bool:
     """Return whether an estimator has a form."""
     if form == "friends":
         return True
-    if form == "correctionlib":
-        return options.kind in IN_CORRECTIONS
-    return options.kind == "network"
+    if form != "correctionlib":
+        return options.kind == "network"
+    if options.kind in PRODUCTS and folds > 1:
+        return False
+    if isinstance(options, AdditiveOptions) and not has_product(options):
+        return False
+    return options.kind in IN_CORRECTIONS
 
 
-def exported(exports: Exports, form: str, estimators: dict[str, EstimatorOptions]) -> list[str]:
+def exported(
+    exports: Exports, form: str, estimators: dict[str, EstimatorOptions], folds: int
+) -> list[str]:
     """Return the names of the estimators that leave in a form, in the order of the config.
 
     Args:
         exports: The section.
         form: ``onnx``, ``athena``, ``correctionlib``, ``distilled`` or ``friends``.
         estimators: The estimators of the config.
+        folds: Number of folds of the training samples.
     """
     section = getattr(exports, form)
     if section is None:
         return []
     if section.of == (ALL,):
-        return [name for name, options in estimators.items() if _can(form, options)]
+        return [name for name, options in estimators.items() if _can(form, options, folds)]
     return [name for name in estimators if name in section.of]
 
 
@@ -147,7 +160,8 @@ def faults_of_exports(config: Any) -> Iterator[str]:
         section = getattr(config.exports, form)
         if section is None or section.of == (ALL,):
             continue
-        able = [name for name, options in known.items() if _can(form, options)]
+        folds = config.roles.folds
+        able = [name for name, options in known.items() if _can(form, options, folds)]
         for name in section.of:
             if name not in able:
                 why = "is of a kind that has no such form" if name in known else "is no estimator"

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from truthtag.errors import ConfigError
+from truthtag.estimators.additive.options import AdditiveOptions
 from truthtag.registry import did_you_mean
 from truthtag.statistics.panels import possible_panels
 from truthtag.toy.further import FurtherOptions
@@ -281,6 +282,23 @@ def _columns_of_estimators(config: Any) -> Iterator[str]:
         for column in axes if isinstance(axes, Mapping) else ():
             path = f"estimators.{name}.axes"
             yield from _must_be(path, column, "a column of the jets", allowed_of_maps)
+        if isinstance(options, AdditiveOptions):
+            yield from _columns_of_terms(f"estimators.{name}.terms", options, config)
+
+
+def _columns_of_terms(path: str, options: AdditiveOptions, config: Any) -> Iterator[str]:
+    """Terms must be of numbers; a category has no smooth function."""
+    categories = [name for name, one in config.inputs.items() if one.categories]
+    allowed = ["pt", "eta", "mass", *(name for name in config.inputs if name not in categories)]
+    for column in options.columns:
+        if column in categories:
+            listed = ", ".join(allowed)
+            yield (
+                f"{path}: {column!r} is a category, which has no smooth function; name a number, "
+                f"or fit a network, which sees categories. Allowed: {listed}"
+            )
+        else:
+            yield from _must_be(path, column, "a column of the jets", allowed)
 
 
 def _uncertainty(config: Any) -> Iterator[str]:

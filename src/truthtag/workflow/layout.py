@@ -393,7 +393,8 @@ class Layout:
 
     def exported(self, form: str) -> list[str]:
         """Return the names of the estimators that leave in a form, ``onnx`` say."""
-        return exported(self.config.exports, form, self.config.estimators)
+        folds = self.config.roles.folds
+        return exported(self.config.exports, form, self.config.estimators, folds)
 
     def export(self, form: str, estimator: str) -> str:
         """Return an export of an estimator, ``exports/{form}/{estimator}.onnx`` say."""

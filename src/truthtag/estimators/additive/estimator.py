@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -10,7 +11,9 @@ import numpy as np
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.estimators.additive.draws import chain, root_of, shared_by_points
 from truthtag.estimators.additive.fitting import fit_model
+from truthtag.estimators.additive.likelihood import efficiency_of
 from truthtag.estimators.additive.options import AdditiveOptions, Link
 from truthtag.estimators.additive.structure import Coefficient, Structure
 from truthtag.estimators.bins import (
@@ -22,8 +25,8 @@ from truthtag.estimators.bins import (
 )
 from truthtag.estimators.counts import check_positive_sum, weights_of
 from truthtag.estimators.protocol import ResampledOptions
-from truthtag.estimators.table_file import TableEstimator
-from truthtag.seeds import Seed, seed_words
+from truthtag.estimators.table_file import PointwiseEstimator, StoredEstimator, TableEstimator
+from truthtag.seeds import Seed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,9 +51,11 @@ class AdditiveFit(TableEstimator):
         + \sum_{j \ne i} g_{f_i f_j}(\Delta R_{ij})
 
     with the default terms: the form of Eq. 2 with every function free, and nothing else that it
-    could learn. Functions are cubic splines with a penalty on their roughness, whose weights the
-    tags choose, see :func:`~truthtag.estimators.additive.fitting.fit_model`. Outside the range of
-    the training jets a function keeps the value that it has at the end.
+    could learn. An efficiency above 0.95 approaches 1, which a product may exceed: see
+    :func:`~truthtag.estimators.additive.likelihood.efficiency_of`. Functions are cubic splines with
+    a penalty on their roughness, whose weights the tags choose, see
+    :func:`~truthtag.estimators.additive.fitting.fit_model`. Outside the range of the training jets
+    a function keeps the value that it has at the end.
 
     The errors are analytic: replicas are drawn from the covariance of the coefficients.
 
@@ -77,6 +82,7 @@ class AdditiveFit(TableEstimator):
     unlearned: tuple[int, ...] = ()
     options_type: ClassVar[type[ResampledOptions]] = AdditiveOptions
     columns: ClassVar[tuple[str, ...]] = COLUMNS
+    engine_of: ClassVar[str] = "truthtag.estimators.additive.engine:engine_of"
 
     @classmethod
     def fit(
@@ -134,46 +140,96 @@ class AdditiveFit(TableEstimator):
         options: AdditiveOptions,
         count: int,
         seed: Seed,
-    ) -> list[Self]:
-        """Fit once, and draw replicas from the covariance; see :meth:`drawn`."""
-        fitted = cls.fit(train, validation, options, seed)
-        return fitted.drawn(count, seed)
+    ) -> Sequence[StoredEstimator]:
+        """Fit once, and draw replicas from the covariance; see :meth:`drawn`.
+
+        With several working points, replicas of one correlate with those of the next as the tags
+        do, see :func:`~truthtag.estimators.additive.draws.shared_by_points`.
+
+        Args:
+            train: A tagged sample.
+            validation: Not used.
+            options: Terms, variables, link and weights.
+            count: Number of replicas; the first of more are the same.
+            seed: Names the random stream.
+
+        Raises:
+            DataError: As :meth:`fit`.
+        """
+        fitted: AdditiveFit | PointwiseEstimator = cls.fit(train, validation, options, seed)
+        if isinstance(fitted, AdditiveFit):
+            return fitted.drawn(count, seed)
+        fits = [fit for fit in fitted.members if isinstance(fit, AdditiveFit)]
+        structure = fits[0].structure
+        shared = [
+            np.array([by_flavour[one.flavour] for one in structure.coefficients])
+            for by_flavour in shared_by_points(train, structure.flavours)
+        ]
+        roots = [root_of(fit._known_covariance()) for fit in fits]
+        replicas = []
+        for number in range(count):
+            normal = chain((*seed, number), len(structure.coefficients), shared)
+            moved = zip(fits, roots, normal, strict=True)
+            members = tuple(fit._moved(root @ one) for fit, root, one in moved)
+            replicas.append(PointwiseEstimator(fitted.points, members))
+        return replicas
 
     def drawn(self, count: int, seed: Seed) -> list[Self]:
         """Draw replicas: coefficients from a normal distribution with their covariance.
 
         Args:
             count: Number of replicas; the first of more are the same.
-            seed: Names the random stream.
+            seed: Names the random streams: replica k has the stream ``(*seed, k)``.
 
         Raises:
             DataError: This is a replica itself.
         """
+        root = root_of(self._known_covariance())
+        replicas = []
+        for number in range(count):
+            (normal,) = chain((*seed, number), len(self.values), ())
+            replicas.append(self._moved(root @ normal))
+        return replicas
+
+    def _known_covariance(self) -> FloatArray:
         if self.covariance is None:
             msg = "a replica has no covariance to draw from; draw from the fit itself"
             raise DataError(msg)
-        eigenvalues, vectors = np.linalg.eigh(self.covariance)
-        root = vectors * np.sqrt(np.maximum(eigenvalues, 0.0))
-        rng = np.random.default_rng(seed_words(seed))
-        normal = rng.standard_normal((count, len(self.values)))
-        return [replace(self, values=self.values + root @ one, covariance=None) for one in normal]
+        return self.covariance
 
-    def terms(self, jets: Jets) -> FloatArray:
+    def _moved(self, by: FloatArray) -> Self:
+        return replace(self, values=self.values + by, covariance=None)
+
+    def terms(self, jets: Jets, values: FloatArray | None = None) -> FloatArray:
         """Return the sum of the terms of each jet, shape (n_jets,).
+
+        Args:
+            jets: The jets.
+            values: Other coefficients, shape (n,); or several sets of them, shape (m, n), for which
+                the shape is (m, n_jets).
 
         Raises:
             DataError: A jet has a flavour that the fit does not know, or the jets lack a column.
         """
-        known = (*self.structure.flavours, *self.unlearned)
-        flavour_index(sorted(known), jets)
-        total = np.zeros(jets.n_jets)
+        flavour_index(self.flavours, jets)
+        values = self.values if values is None else values
+        total = np.zeros((*values.shape[:-1], jets.n_jets))
         for first in range(0, jets.n_events, BLOCK):
             some = jets.take(slice(first, first + BLOCK))
             start = jets.offsets[first]
             for flavour, rows, columns in self.structure.design(some):
-                own = self.structure.selector(flavour) @ self.values
-                total[start + rows] = columns.astype(np.float64) @ own
+                own = self.structure.selector(flavour) @ values.T
+                total[..., start + rows] = (columns.astype(np.float64) @ own).T
         return total
+
+    def of_total(self, total: FloatArray, jets: Jets) -> FloatArray:
+        """Return the efficiency of each jet, shape (n_jets,).
+
+        Args:
+            total: The sum of its terms, shape (n_jets,).
+            jets: The jets.
+        """
+        return with_unlearned(efficiency_of(total, self.link), self.unlearned, jets)
 
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet, shape (n_jets,).
@@ -181,11 +237,12 @@ class AdditiveFit(TableEstimator):
         Raises:
             DataError: A jet has a flavour that the fit does not know, or the jets lack a column.
         """
-        from scipy.special import expit
+        return self.of_total(self.terms(jets), jets)
 
-        total = self.terms(jets)
-        eff = np.exp(np.minimum(total, 0.0)) if self.link == "log" else expit(total)
-        return with_unlearned(eff, self.unlearned, jets)
+    @property
+    def flavours(self) -> tuple[int, ...]:
+        """Hadron flavours that it knows, rising, also those that nothing was learned of."""
+        return tuple(sorted((*self.structure.flavours, *self.unlearned)))
 
     @property
     def n_effective(self) -> float:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -11,17 +10,12 @@ import numpy as np
 from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.estimators.additive.likelihood import Problem, Sums
 from truthtag.estimators.additive.options import Link
+from truthtag.estimators.additive.smoothing import uncertain_smoothing
 from truthtag.estimators.additive.structure import Structure
 
-__all__ = ["Fit", "fit_model", "log_efficiency"]
-
-BLOCK = 20_000
-"""Events whose columns are made at a time."""
-
-CEILING = -1e-6
-"""Largest logarithm of an efficiency while the model is fitted: that of 1 would leave no
-probability to be untagged."""
+__all__ = ["Fit", "Prior", "fit_model", "prior_of"]
 
 SMOOTHEST = 1e9
 """Largest weight of a penalty; its functions are 0 long before."""
@@ -29,32 +23,38 @@ SMOOTHEST = 1e9
 ROUGHEST = 1e-4
 """Smallest weight of a penalty."""
 
-SETTLED = 0.02
+SETTLED = 0.005
 """Change of the effective parameters of any term from step to step, below which all is settled."""
 
-UNCERTAIN = 3.0
-"""How far the logarithm of a penalty's weight may be off where the tags do not say, as a standard
-deviation."""
+GROWTH = 0.1
+"""The same relative to them, where they rise: a term that was next to nothing must not stay so
+because it rises slowly."""
+
+LEAST = 0.01
+"""Effective parameters that are next to nothing."""
+
+NEAR = 1e-3
+"""Twice the gain in likelihood of the last step, below which it has come to its largest."""
+
+UPDATES = 10
+"""Most updates of the penalties between two steps."""
+
+QUICK = 12
+"""Steps after which there is one update, and steps go half the way: few jets, whose expected
+information is not the observed one, can lead in circles."""
+
+SLOPE = 1.0
+"""Standard deviation of the prior on coefficients without a penalty, the slopes of straight lines
+above all: a logarithm that changes by 3.5 from end to end. Few tags can ask for any slope."""
+
+HALF = 0.5
+"""Tags, and jets without, that are added where a flavour has none."""
 
 SUBSET = 10
 """One event of so many is fitted first, to begin the fit to all of them near its end."""
 
 WORTHWHILE = 50_000
 """Events from which on this is worth its time."""
-
-
-class Slopes(NamedTuple):
-    """Derivatives of the log-likelihood of jets with respect to their sum of terms.
-
-    Attributes:
-        likelihood: The log-likelihood, shape (n,).
-        gradient: Its first derivative, shape (n,).
-        information: Minus the expected second one, shape (n,).
-    """
-
-    likelihood: FloatArray
-    gradient: FloatArray
-    information: FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,111 +78,16 @@ class Fit:
     steps: int
 
 
-def log_efficiency(total: FloatArray) -> FloatArray:
-    """Return sums of terms, of link log, as logarithms of efficiencies below 1."""
-    return np.minimum(total, CEILING)
-
-
-def _slopes_of_log(total: FloatArray, is_tagged: BoolArray) -> Slopes:
-    r"""Return derivatives where the sum is the logarithm of the efficiency.
-
-    .. math:: l = t\,\eta + (1 - t) \log(1 - e^\eta)
-    """
-    log_eff = log_efficiency(total)
-    log_rest = np.log(-np.expm1(log_eff))
-    odds = np.exp(log_eff - log_rest)
-    # At the ceiling nothing changes with the sum.
-    free = total < CEILING
-    gradient = np.where(is_tagged, 1.0, -odds) * free
-    return Slopes(np.where(is_tagged, log_eff, log_rest), gradient, odds * free)
-
-
-def _slopes_of_logit(total: FloatArray, is_tagged: BoolArray) -> Slopes:
-    """Return derivatives where the sum is the logit of the efficiency."""
-    from scipy.special import expit, log_expit
-
-    eff = expit(total)
-    likelihood = np.where(is_tagged, log_expit(total), log_expit(-total))
-    return Slopes(likelihood, is_tagged - eff, eff * (1 - eff))
-
-
-SLOPES: dict[Link, Callable[[FloatArray, BoolArray], Slopes]] = {
-    "log": _slopes_of_log,
-    "logit": _slopes_of_logit,
-}
-
-
-class _Columns(NamedTuple):
-    """Jets of one flavour of one block of events.
+class Prior(NamedTuple):
+    """What is known of the coefficients before, beside their penalties.
 
     Attributes:
-        flavour: Their flavour.
-        columns: Shape (n, n_columns), single precision.
-        is_tagged: Shape (n,).
-        weight: Shape (n,).
+        centre: Where they are, shape (n,).
+        weight: One over their variance, 0 where nothing is known, shape (n,).
     """
 
-    flavour: int
-    columns: FloatArray
-    is_tagged: BoolArray
+    centre: FloatArray
     weight: FloatArray
-
-
-class _Sums(NamedTuple):
-    """Sums over all jets.
-
-    Attributes:
-        likelihood: The log-likelihood.
-        gradient: Shape (n,).
-        information: Shape (n, n).
-    """
-
-    likelihood: float
-    gradient: FloatArray
-    information: FloatArray
-
-
-@dataclass(frozen=True, eq=False)
-class _Problem:
-    """Tagged jets, and what is fitted to them.
-
-    Args:
-        structure: The terms.
-        jets: The events.
-        is_tagged: Shape (n_jets,).
-        weight: Shape (n_jets,).
-        link: What the terms add up to.
-        in_memory: Whether columns are kept between the steps.
-    """
-
-    structure: Structure
-    jets: Jets
-    is_tagged: BoolArray
-    weight: FloatArray
-    link: Link
-    in_memory: bool
-
-    def blocks(self) -> Iterable[_Columns]:
-        """Return the columns of all jets, all at once or one block after the other."""
-        return list(self._made()) if self.in_memory else _Again(self._made)
-
-    def _made(self) -> Iterator[_Columns]:
-        for first in range(0, self.jets.n_events, BLOCK):
-            some = self.jets.take(slice(first, first + BLOCK))
-            start = self.jets.offsets[first]
-            for flavour, rows, columns in self.structure.design(some):
-                chosen = start + rows
-                yield _Columns(flavour, columns, self.is_tagged[chosen], self.weight[chosen])
-
-
-@dataclass(frozen=True)
-class _Again:
-    """What can be gone through again and again, made anew each time."""
-
-    make: Callable[[], Iterator[_Columns]]
-
-    def __iter__(self) -> Iterator[_Columns]:
-        return self.make()
 
 
 def fit_model(
@@ -208,7 +113,8 @@ def fit_model(
         V = (H + \textstyle\sum \lambda_j S_j)^{-1}
 
     V is the covariance of the coefficients at these weights; what is not known of the weights is
-    added, see :func:`_uncertain_smoothing`.
+    added, see :func:`~truthtag.estimators.additive.smoothing.uncertain_smoothing`. What has no
+    penalty has a weak prior, see :func:`prior_of`.
 
     Source: Wood and Fasiolo, Biometrics 73 (2017) 1071, doi 10.1111/biom.12666.
 
@@ -226,113 +132,184 @@ def fit_model(
         DataError: The fit does not converge.
     """
     weights = np.ones(jets.n_jets) if weight is None else weight * weight.sum() / (weight**2).sum()
-    start = None
-    if jets.n_events >= WORTHWHILE:
-        few = _every(jets, SUBSET)
-        of_jet = few[jets.event_of_jet]
-        first = _problem(structure, jets.take(few), is_tagged[of_jet], weights[of_jet], link)
-        start = _maximise(first, None, max_steps)
-    all_of_them = _Problem(structure, jets, is_tagged, weights, link, jets.n_jets <= jets_in_memory)
-    return _maximise(all_of_them, start, max_steps)
+    problem = Problem(structure, jets, is_tagged, weights, link, jets.n_jets <= jets_in_memory)
+    return _maximise(problem, _near(problem, max_steps, jets_in_memory), max_steps)
 
 
-def _every(jets: Jets, step: int) -> BoolArray:
-    return np.asarray(np.arange(jets.n_events) % step == 0)
+def _near(problem: Problem, max_steps: int, jets_in_memory: int) -> Fit | None:
+    """Return a fit to some of the events, where this saves time.
+
+    What some of them do not determine, the fit to all begins without.
+    """
+    jets = problem.jets
+    if jets.n_events < WORTHWHILE:
+        return None
+    few = np.arange(jets.n_events) % SUBSET == 0
+    of_jet = few[jets.event_of_jet]
+    some = replace(
+        problem,
+        jets=jets.take(few),
+        is_tagged=problem.is_tagged[of_jet],
+        weight=problem.weight[of_jet],
+        in_memory=int(of_jet.sum()) <= jets_in_memory,
+    )
+    if set(np.unique(some.jets.flavour)) < set(problem.structure.flavours):
+        return None
+    try:
+        return _maximise(some, _near(some, max_steps, jets_in_memory), max_steps)
+    except DataError:
+        return None
 
 
-def _problem(
-    structure: Structure, jets: Jets, is_tagged: BoolArray, weight: FloatArray, link: Link
-) -> _Problem:
-    return _Problem(structure, jets, is_tagged, weight, link, in_memory=True)
+class _At(NamedTuple):
+    """Where a fit has come to.
+
+    Attributes:
+        values: The coefficients, shape (n,).
+        sums: Likelihood and slopes there.
+        smoothing: Weights of the penalties, shape (m,).
+        effective: Effective parameters of each penalty, shape (m,).
+    """
+
+    values: FloatArray
+    sums: Sums
+    smoothing: FloatArray
+    effective: FloatArray
 
 
-def _maximise(problem: _Problem, start: Fit | None, max_steps: int) -> Fit:
+class _Aim(NamedTuple):
+    """The largest value of the parabola that the penalised likelihood is near a point.
+
+    Attributes:
+        values: Where it is, shape (n,).
+        smoothing: Weights of the penalties that the parabola asks for, shape (m,).
+        effective: Effective parameters of each penalty, shape (m,).
+        ridge: Weight of the square of each coefficient, shape (n,).
+    """
+
+    values: FloatArray
+    smoothing: FloatArray
+    effective: FloatArray
+    ridge: FloatArray
+
+
+def _maximise(problem: Problem, start: Fit | None, max_steps: int) -> Fit:
     """Return the coefficients and weights of penalties where nothing changes any more."""
     structure = problem.structure
-    blocks = problem.blocks()
-    slopes = SLOPES[problem.link]
-    penalties = structure.penalties
-    size = len(structure.coefficients)
-    values = _constants(problem) if start is None else start.values
-    smoothing = np.ones(len(penalties)) if start is None else start.smoothing
-    sums = _sums(blocks, structure, values, slopes)
-    effective = np.full(len(penalties), np.inf)
+    prior = prior_of(problem)
+    n_penalties = len(structure.penalties)
+    values = prior.centre if start is None else start.values
+    smoothing = np.ones(n_penalties) if start is None else start.smoothing
+    at = _At(values, problem.sums_at(values), smoothing, np.full(n_penalties, np.inf))
     for step in range(1, max_steps + 1):
-        ridge = _ridge(structure, smoothing)
-        inverse = _inverse(sums.information, ridge)
-        direction = inverse @ (sums.gradient - ridge * values)
-        values, sums, length = _damped(
-            lambda at: _sums(blocks, structure, at, slopes), values, sums, direction, ridge
-        )
-        variance = np.diag(inverse)
-        before = effective
-        shrunk = [s * variance[p.which].sum() for s, p in zip(smoothing, penalties, strict=True)]
-        effective = np.array([len(p.which) for p in penalties]) - np.array(shrunk)
-        if length == 1.0 and np.abs(effective - before).max(initial=0.0) < SETTLED:
-            inverse = _inverse(sums.information, ridge)
-            covariance = inverse + _uncertain_smoothing(structure, values, smoothing, inverse)
-            known = 1.0 - ridge * np.diag(inverse)
-            return Fit(values, covariance, smoothing, ridge, known, step)
-        squares = np.array([(values[p.which] ** 2).sum() for p in penalties])
-        wanted = np.maximum(effective, 1e-8) / np.maximum(squares, 1e-12)
-        smoothing = np.clip(wanted, ROUGHEST, SMOOTHEST)
+        is_careful = step > QUICK
+        aim = _aim(structure, at, prior, 1 if is_careful else UPDATES)
+        slope = at.sums.gradient - aim.ridge * (at.values - prior.centre)
+        gain = float((aim.values - at.values) @ slope)
+        longest = 0.5 if is_careful else 1.0
+        values, sums, length = _damped(problem, at, aim, prior, longest)
+        is_settled = _is_settled(at.effective, aim.effective)
+        at = _At(values, sums, aim.smoothing, aim.effective)
+        if length == longest and gain < NEAR and is_settled:
+            return _result(structure, at, aim.ridge, step)
     msg = (
-        f"the additive model of {size} coefficients, fitted to {problem.jets.n_jets} jets, did not "
-        f"settle in {max_steps} steps: the tags do not determine it. Fit it to more events, with "
-        "fewer terms, or with the other link."
+        f"the additive model of {len(prior.centre)} coefficients, fitted to "
+        f"{problem.jets.n_jets} jets, did not settle in {max_steps} steps: the tags do not "
+        "determine it. Fit it to more events, with fewer terms, or with the other link; or raise "
+        "max_steps."
     )
     raise DataError(msg)
 
 
-def _constants(problem: _Problem) -> FloatArray:
-    """Return where a fit begins: a constant efficiency per flavour."""
+def _aim(structure: Structure, at: _At, prior: Prior, updates: int) -> _Aim:
+    """Return what the slopes at a point aim for, weights of the penalties moved along.
+
+    Sums over jets are what takes time; penalties need none.
+
+    Args:
+        structure: The terms.
+        at: The point.
+        prior: What is known before.
+        updates: Most updates of the penalties.
+    """
+    pull = at.sums.information @ at.values + at.sums.gradient
+    smoothing = at.smoothing
+    before = at.effective
+    for _ in range(updates):
+        ridge = _ridge(structure, smoothing, prior)
+        inverse = _inverse(at.sums.information, ridge)
+        values = inverse @ (pull + ridge * prior.centre)
+        effective = _effective(structure, smoothing, inverse)
+        if _is_settled(before, effective):
+            break
+        squares = np.array([(values[one.which] ** 2).sum() for one in structure.penalties])
+        wanted = np.maximum(effective, 1e-8) / np.maximum(squares, 1e-12)
+        smoothing = np.clip(wanted, ROUGHEST, SMOOTHEST)
+        before = effective
+    return _Aim(values, smoothing, effective, ridge)
+
+
+def _is_settled(before: FloatArray, now: FloatArray) -> bool:
+    """Tell whether effective parameters change no more."""
+    change = now - before
+    rises = change > GROWTH * np.maximum(now, LEAST)
+    return not bool((np.abs(change) >= SETTLED).any() or rises.any())
+
+
+def _result(structure: Structure, at: _At, ridge: FloatArray, steps: int) -> Fit:
+    """Return the fit, with the errors of its coefficients."""
+    inverse = _inverse(at.sums.information, ridge)
+    added = uncertain_smoothing(structure.penalties, at.values, at.smoothing, inverse)
+    known = 1.0 - ridge * np.diag(inverse)
+    return Fit(at.values, inverse + added, at.smoothing, ridge, known, steps)
+
+
+def prior_of(problem: Problem) -> Prior:
+    """Return where a fit begins, and the weak prior on what has no penalty.
+
+    A constant efficiency per flavour, and no other terms. The logarithm of an efficiency, or its
+    logit, has no prior, so that the tags alone say how many there are; but where a flavour has no
+    tagged jet, or no other, half a jet is added, without which it would have no end.
+
+    Args:
+        problem: The jets and the terms.
+    """
     structure = problem.structure
-    values = np.zeros(len(structure.coefficients))
+    size = len(structure.coefficients)
+    centre = np.zeros(size)
+    weight = np.full(size, SLOPE**-2)
+    for penalty in structure.penalties:
+        weight[penalty.which] = 0.0
     for position, flavour in enumerate(structure.flavours):
         inside = problem.jets.flavour == flavour
-        weight = problem.weight[inside]
-        tagged = float(weight[problem.is_tagged[inside]].sum())
-        # Half a jet more on either side: without tags, the logarithm would be infinite.
-        eff = np.clip((tagged + 0.5) / (float(weight.sum()) + 1.0), 1e-6, 1 - 1e-3)
-        values[position] = np.log(eff) if problem.link == "log" else np.log(eff / (1 - eff))
-    return values
+        of_jet = problem.weight[inside]
+        is_tagged = problem.is_tagged[inside]
+        tagged = max(float(of_jet[is_tagged].sum()), 0.0)
+        others = max(float(of_jet[~is_tagged].sum()), 0.0)
+        eff = float(np.clip((tagged + HALF) / (tagged + others + 2 * HALF), 1e-6, 1 - 1e-3))
+        is_log = problem.link == "log"
+        centre[position] = np.log(eff) if is_log else np.log(eff / (1 - eff))
+        # Half a jet, in units of the logit, of which the logarithm changes by less.
+        slope = 1 - eff if is_log else 1.0
+        weight[position] = HALF / slope**2 if min(tagged, others) <= 0 else 0.0
+    return Prior(centre, weight)
 
 
-def _sums(
-    blocks: Iterable[_Columns],
-    structure: Structure,
-    values: FloatArray,
-    slopes: Callable[[FloatArray, BoolArray], Slopes],
-) -> _Sums:
-    """Return log-likelihood, gradient and information of all jets."""
-    size = len(structure.coefficients)
-    selectors = {flavour: structure.selector(flavour) for flavour in structure.flavours}
-    likelihood = 0.0
-    gradient = np.zeros(size)
-    information = {f: np.zeros((s.shape[0],) * 2) for f, s in selectors.items()}
-    for block in blocks:
-        own = selectors[block.flavour] @ values
-        total = (block.columns @ own.astype(np.float32)).astype(np.float64)
-        at = slopes(total, block.is_tagged)
-        likelihood += float(block.weight @ at.likelihood)
-        by_column = block.columns.T @ (block.weight * at.gradient).astype(np.float32)
-        gradient += selectors[block.flavour].T @ by_column.astype(np.float64)
-        # Weights may be negative: no square root is taken.
-        scaled = block.columns * (block.weight * at.information).astype(np.float32)[:, None]
-        information[block.flavour] += block.columns.T @ scaled
-    total_information = np.zeros((size, size))
-    for flavour, selector in selectors.items():
-        half = selector.T @ information[flavour]
-        total_information += (selector.T @ half.T).T
-    return _Sums(likelihood, gradient, total_information)
-
-
-def _ridge(structure: Structure, smoothing: FloatArray) -> FloatArray:
+def _ridge(structure: Structure, smoothing: FloatArray, prior: Prior) -> FloatArray:
     """Return the weight of the square of each coefficient."""
-    ridge = np.zeros(len(structure.coefficients))
+    ridge = prior.weight.copy()
     for weight, penalty in zip(smoothing, structure.penalties, strict=True):
         ridge[penalty.which] = weight
     return ridge
+
+
+def _effective(structure: Structure, smoothing: FloatArray, inverse: FloatArray) -> FloatArray:
+    """Return the effective parameters of each penalty, shape (m,)."""
+    variance = np.diag(inverse)
+    found = []
+    for weight, penalty in zip(smoothing, structure.penalties, strict=True):
+        found.append(len(penalty.which) - weight * variance[penalty.which].sum())
+    return np.array(found)
 
 
 def _inverse(information: FloatArray, ridge: FloatArray) -> FloatArray:
@@ -359,67 +336,31 @@ def _inverse(information: FloatArray, ridge: FloatArray) -> FloatArray:
 
 
 def _damped(
-    sums_at: Callable[[FloatArray], _Sums],
-    values: FloatArray,
-    sums: _Sums,
-    direction: FloatArray,
-    ridge: FloatArray,
-) -> tuple[FloatArray, _Sums, float]:
-    """Take the longest of the steps 1, 1/2, 1/4, … that does not lower the penalised likelihood.
+    problem: Problem, at: _At, aim: _Aim, prior: Prior, longest: float
+) -> tuple[FloatArray, Sums, float]:
+    """Take the longest step that does not lower the penalised likelihood, halved until it does not.
+
+    Args:
+        problem: The jets.
+        at: Where it begins.
+        aim: Where the whole step would end.
+        prior: What is known before.
+        longest: The first length to try.
 
     Returns:
         The new values, the sums there, and the length of the step.
     """
 
-    def penalised(at: FloatArray, found: _Sums) -> float:
-        return found.likelihood - 0.5 * float(ridge @ at**2)
+    def penalised(values: FloatArray, sums: Sums) -> float:
+        return sums.likelihood - 0.5 * float(aim.ridge @ (values - prior.centre) ** 2)
 
-    before = penalised(values, sums)
+    before = penalised(at.values, at.sums)
     # Sums in single precision differ in their last digits.
     tolerance = 1e-7 * abs(before)
-    length = 1.0
+    length = longest
     while True:
-        there = values + length * direction
-        found = sums_at(there)
+        there = at.values + length * (aim.values - at.values)
+        found = problem.sums_at(there)
         if penalised(there, found) >= before - tolerance or length < 1e-4:
             return there, found, length
         length /= 2
-
-
-def _uncertain_smoothing(
-    structure: Structure, values: FloatArray, smoothing: FloatArray, inverse: FloatArray
-) -> FloatArray:
-    r"""Return the covariance of the coefficients that uncertain weights of penalties add.
-
-    .. math:: J V_\rho J^T, \quad J_{\cdot j} = \partial\beta / \partial\rho_j
-        = -\lambda_j V S_j \beta, \quad \rho = \log\lambda
-
-    with :math:`V_\rho` the inverse of the second derivatives of the restricted likelihood, to which
-    a weak prior of width :data:`UNCERTAIN` is added.
-
-    Source: Wood, Pya and Saefken, J. Am. Stat. Assoc. 111 (2016) 1548, Eq. 7, its first term.
-
-    Args:
-        structure: The terms.
-        values: The coefficients, shape (n,).
-        smoothing: Weights of the penalties, shape (m,).
-        inverse: The matrix V, shape (n, n).
-    """
-    penalties = structure.penalties
-    pulls = np.zeros((len(values), len(penalties)))
-    for column, (weight, penalty) in enumerate(zip(smoothing, penalties, strict=True)):
-        pulls[penalty.which, column] = weight * values[penalty.which]
-    jacobian = -inverse @ pulls
-    curvature = -pulls.T @ inverse @ pulls
-    for j, (one, first) in enumerate(zip(smoothing, penalties, strict=True)):
-        squares = one * float((values[first.which] ** 2).sum())
-        variances = one * float(np.diag(inverse)[first.which].sum())
-        curvature[j, j] += 0.5 * (squares + variances)
-        for k, (other, second) in enumerate(zip(smoothing, penalties, strict=True)):
-            shared = inverse[np.ix_(first.which, second.which)]
-            curvature[j, k] -= 0.5 * one * other * float((shared**2).sum())
-    eigenvalues, vectors = np.linalg.eigh(0.5 * (curvature + curvature.T))
-    # Where the likelihood says nothing, rounding can make a curvature negative.
-    known = np.maximum(eigenvalues, 0.0) + UNCERTAIN**-2
-    spread = jacobian @ vectors / np.sqrt(known)
-    return np.asarray(spread @ spread.T)

@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from truthtag.data.columns import SCHEMA
 from truthtag.estimators.counts import WeightedOptions
 from truthtag.options import Interval, Options, Whole, as_tuple
+from truthtag.registry import did_you_mean
 
 __all__ = [
     "DEFAULT_TERMS",
@@ -23,6 +25,10 @@ PAIR_VARIABLES = ("delta_r", "delta_eta", "delta_phi", "neighbour_pt")
 
 Link = Literal["log", "logit"]
 
+JET_VARIABLES = ("pt", "eta", "mass")
+"""Columns of every sample that a term may be of; others are no numbers, or say nothing of a jet's
+efficiency."""
+
 INTERVALS = {"eta": 4, "delta_r": 12}
 """Intervals between the knots, where the options do not say; 8 for all other variables."""
 
@@ -36,6 +42,15 @@ def _different(names: tuple[str, ...]) -> tuple[str, ...]:
     if not 0 < len(names) <= 2 or len(set(names)) < len(names):
         msg = f"{list(names)} is not allowed; name one variable, or two that differ"
         raise ValueError(msg)
+    return names
+
+
+def _jet_variables(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name in SCHEMA and name not in JET_VARIABLES:
+            listed = ", ".join(JET_VARIABLES)
+            msg = f"{name!r} is not allowed; allowed are {listed}, and further columns"
+            raise ValueError(msg)
     return names
 
 
@@ -70,8 +85,9 @@ class Variable(Options):
     """Whether both signs of the variable are alike; for `eta` they are by default, as for networks
     with `reflect_eta`."""
 
-    logarithmic: bool = False
-    """Whether knots are equal in the logarithm of the variable."""
+    logarithmic: bool | None = None
+    """Whether knots are equal in the logarithm of the variable; by default where all training jets
+    are above 0 and the largest is more than 10 times the median."""
 
     @model_validator(mode="after")
     def _check_logarithm(self) -> Self:
@@ -87,15 +103,21 @@ class Variable(Options):
 class JetTerm(Options):
     """A smooth function of one or two variables of the jet itself."""
 
-    of: Variables
+    of: Annotated[Variables, AfterValidator(_jet_variables)]
     """The variable, or two of them: `pt`, `eta`, `mass`, or a further column. A term of two is what
     the terms of each leave over, and its penalty can take it to zero."""
 
     by: Literal["flavour", "none"] = "flavour"
     """Whether each flavour has a function of its own."""
 
-    shrink: bool = False
-    """Whether functions of the flavours are drawn towards a common one."""
+    shrink: bool = True
+    """Whether functions of the flavours are drawn towards a common one, as far as the tags say that
+    they are alike."""
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of its variables."""
+        return self.of
 
 
 class NeighbourTerm(Options):
@@ -110,11 +132,16 @@ class NeighbourTerm(Options):
     none. With `both`, each pair of flavours is drawn towards what its neighbour's flavour does to
     all jets."""
 
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Names of its variables."""
+        return self.sum_of
+
 
 DEFAULT_TERMS: tuple[JetTerm | NeighbourTerm, ...] = (
     JetTerm(of=("pt",)),
     JetTerm(of=("eta",)),
-    JetTerm(of=("pt", "eta")),
+    JetTerm(of=("pt", "eta"), shrink=False),
     NeighbourTerm(sum_of=("delta_r",)),
 )
 """Terms of Eq. 2, every function free."""
@@ -148,6 +175,21 @@ class AdditiveOptions(WeightedOptions):
     jets_in_memory: Annotated[Whole, Field(ge=1)] = 600_000
     """Jets whose functions are kept in memory between the steps; those of more are computed anew in
     every step, which takes longer and no more memory."""
+
+    @model_validator(mode="after")
+    def _check_names(self) -> Self:
+        named = [term.variables for term in self.terms]
+        for position, names in enumerate(named):
+            if any(set(names) == set(other) for other in named[:position]):
+                msg = f"terms: {' x '.join(names)} is there twice; name each once"
+                raise ValueError(msg)
+        used = [name for names in named for name in names]
+        for name in self.variables:
+            if name not in used:
+                hint = did_you_mean(name, used)
+                msg = f"variables.{name}: no term is of {name!r}; leave it out{hint}"
+                raise ValueError(msg)
+        return self
 
     def variable(self, name: str) -> Variable:
         """Return how functions of a variable are made."""

@@ -11,20 +11,11 @@ import numpy as np
 
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
-from truthtag.data.kinematics import delta_phi
-from truthtag.errors import DataError
-from truthtag.estimators.additive.options import (
-    AdditiveOptions,
-    JetTerm,
-    NeighbourTerm,
-    Variable,
-)
-from truthtag.estimators.additive.splines import Basis, curve_basis, product, radial_basis
+from truthtag.estimators.additive.options import AdditiveOptions, JetTerm, NeighbourTerm
+from truthtag.estimators.additive.splines import Basis, product
+from truthtag.estimators.additive.variables import basis_of, of_jet, of_pair
 
 __all__ = ["Coefficient", "Penalty", "Structure", "Term"]
-
-REACH = 3.0
-"""Delta R beyond which a neighbour does nothing, where the options do not say."""
 
 NONE = -1
 """Stands for no flavour, where a coefficient belongs to all of them."""
@@ -75,8 +66,7 @@ class Term:
     @property
     def variables(self) -> tuple[str, ...]:
         """Names of its variables."""
-        options = self.options
-        return options.of if isinstance(options, JetTerm) else options.sum_of
+        return self.options.variables
 
     @property
     def name(self) -> str:
@@ -146,8 +136,7 @@ class Structure:
         """
         terms = []
         for term in options.terms:
-            names = term.of if isinstance(term, JetTerm) else term.sum_of
-            bases = [_basis(name, options.variable(name), jets) for name in names]
+            bases = [basis_of(name, options.variable(name), jets) for name in term.variables]
             terms.append(Term(term, tuple(bases), options.tensor_functions))
         return cls(tuple(flavours), tuple(terms))
 
@@ -211,6 +200,21 @@ class Structure:
                 second.append(found[1] + run if len(found) > 1 else np.full(term.size, NONE))
         return np.concatenate(first), np.concatenate(second)
 
+    @cached_property
+    def runs(self) -> dict[tuple[int, int], slice]:
+        """Where the columns of each term are, by its position and the neighbour's flavour.
+
+        The flavour is -1 for terms of the jet itself. Column 0 is the constant.
+        """
+        found = {}
+        first = 1
+        for position, term in enumerate(self.terms):
+            of_neighbours = isinstance(term.options, NeighbourTerm)
+            for neighbour in self.flavours if of_neighbours else (NONE,):
+                found[position, neighbour] = slice(first, first + term.size)
+                first += term.size
+        return found
+
     def selector(self, flavour: int) -> Any:
         """Return the sparse matrix that makes the coefficients of columns of all coefficients.
 
@@ -238,7 +242,7 @@ class Structure:
         for term in self.terms:
             last = first + self._width(term)
             if isinstance(term.options, JetTerm):
-                values = [_of_jet(jets, name) for name in term.variables]
+                values = [of_jet(jets, name) for name in term.variables]
                 columns[:, first:last] = term.functions(values)
             else:
                 columns[:, first:last] = self._sums(jets, term)
@@ -270,7 +274,7 @@ class Structure:
                 other = np.roll(index, -shift, axis=1)
                 known = is_known[other]
                 jet, neighbour = index[known], other[known]
-                values = [_of_pair(jets, name, jet, neighbour) for name in term.variables]
+                values = [of_pair(jets, name, jet, neighbour) for name in term.variables]
                 # Each jet occurs once, so that nothing is lost in this sum.
                 sums[jet, position[neighbour]] += term.functions(values)
         return sums.reshape(jets.n_jets, -1)
@@ -340,52 +344,3 @@ def _penalty_name(term: str, runs: Sequence[Run]) -> str:
     if neighbour != NONE:
         text += f", neighbours of flavour {neighbour}"
     return f"{text}, by the jet's flavour" if len(runs) > 1 else text
-
-
-def _basis(name: str, how: Variable, jets: Jets) -> Basis:
-    """Return the basis of a variable."""
-    intervals = how.intervals or 1
-    if name == "delta_r":
-        reach = REACH if how.range is None else float(how.range[1])
-        return radial_basis(reach, intervals)
-    if name in ("delta_eta", "delta_phi"):
-        widest = np.pi if name == "delta_phi" else 2 * float(np.abs(jets.eta).max(initial=1.0))
-        high = widest if how.range is None else float(how.range[1])
-        return curve_basis(0.0, high, 2 * intervals, even=True)
-    values = _of_jet(jets, name.removeprefix("neighbour_"))
-    if how.range is not None:
-        low, high = (float(end) for end in how.range)
-    else:
-        size = np.abs(values) if how.even else values
-        low, high = float(size.min(initial=np.inf)), float(size.max(initial=-np.inf))
-    if how.even:
-        low = 0.0
-    if not (np.isfinite([low, high]).all() and low < high):
-        msg = (
-            f"column {name!r} of the training jets is {low} to {high}; it must vary, or have a "
-            f"range: variables.{name}.range"
-        )
-        raise DataError(msg)
-    if how.logarithmic and low <= 0:
-        msg = (
-            f"column {name!r} of the training jets begins at {low:g}, and has no logarithm; set "
-            f"variables.{name}.range, or leave out logarithmic"
-        )
-        raise DataError(msg)
-    n_intervals = 2 * intervals if how.even else intervals
-    return curve_basis(low, high, n_intervals, even=how.even, logarithmic=how.logarithmic)
-
-
-def _of_jet(jets: Jets, name: str) -> FloatArray:
-    return np.asarray(jets.per_jet(name), dtype=np.float64)
-
-
-def _of_pair(jets: Jets, name: str, jet: IntArray, neighbour: IntArray) -> FloatArray:
-    """Return a variable of pairs, shape (n,)."""
-    if name == "neighbour_pt":
-        return jets.pt[neighbour].astype(np.float64)
-    d_eta = jets.eta[neighbour].astype(np.float64) - jets.eta[jet].astype(np.float64)
-    if name == "delta_eta":
-        return np.abs(d_eta)
-    d_phi = delta_phi(jets.phi[neighbour], jets.phi[jet])
-    return np.abs(d_phi) if name == "delta_phi" else np.hypot(d_eta, d_phi)

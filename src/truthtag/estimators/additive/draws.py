@@ -1,0 +1,71 @@
+"""Replicas of additive fits: coefficients drawn from their covariance."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from truthtag.arrays import FloatArray
+from truthtag.data.jets import Jets
+from truthtag.seeds import Seed, seed_words
+
+__all__ = ["chain", "root_of", "shared_by_points"]
+
+
+def root_of(covariance: FloatArray) -> FloatArray:
+    """Return the symmetric square root of a covariance, shape (n, n).
+
+    Unlike a triangular one, it changes little where the covariance does: the same random numbers
+    make like replicas of like fits, those of other folds say.
+    """
+    eigenvalues, vectors = np.linalg.eigh(covariance)
+    return np.asarray((vectors * np.sqrt(np.maximum(eigenvalues, 0.0))) @ vectors.T)
+
+
+def chain(seed: Seed, size: int, shared: Sequence[FloatArray]) -> list[FloatArray]:
+    r"""Draw standard normal numbers for each working point, that of one correlated with the next.
+
+    .. math:: z' = r z + \sqrt{1 - r^2}\, \zeta
+
+    Args:
+        seed: Names the random stream.
+        size: How many, n.
+        shared: For each point but the first, the correlations r with the one before, shape (n,).
+    """
+    rng = np.random.default_rng(seed_words(seed))
+    drawn = [rng.standard_normal(size)]
+    for correlation in shared:
+        fresh = rng.standard_normal(size)
+        drawn.append(correlation * drawn[-1] + np.sqrt(1.0 - correlation**2) * fresh)
+    return drawn
+
+
+def shared_by_points(jets: Jets, flavours: Sequence[int]) -> list[dict[int, float]]:
+    r"""Return the correlation of the tags at each working point and the next, by flavour.
+
+    A jet that passes the tighter passes the looser one, so that tags with the efficiencies
+    :math:`\epsilon \ge \epsilon'` correlate by
+
+    .. math:: r = \sqrt{\frac{\epsilon' (1 - \epsilon)}{\epsilon (1 - \epsilon')}}
+
+    and along a chain of points by the product, as numbers drawn with :func:`chain` do.
+
+    Args:
+        jets: The training jets.
+        flavours: Flavours that were learned.
+
+    Returns:
+        For each pair of points the correlation of each flavour, and under -1 that of all jets; 1
+        where no tag differs.
+    """
+    passes = jets.passes()
+    fractions = {flavour: passes[jets.flavour == flavour].mean(axis=0) for flavour in flavours}
+    fractions[-1] = passes.mean(axis=0)
+    pairs = range(jets.n_points - 1)
+    return [{f: _shared(*of[pair : pair + 2]) for f, of in fractions.items()} for pair in pairs]
+
+
+def _shared(looser: float, tighter: float) -> float:
+    apart = looser * (1.0 - tighter)
+    return float(np.sqrt(tighter * (1.0 - looser) / apart)) if apart > 0 else 1.0
