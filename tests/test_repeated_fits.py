@@ -205,15 +205,30 @@ def test_mean_coverage_by_hand() -> None:
     assert row.beyond_1 == pytest.approx(0)
     assert row.off_2 == pytest.approx(0.01)
     assert row.beyond_2 == pytest.approx(0)
+    # With errors of 6 points nobody can tell.
+    assert row.meets_1 == "open"
 
 
 @pytest.mark.parametrize(
-    ("within", "beyond"), [(0.67, 0), (0.69, 0), (0.72, 0.03), (0.6, -0.05), (0.655, 0)]
+    ("within", "beyond", "meets"),
+    [
+        (0.67, 0, "yes"),
+        (0.68, 0, "yes"),
+        (0.688, 0, "open"),
+        (0.692, 0.002, "open"),
+        (0.72, 0.03, "no"),
+        (0.6, -0.05, "no"),
+        (0.66, 0, "yes"),
+    ],
 )
-def test_lines_that_miss_the_aim_say_by_how_much(within: float, beyond: float) -> None:
-    table = repeated_coverage(rows([within - 0.01, within + 0.01], within_2=0.98))
+def test_lines_that_miss_the_aim_say_by_how_much(within: float, beyond: float, meets: str) -> None:
+    """The two samples differ by half a point: their mean has an error of a quarter."""
+    table = repeated_coverage(rows([within - 0.0025, within + 0.0025], within_2=0.98))
+    assert table["within_1_error"].tolist() == pytest.approx([0.0025])
     assert table["beyond_1"].tolist() == pytest.approx([beyond])
+    assert table["meets_1"].tolist() == [meets]
     assert table["beyond_2"].tolist() == pytest.approx([0.03])
+    assert table["meets_2"].tolist() == ["no"]
 
 
 def test_jets_bins_and_efficiencies_are_averaged_apart() -> None:

@@ -484,6 +484,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
         results="results/study",
         samples={"train": {"events": 500}, "validation": {"events": 100}, "test": {"events": 400}},
         events_per_shard=400,
+        exports=None,
         estimators={
             "gnn": {
                 "seeds": 1,
@@ -618,9 +619,9 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
         results="results/repeated",
         samples={"train": {"events": 1000}, "validation": {"events": 300}, "test": {"events": 500}},
         events_per_shard=400,
+        exports=None,
         estimators={
             "map": {"replicas": 2},
-            "additive": None,
             "delta_r": None,
             "gnn": {
                 "seeds": 2,

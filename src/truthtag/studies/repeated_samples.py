@@ -119,8 +119,9 @@ def repeated_coverage(coverage: pd.DataFrame) -> pd.DataFrame:
         ``samples`` and of ``replicas``; the mean over samples of ``within_1, within_2, pull_rms``,
         its statistical error in ``..._error`` and the scatter of one sample in ``..._std``. And for
         ``within_1`` and ``within_2`` what is ``expected`` of so many replicas, if their spread is
-        right; how far the mean is ``off`` this; and ``beyond``, by how much that exceeds
-        :data:`AIM`, 0 where it does not.
+        right; how far the mean is ``off`` this; ``beyond``, by how much that exceeds :data:`AIM`, 0
+        where it does not; and whether it ``meets`` the aim: ``yes`` or ``no`` where two statistical
+        errors either way change nothing, ``open`` where more samples are needed to tell.
 
     Raises:
         DataError: A column is missing, or the coverage of a sample is there twice.
@@ -136,6 +137,9 @@ def repeated_coverage(coverage: pd.DataFrame) -> pd.DataFrame:
         off = table[name] - table[f"expected_{end}"]
         table[f"off_{end}"] = off
         table[f"beyond_{end}"] = np.sign(off) * np.maximum(np.abs(off) - aim, 0)
+        distance, doubt = np.abs(off), 2 * table[f"{name}_error"]
+        answers = [distance + doubt <= aim, distance - doubt > aim]
+        table[f"meets_{end}"] = np.select(answers, ["yes", "no"], "open")
     table = table.rename(columns={"variable": "of"}).replace({"of": {"all": "jets"}})
     return table.astype({"replicas": np.int64})
 
