@@ -541,6 +541,28 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
         ),
     ),
     (
+        "more repeated events of networks than there are",
+        lambda c: c.update(
+            repeated={
+                "samples": 2,
+                "events": 10,
+                "networks": {"samples": 2, "events": 60_000},
+            }
+        ),
+        (
+            r"repeated\.networks: 2 samples of 60000 events are more than samples\.train\.events, "
+            r"100000; make the sample longer"
+        ),
+    ),
+    (
+        "more networks at a point than there are",
+        lambda c: c.update(learning_curve={"points": [{"events": 10, "seeds": 21}]}),
+        (
+            r"learning_curve\.points\.0\.seeds: 21 is more than estimators\.gnn\.seeds, 20; "
+            r"lower it, or train more networks"
+        ),
+    ),
+    (
         "one repeated sample",
         lambda c: c.update(repeated={"samples": 1, "events": 10}),
         r"repeated\.samples: 1 is not allowed; it must be at least 2\. Number of training samples",
@@ -1184,7 +1206,8 @@ def test_the_ends_of_what_is_allowed_are_allowed(default_config: Raw) -> None:
     dumped = [entry.model_dump(exclude_none=True) for entry in filled.closure.required]
     assert dumped == required
     assert filled.repeated is not None
-    assert filled.repeated.model_dump() == {"samples": 2, "events": 50_000}
+    repeated = filled.repeated.model_dump()
+    assert repeated == {"samples": 2, "events": 50_000, "networks": None, "samples_per_job": 10}
     assert filled.estimators["map"].model_dump()["pt"] == [20, 100, math.inf]
 
 

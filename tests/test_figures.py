@@ -1082,15 +1082,15 @@ def test_histories_are_drawn(tmp_path: Path) -> None:
 def repeated(
     change: Callable[[pd.DataFrame], pd.DataFrame] = lambda frame: frame,
 ) -> pd.DataFrame:
-    """Numbers of two networks on three repeated training samples."""
+    """Numbers of two ensembles on three repeated training samples."""
     rng = np.random.default_rng(1)
     parts = []
     panels = (("delta_r", "all", 0.5), ("m_jj", "b-b", 100.0), ("m_jj", "c-c", 100.0))
-    for network in ("gnn", "gnn_factorised"):
+    for name in ("gnn", "gnn_factorised"):
         for distribution, panel, width in panels:
             for sample in range(3):
                 columns = {
-                    "network": network,
+                    "efficiency": name,
                     "distribution": distribution,
                     "panel": panel,
                     "sample": sample,
@@ -1108,7 +1108,7 @@ def repeated(
 def test_repeated_samples_are_drawn(tmp_path: Path) -> None:
     figure = draw("repeated", repeated())
     check_figure(figure, tmp_path / "repeated.png")
-    # A row per network; the panels of other pairs are in the table only.
+    # A row per efficiency; the panels of other pairs are in the table only.
     assert [axes.get_legend().get_title().get_text() for axes in figure.axes] == ["gnn"] * 2 + [
         "gnn_factorised"
     ] * 2

@@ -72,12 +72,12 @@ def test_every_path_is_a_pattern_where_wildcards_are_given(layout: Layout) -> No
     assert layout.manifest("{name}", again) == (
         "results/repeated/{number}/estimators/{name}/ensemble.json"
     )
-    assert layout.repeated_histograms("{number}", "{name}") == (
-        "results/repeated/{number}/{name}.histograms.csv"
-    )
-    assert layout.repeated_coverage("{number}", "{name}") == (
-        "results/repeated/{number}/{name}.coverage.csv"
-    )
+    assert layout.repeated_files(again, "{name}") == {
+        what: f"results/repeated/{{number}}/{{name}}.{what}.csv"
+        for what in ("histograms", "coverage", "accuracy")
+    }
+    group = layout.repeated_group_folder("{first}", "{last}")
+    assert group == "results/repeated/samples_{first}_to_{last}"
 
 
 def test_figure_files_are_pictures_and_numbers(layout: Layout) -> None:
@@ -121,16 +121,34 @@ def test_the_first_events_are_in_the_first_shards(default_config: dict[str, Any]
 def test_repeated_samples_are_cut_out_of_the_training_sample(
     default_config: dict[str, Any], layout: Layout
 ) -> None:
-    assert list(layout.repeated_numbers) == []
+    assert list(layout.repeated_numbers("gnn")) == []
+    assert layout.repeated_measured("gnn") == []
     layout = small(default_config, repeated={"samples": 3, "events": 30_000})
-    assert list(layout.repeated_numbers) == [0, 1, 2]
-    span = layout.repeated_span("1")
+    for name in ("map", "gnn"):
+        assert list(layout.repeated_numbers(name)) == [0, 1, 2]
+    span = layout.repeated_span("gnn", "1")
     assert span == range(30_000, 60_000)
     assert layout.shards_with("train", span) == layout.shards("train")[:2]
     assert layout.span_in_files(span) == range(30_000, 60_000)
-    last = layout.repeated_span(2)
+    last = layout.repeated_span("gnn", 2)
     assert layout.shards_with("train", last) == layout.shards("train")[1:]
     assert layout.span_in_files(last) == range(20_000, 50_000)
+
+
+def test_networks_have_repeated_samples_of_their_own(default_config: dict[str, Any]) -> None:
+    networks = {"samples": 2, "events": 40_000}
+    options = {"samples": 7, "events": 1000, "samples_per_job": 3, "networks": networks}
+    layout = small(default_config, repeated=options)
+    assert layout.repeated_span("map", "3", "5") == range(3000, 6000)
+    assert layout.repeated_span("gnn", "1") == range(40_000, 80_000)
+    assert layout.repeated_groups("map") == [range(3), range(3, 6), range(6, 7)]
+    coverage = [files["coverage"] for files in layout.repeated_measured("map")]
+    assert coverage == [
+        f"results/repeated/samples_{group}/map.coverage.csv"
+        for group in ("0_to_2", "3_to_5", "6_to_6")
+    ]
+    accuracy = [files["accuracy"] for files in layout.repeated_measured("gnn")]
+    assert accuracy == [f"results/repeated/{n}/gnn.accuracy.csv" for n in range(2)]
 
 
 def test_points_of_the_learning_curve(default_config: dict[str, Any], layout: Layout) -> None:
@@ -138,6 +156,19 @@ def test_points_of_the_learning_curve(default_config: dict[str, Any], layout: La
     points = [{"events": 10}, {"events": 1.0e2}]
     layout = small(default_config, learning_curve={"points": points})
     assert layout.curve_events == [10, 100]
+
+
+def test_a_point_of_the_learning_curve_takes_some_of_the_networks(
+    default_config: dict[str, Any],
+) -> None:
+    points = [{"events": 10}, {"events": 100, "seeds": 1}]
+    layout = small(default_config, learning_curve={"points": points})
+    folder = "results/learning_curve"
+    assert layout.curve_members("gnn", 10) == [
+        f"{folder}/10/estimators/gnn/seed_{seed}.pt" for seed in range(2)
+    ]
+    assert layout.curve_members("gnn", "100") == [f"{folder}/100/estimators/gnn/seed_0.pt"]
+    assert layout.curve_members("map", "100") == [f"{folder}/100/estimators/map/nominal.parquet"]
 
 
 def test_estimators_have_files_by_where_their_replicas_come_from(
@@ -228,7 +259,7 @@ def all_files(layout: Layout) -> list[str]:
         files += layout.estimator_files(name)
         for events in layout.curve_events:
             files += layout.estimator_files(name, layout.curve_folder(events))
-        for number in layout.repeated_numbers:
+        for number in layout.repeated_numbers(name):
             files += layout.estimator_files(name, layout.repeated_folder(number))
     files += [layout.histograms(name) for name in layout.config.distributions]
     files += [layout.checkpoint("gnn", 0), layout.checkpoint("gnn", 1)]

@@ -20,11 +20,7 @@ from truthtag.estimators.network.loss import batch_loss
 from truthtag.figures.plots.style import look_of
 from truthtag.statistics.accuracy import summarise
 from truthtag.studies.learning_curve import Point, learning_table
-from truthtag.studies.repeated_samples import (
-    repeated_covariance,
-    repeated_coverage,
-    repeated_errors,
-)
+from truthtag.studies.repeated_samples import repeated_covariance, repeated_errors
 from truthtag.studies.training_cost import training_cost, true_loss
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
@@ -179,13 +175,13 @@ def test_the_cost_is_time_added_up_and_loss_above_the_truth() -> None:
 
 
 def bins(
-    network: str, sample: int, yields: list[float], replicas: list[list[float]], **more: Any
+    name: str, sample: int, yields: list[float], replicas: list[list[float]], **more: Any
 ) -> pd.DataFrame:
     """Return the rows of one closure histogram, filled by an ensemble and by its replicas."""
     low = np.arange(len(yields)) * 10.0
     return pd.DataFrame(
         {
-            "network": network,
+            "efficiency": name,
             "distribution": "m_jj",
             "panel": "b-b",
             "sample": sample,
@@ -212,7 +208,7 @@ def two_samples() -> pd.DataFrame:
 
 def test_repeated_errors_by_hand() -> None:
     table = repeated_errors(two_samples())
-    assert table["network"].tolist() == ["gnn"] * 2
+    assert table["efficiency"].tolist() == ["gnn"] * 2
     assert table["distribution"].tolist() == ["m_jj"] * 2
     assert table["panel"].tolist() == ["b-b"] * 2
     assert table["low"].tolist() == [0, 10]
@@ -228,7 +224,7 @@ def test_repeated_errors_by_hand() -> None:
 def test_repeated_covariance_by_hand() -> None:
     (row,) = repeated_covariance(two_samples()).itertuples()
     # Of replicas, the mean of [[2, 0], [0, 0]] and [[8, 8], [8, 8]]; of samples, [[2, 4], [4, 8]].
-    assert (row.network, row.distribution, row.panel) == ("gnn", "m_jj", "b-b")
+    assert (row.efficiency, row.distribution, row.panel) == ("gnn", "m_jj", "b-b")
     assert row.samples == 2
     assert row.bins == pytest.approx(np.sqrt(9 / 10))
     assert row.sum == pytest.approx(np.sqrt(17 / 18))
@@ -241,8 +237,8 @@ def test_repeated_covariance_by_hand() -> None:
 
 
 def test_histograms_are_compared_one_by_one_in_any_order_of_their_rows() -> None:
-    """Other networks have other numbers of replicas: the columns that they lack are empty."""
-    one, other = two_samples(), two_samples().assign(network="mlp", panel="delta_r")
+    """Others have other numbers of replicas: the columns that they lack are empty."""
+    one, other = two_samples(), two_samples().assign(efficiency="mlp", panel="delta_r")
     other = other.assign(replica_2=other["replica_0"] + [3.0, 1.0, 0.0, 2.0])
     both = pd.concat([one, other], ignore_index=True)
     order = np.random.default_rng(1).permutation(len(both))
@@ -250,7 +246,7 @@ def test_histograms_are_compared_one_by_one_in_any_order_of_their_rows() -> None
         alone = pd.concat([measure(one), measure(other)], ignore_index=True)
         pd.testing.assert_frame_equal(measure(both), alone)
         shuffled = measure(both.iloc[order]).sort_values(
-            "network", kind="stable", ignore_index=True
+            "efficiency", kind="stable", ignore_index=True
         )
         pd.testing.assert_frame_equal(shuffled, alone)
 
@@ -330,34 +326,6 @@ def test_replicas_that_scatter_as_samples_do_have_their_errors(repeated_toys: pd
     assert (table["replicas_std"] / true).mean() == pytest.approx(1 / np.sqrt(18), rel=0.2)
 
 
-def test_repeated_coverage_by_hand() -> None:
-    rows = [
-        {
-            "network": network,
-            "flavour": flavour,
-            "sample": s,
-            "within_1": 0.6 + 0.2 * s,
-            "within_2": 0.9,
-            "pull_rms": r,
-        }
-        for network, r in (("gnn", 1.0), ("mlp", 2.0))
-        for s in range(2)
-        for flavour in ("light", "b")
-    ]
-    table = repeated_coverage(pd.DataFrame(rows).assign(count=7, pull_mean=0.1))
-    assert table["network"].tolist() == ["gnn", "gnn", "mlp", "mlp"]
-    assert table["flavour"].tolist() == ["light", "b"] * 2
-    assert table["samples"].tolist() == [2] * 4
-    assert table["within_1"].tolist() == pytest.approx([0.7] * 4)
-    assert table["within_1_std"].tolist() == pytest.approx([0.2 / np.sqrt(2)] * 4)
-    assert table["within_2"].tolist() == pytest.approx([0.9] * 4)
-    assert table["within_2_std"].tolist() == pytest.approx([0] * 4)
-    assert table["pull_rms"].tolist() == pytest.approx([1, 1, 2, 2])
-    assert set(table) == {"network", "flavour", "samples"} | {
-        f"{name}{end}" for name in ("within_1", "within_2", "pull_rms") for end in ("", "_std")
-    }
-
-
 def test_distributions_with_the_same_panels_are_told_apart() -> None:
     one = two_samples()
     other = two_samples().assign(distribution="m_12")
@@ -372,7 +340,7 @@ def test_distributions_with_the_same_panels_are_told_apart() -> None:
 def test_histograms_that_are_not_whole_are_refused() -> None:
     frame = two_samples()
     for measure in (repeated_errors, repeated_covariance):
-        with pytest.raises(DataError, match="column 'distribution' is missing; the table has netw"):
+        with pytest.raises(DataError, match="column 'distribution' is missing; the table has effi"):
             measure(frame.drop(columns="distribution"))
         with pytest.raises(
             DataError, match=r"panel 'b-b' is of one training sample; .* at least two"
@@ -388,15 +356,6 @@ def test_histograms_that_are_not_whole_are_refused() -> None:
     # A replica that lacks a bin is not left out.
     with pytest.raises(DataError, match="replica 1 is nan at position 0; every number must be fin"):
         repeated_covariance(frame)
-
-
-def test_coverage_that_is_there_twice_is_refused() -> None:
-    columns = ["network", "flavour", "sample", "within_1", "within_2", "pull_rms"]
-    rows = pd.DataFrame([("gnn", "b", 0, 0.6, 0.9, 1.0)] * 2, columns=columns)
-    with pytest.raises(DataError, match="coverage: duplicate entries for network 'gnn', flavour"):
-        repeated_coverage(rows)
-    with pytest.raises(DataError, match="coverage: column 'pull_rms' is missing"):
-        repeated_coverage(rows.drop(columns="pull_rms"))
 
 
 def test_points_that_make_no_curve_are_refused(halves: Jets) -> None:

@@ -25,6 +25,7 @@ from truthtag.data.jets import read_jets
 from truthtag.estimators.binned import COLUMNS
 from truthtag.estimators.ensemble import Ensemble, load
 from truthtag.estimators.predictions import read_prediction
+from truthtag.estimators.protocol import kind_and_options
 from truthtag.statistics.accuracy import excess_loss
 
 FIGURES = (
@@ -34,6 +35,7 @@ FIGURES = (
 NETWORKS = ("mlp", "gnn", "gnn_geometric", "gnn_factorised")
 EFFICIENCIES = ("map", "delta_r", "additive", *NETWORKS)
 TIMES = ["seconds", "events_per_second"]
+MAP = yaml.safe_load((ROOT / "config/config.yaml").read_text())["estimators"]["map"]
 
 pytestmark = pytest.mark.slow
 
@@ -620,7 +622,7 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
         events_per_shard=400,
         exports=None,
         estimators={
-            "map": None,
+            "map": {"replicas": 2},
             "delta_r": None,
             "gnn": {
                 "seeds": 2,
@@ -631,7 +633,12 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
             "gnn_geometric": None,
             "gnn_factorised": None,
         },
-        repeated={"samples": 3, "events": 300},
+        repeated={
+            "samples": 5,
+            "events": 200,
+            "samples_per_job": 3,
+            "networks": {"samples": 3, "events": 300},
+        },
         figures={"efficiencies": None, "only": ["repeated"]},
     )
     outcome = place.run(config=config)
@@ -652,21 +659,41 @@ def test_repeated_training_samples(tmp_path: Path) -> None:
     assert contents[2]["state"]["standardise.mean"][0] == pytest.approx(second.pt.mean(), rel=1e-4)
     assert (results / "figures/repeated.png").stat().st_size > 500
     covariance = pd.read_csv(results / "tables/repeated_covariance.csv")
-    assert set(covariance["samples"]) == {3}
+    assert dict(covariance.groupby("efficiency")["samples"].max()) == {"map": 5, "gnn": 3}
     coverage = pd.read_csv(results / "tables/repeated_coverage.csv")
-    assert list(coverage["flavour"]) == ["b", "c", "light"]
+    of_jets = coverage[coverage["of"] == "jets"]
+    assert list(of_jets["flavour"]) == ["b", "c", "light"] * 2
+    assert list(of_jets["samples"]) == [5] * 3 + [3] * 3
+    # A map is fitted to the events of its own sample, as a fit to them alone says.
+    fourth = train.take(slice(600, 800))
+    kind, options = kind_and_options({**MAP, "replicas": 2}, "estimators.map")
+    alone = kind.fit(fourth, fourth, options, (1,))
+    test = read_jets(results / "samples/test")
+    regret = excess_loss(test.efficiency_true, alone.efficiency(test)).mean()
+    measured = pd.read_csv(results / "repeated/samples_3_to_4/map.accuracy.csv")
+    assert measured["sample"].unique().tolist() == [3, 4]
+    assert measured["regret"].iloc[0] == pytest.approx(regret, rel=1e-12)
+    accuracy = pd.read_csv(results / "tables/repeated_accuracy.csv")
+    assert list(accuracy["flavour"]) == ["all", "b", "c", "light"] * 2
 
 
 def test_the_studies_plan_what_they_show(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     plan = place.plan(config="config/studies/learning_curve.yaml")
-    assert plan["fit_map_on_part"] == 4 * 7
-    assert plan["train_network_on_part"] == 4 * 2 * 7
-    assert plan["learning_point"] == 8 * 7
+    assert plan["fit_map_on_part"] == 5 * 4
+    # Twenty networks of three kinds and two of one, and one of each with the most events.
+    assert plan["train_network_on_part"] == 3 * (3 * 20 + 2) + 4
+    assert plan["learning_point"] == 9 * 4
     # Samples of 1,000,000, 200,000 and 100,000 events; the boson sample is not needed.
     assert plan["generate_sample"] == 20 + 4 + 2
     assert plan["draw_figure"] == 1
     assert not {"fit_map", "predict", "summary", "closure"} & set(plan)
+    plan = place.plan(config="config/studies/repeated.yaml")
+    # Three estimators in tens of a hundred samples; twelve times six networks of two kinds.
+    assert plan["repeated_fits"] == 3 * 10
+    assert plan["train_network_on_repeated_sample"] == 2 * 12 * 6
+    assert plan["repeated_sample"] == 2 * 12
+    assert not {"fit_map", "replicate_map", "predict", "summary", "closure"} & set(plan)
     config = yaml.safe_load((tmp_path / "config/studies/schedule.yaml").read_text())
     variants = [network for network in config["estimators"].values() if network]
     plan = place.plan(config="config/studies/schedule.yaml")

@@ -155,13 +155,6 @@ COVERAGE_AXES = {
 }
 
 
-def members_at(name, folder):
-    """What is measured of an estimator in a study: the fit, or the networks, in a folder."""
-    if layout.is_seeded(name):
-        return layout.seed_files(name, folder)
-    return [layout.nominal(name, folder)]
-
-
 def inputs_of(name):
     """Columns of the jets that a network sees."""
     return ESTIMATORS[name]["architecture"]["inputs"]
@@ -207,21 +200,22 @@ def options_at_point(name, events):
 
 
 # Repeated training samples.
-REPEATED_HISTOGRAMS = [
-    layout.repeated_histograms(part, name)
-    for name in layout.seeded
-    for part in layout.repeated_numbers
-]
-REPEATED_COVERAGE = [
-    layout.repeated_coverage(part, name)
-    for name in layout.seeded
-    for part in layout.repeated_numbers
-]
+REPEATED = [files for name in ESTIMATORS for files in layout.repeated_measured(name)]
+JUDGED_DISTRIBUTIONS = {
+    name: options
+    for name, options in config["distributions"].items()
+    if options["sample"] == JUDGED
+}
 
 
-def place_in_files(part):
-    """Where the events of a repeated sample are in its files, as (first, last)."""
-    span = layout.span_in_files(layout.repeated_span(part))
+def repeated_shards(name, first, last):
+    """The files that hold the events of some repeated samples."""
+    return layout.shards_with(ROLES["train"][0], layout.repeated_span(name, first, last))
+
+
+def place_in_files(name, first, last):
+    """Where the events of some repeated samples are in their files, as (first, last)."""
+    span = layout.span_in_files(layout.repeated_span(name, first, last))
     return span.start, span.stop
 
 
@@ -248,7 +242,7 @@ def figure_inputs(figure):
         "histories": lambda: {name: layout.histories(name) for name in layout.seeded},
         "validation": lambda: flat(layout.shards_of(ROLES["validation"])),
         "learning_curve": lambda: CURVE_POINTS,
-        "repeated": lambda: REPEATED_HISTOGRAMS,
+        "repeated": lambda: [files["histograms"] for files in REPEATED],
     }
     files = {name: known[name]() for name in entry.inputs if name in known}
     for name in entry.inputs_of("histograms"):
@@ -313,7 +307,7 @@ if TRUTH_IS_KNOWN:
     TABLES.append(layout.table("coverage"))
 STUDY_TABLES = {
     "learning_curve": ["learning_curve"],
-    "repeated": ["repeated_covariance", "repeated_coverage"],
+    "repeated": ["repeated_covariance", "repeated_coverage", "repeated_accuracy"],
 }
 # Where figures are chosen, only they are made, and the tables that belong to them.
 CHOSEN_TABLES = [

@@ -35,9 +35,7 @@ rule learning_point:
     input:
         train=lambda wildcards: first_shards("train", wildcards.events),
         sample=layout.shards(CURVE_SAMPLE),
-        fitted=lambda wildcards: members_at(
-            wildcards.estimator, layout.curve_folder(wildcards.events)
-        ),
+        fitted=lambda wildcards: layout.curve_members(wildcards.estimator, wildcards.events),
     output:
         layout.curve_point("{events}", "{estimator}"),
     log:
@@ -78,11 +76,11 @@ rule learning_table:
         "../scripts/learning_table.py"
 
 
-# Repeated training samples: each is a part of the training sample, with networks of its own.
+# Repeated training samples: each is a part of the training sample, with fits of its own.
 use rule train_network as train_network_on_repeated_sample with:
     input:
-        train=lambda wildcards: layout.shards_with(
-            ROLES["train"][0], layout.repeated_span(wildcards.part)
+        train=lambda wildcards: repeated_shards(
+            wildcards.estimator, wildcards.part, wildcards.part
         ),
         validation=flat(layout.shards_of(ROLES["validation"])),
     output:
@@ -93,7 +91,9 @@ use rule train_network as train_network_on_repeated_sample with:
     params:
         # The name of the random stream: each sample has networks of its own.
         name=lambda wildcards: f"{wildcards.estimator}/{wildcards.part}",
-        part=lambda wildcards: place_in_files(wildcards.part),
+        part=lambda wildcards: place_in_files(
+            wildcards.estimator, wildcards.part, wildcards.part
+        ),
         checkpoint=layout.checkpoint(
             "{estimator}", "seed_{seed}", layout.repeated_folder("{part}")
         ),
@@ -104,13 +104,12 @@ use rule train_network as train_network_on_repeated_sample with:
 rule repeated_sample:
     input:
         sample=layout.shards(JUDGED),
-        networks=lambda wildcards: members_at(
+        networks=lambda wildcards: layout.seed_files(
             wildcards.estimator, layout.repeated_folder(wildcards.part)
         ),
         domain=layout.in_domain(JUDGED),
     output:
-        histograms=layout.repeated_histograms("{part}", "{estimator}"),
-        coverage=layout.repeated_coverage("{part}", "{estimator}"),
+        **layout.repeated_files(layout.repeated_folder("{part}"), "{estimator}"),
     log:
         layout.log("repeated/{part}/{estimator}"),
     conda:
@@ -119,13 +118,8 @@ rule repeated_sample:
         runtime=720,
         gpu=GPUS,
     params:
-        distributions={
-            name: options
-            for name, options in config["distributions"].items()
-            if options["sample"] == JUDGED
-        },
+        distributions=JUDGED_DISTRIBUTIONS,
         flavours=config["flavours"],
-        axes=COVERAGE_AXES,
         minimum_events=config["closure"]["minimum_events"],
         device=config["device"],
         code=lambda wildcards: code("repeated_sample.py", kind_module(wildcards.estimator)),
@@ -135,13 +129,53 @@ rule repeated_sample:
         "../scripts/repeated_sample.py"
 
 
+# What is fitted in one go: a job for several samples, which fits and measures, and keeps no fit.
+rule repeated_fits:
+    input:
+        train=lambda wildcards: repeated_shards(
+            wildcards.estimator, wildcards.first, wildcards.last
+        ),
+        validation=flat(layout.shards_of(ROLES["validation"])),
+        sample=layout.shards(JUDGED),
+        domain=layout.in_domain(JUDGED),
+    output:
+        **layout.repeated_files(
+            layout.repeated_group_folder("{first}", "{last}"), "{estimator}"
+        ),
+    log:
+        layout.log("repeated/samples_{first}_to_{last}/{estimator}"),
+    conda:
+        ENVIRONMENT
+    resources:
+        runtime=720,
+    params:
+        name=lambda wildcards: wildcards.estimator,
+        options=lambda wildcards: ESTIMATORS[wildcards.estimator],
+        base_seed=config["seed"],
+        first=lambda wildcards: int(wildcards.first),
+        last=lambda wildcards: int(wildcards.last),
+        part=lambda wildcards: place_in_files(
+            wildcards.estimator, wildcards.first, wildcards.last
+        ),
+        distributions=JUDGED_DISTRIBUTIONS,
+        flavours=config["flavours"],
+        minimum_events=config["closure"]["minimum_events"],
+        code=lambda wildcards: code("repeated_fits.py", kind_module(wildcards.estimator)),
+    message:
+        "Fitting {wildcards.estimator} to samples {wildcards.first} to {wildcards.last}"
+    script:
+        "../scripts/repeated_fits.py"
+
+
 rule repeated_tables:
     input:
-        histograms=REPEATED_HISTOGRAMS,
-        coverage=REPEATED_COVERAGE,
+        histograms=[files["histograms"] for files in REPEATED],
+        coverage=[files["coverage"] for files in REPEATED],
+        accuracy=[files["accuracy"] for files in REPEATED],
     output:
         covariance=layout.table("repeated_covariance"),
         coverage=layout.table("repeated_coverage"),
+        accuracy=layout.table("repeated_accuracy"),
     log:
         layout.log("tables/repeated"),
     conda:

@@ -539,8 +539,10 @@ def _coverage() -> FigureEntry:
             "within one (lower lines) and two (upper lines) standard deviations of the predicted "
             "one. Dotted: the spread of the replicas as it is. Full: the spread scaled to what "
             "the tags say. Grey lines are the Gaussian fractions, 68.3% and 95.4%; bands are 5 "
-            "and 3 points wide on either side. All jets share one training sample, so the errors "
-            "of neighbouring bins move together, and one run scatters by several points."
+            "and 3 points wide on either side. This is one draw: all jets share the errors that "
+            "one training sample made, and another sample gives lines several points higher or "
+            "lower. Whether errors are right on average only repeated training samples say: "
+            "`config/studies/repeated.yaml`."
         ),
         numbers=f"{NUMBERS}.coverage:coverage",
         drawing=f"{PLOTS}.coverage:draw_coverage",
@@ -672,7 +674,7 @@ def _repeated() -> FigureEntry:
         standard=False,
         section="repeated",
         columns=(
-            *("network", "distribution", "panel", "low", "high", "yield"),
+            *("efficiency", "distribution", "panel", "low", "high", "yield"),
             *("replicas", "replicas_std", "repeated", "repeated_error"),
         ),
         needs_truth=True,

@@ -11,21 +11,24 @@ from truthtag.arrays import FloatArray
 from truthtag.errors import DataError
 from truthtag.statistics.covariance import Histogram, covariance
 
-__all__ = ["repeated_covariance", "repeated_coverage", "repeated_errors"]
+__all__ = ["repeated_accuracy", "repeated_covariance", "repeated_coverage", "repeated_errors"]
 
-KEYS = ["network", "distribution", "panel"]
+KEYS = ["efficiency", "distribution", "panel"]
 """Columns that tell histograms apart, each filled once with every training sample."""
+
+AIM = {"within_1": 0.02, "within_2": 0.01}
+"""How far the coverage may be from what it should be: 2 points in 68.3%, 1 point in 95.4%."""
 
 
 def repeated_errors(histograms: pd.DataFrame) -> pd.DataFrame:
     """Compare the error by replicas with the scatter over repeated training samples, bin by bin.
 
     Args:
-        histograms: Rows of closure histograms, filled with the mean of an ensemble and by each
-            replica of it, with the ``network`` and the number of the training ``sample``.
+        histograms: Rows of closure histograms, filled by an efficiency and by each replica of it,
+            with the name of the ``efficiency`` and the number of the training ``sample``.
 
     Returns:
-        A row per network, distribution, panel and bin: ``yield``, the mean over samples;
+        A row per efficiency, distribution, panel and bin: ``yield``, the mean over samples;
         ``replicas``, the error by the replicas of one sample (the root of its mean square over
         samples) and its standard deviation ``replicas_std``; ``repeated``, the standard deviation
         of the yield over M samples and the statistical error of that, 1 / sqrt(2 M - 2) of it, in
@@ -64,7 +67,7 @@ def repeated_covariance(histograms: pd.DataFrame) -> pd.DataFrame:
             ``replica_0``, ``replica_1``, ...
 
     Returns:
-        A row per network, distribution and panel, of numbers that are 1 where the two agree:
+        A row per efficiency, distribution and panel, of numbers that are 1 where the two agree:
         ``bins``, the root of the ratio of the sums of all variances; ``sum``, that of the variances
         of the sum of all bins, for which correlations count; ``leading``, that of the variances
         along the leading eigenvector of C. And how neighbouring bins are correlated, on average
@@ -101,26 +104,81 @@ def repeated_covariance(histograms: pd.DataFrame) -> pd.DataFrame:
 
 
 def repeated_coverage(coverage: pd.DataFrame) -> pd.DataFrame:
-    """Average the coverage over repeated training samples.
+    r"""Average the coverage over repeated training samples.
+
+    The coverage of one training sample is one draw: all its jets share the errors that this sample
+    made. Only its mean over training samples says whether errors are right, and its statistical
+    error is that of the mean over M samples, :math:`\sigma / \sqrt M`.
 
     Args:
-        coverage: Rows of :func:`truthtag.statistics.coverage.jet_coverage`, with the ``network``
-            and the number of the ``sample``.
+        coverage: Rows of coverage, as :meth:`truthtag.studies.repeated_fits.Judge.measure` gives
+            them, of all samples.
 
     Returns:
-        A row per network and flavour: ``samples``; means of ``within_1, within_2, pull_rms`` over
-        them, and in ``..._std`` the standard deviations: how far the coverage of one training
-        sample is from the average.
+        A row per efficiency, flavour and variable (``of``: jets or histogram bins): the number of
+        ``samples`` and of ``replicas``; the mean over samples of ``within_1, within_2, pull_rms``,
+        its statistical error in ``..._error`` and the scatter of one sample in ``..._std``. And for
+        ``within_1`` and ``within_2`` what is ``expected`` of so many replicas, if their spread is
+        right; how far the mean is ``off`` this; ``beyond``, by how much that exceeds :data:`AIM`, 0
+        where it does not; and whether it ``meets`` the aim: ``yes`` or ``no`` where two statistical
+        errors either way change nothing, ``open`` where more samples are needed to tell.
 
     Raises:
-        DataError: A column is missing, or a network's coverage of a sample is there twice.
+        DataError: A column is missing, or the coverage of a sample is there twice.
     """
+    keys = ["efficiency", "flavour", "variable"]
     measured = ["within_1", "within_2", "pull_rms"]
-    _require_columns(coverage, ["network", "flavour", "sample", *measured], "coverage")
-    _require_once(coverage, ["network", "flavour", "sample"], "coverage")
-    grouped = coverage.groupby(["network", "flavour"], sort=False)[measured]
-    std = grouped.std().add_suffix("_std")
-    return grouped.mean().join(std).assign(samples=grouped.size()).reset_index()
+    same = ["replicas", "expected_1", "expected_2"]
+    _require_columns(coverage, [*keys, "sample", *measured, *same], "coverage")
+    _require_once(coverage, [*keys, "sample"], "coverage")
+    table = _over_samples(coverage, keys, measured, same)
+    for name, aim in AIM.items():
+        end = name.removeprefix("within_")
+        off = table[name] - table[f"expected_{end}"]
+        table[f"off_{end}"] = off
+        table[f"beyond_{end}"] = np.sign(off) * np.maximum(np.abs(off) - aim, 0)
+        distance, doubt = np.abs(off), 2 * table[f"{name}_error"]
+        answers = [distance + doubt <= aim, distance - doubt > aim]
+        table[f"meets_{end}"] = np.select(answers, ["yes", "no"], "open")
+    table = table.rename(columns={"variable": "of"}).replace({"of": {"all": "jets"}})
+    return table.astype({"replicas": np.int64})
+
+
+def repeated_accuracy(accuracy: pd.DataFrame) -> pd.DataFrame:
+    """Average regret and residual over repeated training samples.
+
+    Args:
+        accuracy: Rows of accuracy, as :meth:`truthtag.studies.repeated_fits.Judge.measure` gives
+            them, of all samples.
+
+    Returns:
+        A row per efficiency and flavour: the number of ``samples``, the means of ``regret``
+        [nats/jet] and ``residual_mean``, their statistical errors in ``..._error``, and the scatter
+        of one sample in ``..._std``.
+
+    Raises:
+        DataError: A column is missing, or the accuracy of a sample is there twice.
+    """
+    keys = ["efficiency", "flavour"]
+    measured = ["regret", "residual_mean"]
+    _require_columns(accuracy, [*keys, "sample", *measured], "accuracy")
+    _require_once(accuracy, [*keys, "sample"], "accuracy")
+    return _over_samples(accuracy, keys, measured, [])
+
+
+def _over_samples(
+    frame: pd.DataFrame, keys: list[str], measured: list[str], same: list[str]
+) -> pd.DataFrame:
+    """Return means, their errors and the scatter over samples, and what is the same in all."""
+    grouped = frame.groupby(keys, sort=False)
+    count = grouped.size()
+    std = grouped[measured].std()
+    table = count.rename("samples").to_frame().join(grouped[same].first())
+    for name in measured:
+        table[name] = grouped[name].mean()
+        table[f"{name}_error"] = std[name] / np.sqrt(count)
+        table[f"{name}_std"] = std[name]
+    return table.reset_index()
 
 
 def _histograms(
@@ -154,7 +212,7 @@ def _by_sample(rows: pd.DataFrame, column: str) -> pd.DataFrame:
 def _replica_yields(rows: pd.DataFrame) -> FloatArray:
     """Return the yields by each replica, shape (n_replicas, n_bins).
 
-    Another network of the table may have more replicas: its columns are empty here.
+    Another efficiency of the table may have more replicas: its columns are empty here.
     """
     by_replica = rows.filter(regex=r"^replica_\d+$").dropna(axis="columns", how="all")
     return by_replica.to_numpy().T

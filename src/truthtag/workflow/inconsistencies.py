@@ -509,6 +509,18 @@ def _curve(config: Any) -> Iterator[str]:
                 "put them in rising order"
             )
         before = point.events
+        yield from _seeds_of_point(f"learning_curve.points.{number}.seeds", point.seeds, config)
+
+
+def _seeds_of_point(path: str, seeds: int | None, config: Any) -> Iterator[str]:
+    """A point takes some of the networks of every ensemble."""
+    for name, options in config.estimators.items():
+        there = getattr(options, "seeds", None)
+        if seeds is not None and there is not None and seeds > there:
+            yield (
+                f"{path}: {seeds} is more than estimators.{name}.seeds, {there}; lower it, or "
+                "train more networks"
+            )
 
 
 def _training_of_points(config: Any) -> Iterator[str]:
@@ -537,11 +549,12 @@ def _repeated(config: Any) -> Iterator[str]:
     yield from _one_generated_sample("repeated", config)
     train = config.roles.train[0]
     there = config.samples[train].events if train in config.samples else None
-    if there is not None and repeated.samples * repeated.events > there:
-        yield (
-            f"repeated: {repeated.samples} samples of {repeated.events} events are more than "
-            f"samples.{train}.events, {there}; make the sample longer"
-        )
+    for path, one in (("repeated", repeated), ("repeated.networks", repeated.networks)):
+        if one is not None and there is not None and one.samples * one.events > there:
+            yield (
+                f"{path}: {one.samples} samples of {one.events} events are more than "
+                f"samples.{train}.events, {there}; make the sample longer"
+            )
 
 
 inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (

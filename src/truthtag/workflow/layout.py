@@ -15,7 +15,7 @@ from truthtag.workflow.export_options import exported
 from truthtag.workflow.sample_files import files_of, is_remote
 
 if TYPE_CHECKING:
-    from truthtag.workflow.options import Config
+    from truthtag.workflow.options import Config, Repeated, RepeatedSeeds
 
 __all__ = ["Layout"]
 
@@ -463,32 +463,84 @@ class Layout:
         curve = self.config.learning_curve
         return [point.events for point in curve.points] if curve else []
 
+    def curve_seeds(self, name: str, events: int | str) -> range:
+        """Return the seeds of an ensemble at a point of the learning curve."""
+        curve = self.config.learning_curve
+        seeds = self.seeds(name)
+        for point in curve.points if curve else ():
+            if point.events == int(events) and point.seeds is not None:
+                return seeds[: point.seeds]
+        return seeds
+
+    def curve_members(self, name: str, events: int | str) -> list[str]:
+        """Return the files of what is measured at a point: the fit, or the networks."""
+        folder = self.curve_folder(events)
+        if not self.is_seeded(name):
+            return [self.nominal(name, folder)]
+        return [self.seed(name, seed, folder) for seed in self.curve_seeds(name, events)]
+
     def repeated_folder(self, number: int | str) -> str:
         """Return the folder of one of the repeated training samples, ``repeated/{number}``."""
         return self.path("repeated", number)
 
-    def repeated_histograms(self, number: int | str, estimator: str) -> str:
-        """Return the histograms that a repeated sample gives,
-        ``repeated/{number}/{estimator}.histograms.csv``."""
-        return self.path("repeated", number, f"{estimator}.histograms.csv")
+    def repeated_group_folder(self, first: int | str, last: int | str) -> str:
+        """Return the folder of the repeated training samples that one job takes,
+        ``repeated/samples_{first}_to_{last}``."""
+        return self.path("repeated", f"samples_{first}_to_{last}")
 
-    def repeated_coverage(self, number: int | str, estimator: str) -> str:
-        """Return how often the truth lies within the errors,
-        ``repeated/{number}/{estimator}.coverage.csv``."""
-        return self.path("repeated", number, f"{estimator}.coverage.csv")
+    @staticmethod
+    def repeated_files(folder: str, estimator: str) -> dict[str, str]:
+        """Return what is measured with repeated samples: ``{estimator}.histograms.csv``,
+        ``{estimator}.coverage.csv`` and ``{estimator}.accuracy.csv`` of a folder."""
+        kinds = ("histograms", "coverage", "accuracy")
+        return {kind: str(PurePosixPath(folder, f"{estimator}.{kind}.csv")) for kind in kinds}
 
-    def repeated_span(self, number: int | str) -> range:
-        """Return the events of the training sample that one of the repeated samples is made of."""
+    def repeated_measured(self, name: str) -> list[dict[str, str]]:
+        """Return the files of all repeated samples of an estimator: of each of an ensemble's, or of
+        each group of samples."""
+        if self.is_seeded(name):
+            folders = [self.repeated_folder(number) for number in self.repeated_numbers(name)]
+        else:
+            groups = self.repeated_groups(name)
+            folders = [self.repeated_group_folder(group[0], group[-1]) for group in groups]
+        return [self.repeated_files(folder, name) for folder in folders]
+
+    def repeated_span(self, name: str, first: int | str, last: int | str | None = None) -> range:
+        """Return the events of the training sample that a repeated sample is made of.
+
+        Args:
+            name: The estimator.
+            first: Number of the sample.
+            last: Number of the last sample, where a range of them is asked for.
+        """
+        events = self.repeated_events(name)
+        end = first if last is None else last
+        return range(int(first) * events, (int(end) + 1) * events)
+
+    def repeated_events(self, name: str) -> int:
+        """Return the events of each repeated sample of an estimator; 0 without any."""
+        options = self._repeated_of(name)
+        return options.events if options else 0
+
+    def repeated_numbers(self, name: str) -> range:
+        """Return the numbers of the repeated training samples of an estimator; none where the
+        config does not repeat."""
+        options = self._repeated_of(name)
+        return range(options.samples if options else 0)
+
+    def repeated_groups(self, name: str) -> list[range]:
+        """Return the numbers of the repeated samples that each job takes."""
+        numbers = self.repeated_numbers(name)
         repeated = self.config.repeated
-        events = repeated.events if repeated else 0
-        first = int(number) * events
-        return range(first, first + events)
+        size = repeated.samples_per_job if repeated else 1
+        return [numbers[first : first + size] for first in range(0, len(numbers), size)]
 
-    @property
-    def repeated_numbers(self) -> range:
-        """Numbers of the repeated training samples; none where the config does not repeat."""
+    def _repeated_of(self, name: str) -> Repeated | RepeatedSeeds | None:
+        """Return how many repeated samples of how many events an estimator has."""
         repeated = self.config.repeated
-        return range(repeated.samples if repeated else 0)
+        if repeated is not None and repeated.networks is not None and self.is_seeded(name):
+            return repeated.networks
+        return repeated
 
     # ---- what an earlier config left
 
@@ -530,9 +582,10 @@ class Layout:
         for distribution in self.config.distributions:
             yield self.histograms(distribution)
         curve = [self.curve_folder(events) for events in self.curve_events]
-        repeated = [self.repeated_folder(number) for number in self.repeated_numbers]
-        for folder in [None, *curve, *repeated]:
-            for estimator in self.config.estimators:
+        for estimator in self.config.estimators:
+            numbers = self.repeated_numbers(estimator)
+            repeated = [self.repeated_folder(number) for number in numbers]
+            for folder in [None, *curve, *repeated]:
                 yield from self._estimator_and_checkpoints(estimator, folder)
 
     def _estimator_and_checkpoints(self, name: str, folder: str | None) -> Iterator[str]:

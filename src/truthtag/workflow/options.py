@@ -38,6 +38,7 @@ __all__ = [
     "InRange",
     "LearningCurve",
     "Repeated",
+    "RepeatedSeeds",
     "RequiredClosure",
     "Roles",
     "Sample",
@@ -463,6 +464,10 @@ class CurvePoint(Options):
     events: Count
     """Events of the training sample that everything is fitted to, its first ones."""
 
+    seeds: Count | None = None
+    """Networks of each ensemble at this point, the first ones; all of them by default. Where events
+    are many, fewer will do."""
+
     training: dict[str, Any] = Field(default_factory=dict)
     """Options that replace those of the section `training` of every network at this point."""
 
@@ -477,6 +482,16 @@ class LearningCurve(Options):
     """Sizes of the training sample, rising."""
 
 
+class RepeatedSeeds(Options):
+    """Repeated training samples of what has a member for each seed, as networks have."""
+
+    samples: Annotated[Whole, Field(ge=2)]
+    """Number of training samples."""
+
+    events: Count
+    """Events of each of them."""
+
+
 class Repeated(Options):
     """Independently repeated training samples."""
 
@@ -485,6 +500,14 @@ class Repeated(Options):
 
     events: Count
     """Events of each of them."""
+
+    networks: RepeatedSeeds | None = None
+    """Fewer training samples, or larger ones, for networks, which take long to train; by default
+    theirs are the same as those of all other estimators."""
+
+    samples_per_job: Count = 10
+    """Training samples that one job takes, of estimators that are fitted in one go. A network has a
+    job of its own."""
 
 
 class Config(Options):
@@ -572,9 +595,9 @@ class Config(Options):
     the validation sample. Drawn where `figures.only` names `learning_curve`."""
 
     repeated: Repeated | None = None
-    """Independently repeated training samples, cut out of the training sample, each with networks
-    of its own: what the replicas of one sample claim, seen directly. Their table is made where
-    `figures.only` names `repeated`."""
+    """Independently repeated training samples, cut out of the training sample, to each of which all
+    estimators are fitted anew: what the replicas of one sample claim, seen directly. Their tables
+    are made where `figures.only` names `repeated`."""
 
     @property
     def labels(self) -> Labels:

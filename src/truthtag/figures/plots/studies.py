@@ -79,26 +79,26 @@ def draw_repeated(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     """Draw the error of each bin by replicas, and its scatter over repeated training samples.
 
     Args:
-        frame: Errors by network, distribution, panel and bin. Each network has a row of panels;
-            of a distribution that is split by flavour, only the first panel is drawn.
+        frame: Errors by efficiency, distribution, panel and bin. Each efficiency has a row of
+            panels; of a distribution that is split by flavour, only the first panel is drawn.
         context: Labels of the distributions.
     """
-    by_network = rows_by(frame, "network")
+    by_name = rows_by(frame, "efficiency")
     panels = {
         distribution: str(rows["panel"].iloc[0])
         for distribution, rows in rows_by(frame, "distribution").items()
     }
     with style():
-        figure = new_figure(7.5 * len(panels), 5.2 * len(by_network))
-        grid = figure.subplots(len(by_network), len(panels), squeeze=False)
-        for row, (network, of_network) in zip(grid, by_network.items(), strict=True):
+        figure = new_figure(7.5 * len(panels), 5.2 * len(by_name))
+        grid = figure.subplots(len(by_name), len(panels), squeeze=False)
+        for row, (name, of_name) in zip(grid, by_name.items(), strict=True):
             for axes, (distribution, panel) in zip(row, panels.items(), strict=True):
-                chosen = of_network["distribution"] == distribution
-                rows = of_network[chosen & (of_network["panel"] == panel)]
+                chosen = of_name["distribution"] == distribution
+                rows = of_name[chosen & (of_name["panel"] == panel)]
                 _draw_errors(axes, rows)
                 label = context.distribution(distribution)
                 axes.set_xlabel(f"{label.axis}, {label.text(panel)}")
-                axes.legend(loc="upper right", title=network, title_fontsize=12)
+                axes.legend(loc="upper right", title=name, title_fontsize=12)
                 stamp(axes, context.origin)
             row[0].set_ylabel("error of the yield [%]")
     return figure
