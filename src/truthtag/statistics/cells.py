@@ -1,4 +1,4 @@
-"""Single jets in cells: tagged against predicted jets, where neighbours make efficiencies differ."""
+"""Single jets in cells: tagged against predicted, by what lies next to them."""
 
 from __future__ import annotations
 
@@ -23,13 +23,19 @@ from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import DataError
 from truthtag.estimators.predictions import Prediction, points_of
 from truthtag.statistics.closure import ClosureHistogram, Entries, histograms_in
+from truthtag.statistics.panels import CELLS
 from truthtag.statistics.points import WORKING_POINT, with_marks
 from truthtag.statistics.spread import inflate_spread, scales_by_name
 
-__all__ = ["ALONE", "CELLS", "Cells", "cells_table", "fill_cells", "summed_over_pt"]
-
-CELLS = "cells"
-"""What tables call the distribution of single jets in cells; its panels are the flavours."""
+__all__ = [
+    "ALONE",
+    "Cells",
+    "cells_in",
+    "cells_table",
+    "close_cells",
+    "fill_cells",
+    "summed_over_pt",
+]
 
 ALONE = "alone"
 """What stands for the flavour of the nearest jet where there is none."""

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from truthtag.statistics.cells import CELLS
 from truthtag.statistics.closure_tests import sidak
+from truthtag.statistics.panels import CELLS, GLOBAL
 from truthtag.statistics.points import with_marks
 from truthtag.statistics.words import verdict_on
 
-__all__ = ["GLOBAL", "SHARES", "Test", "global_table", "shares", "tests_of"]
-
-GLOBAL = "global"
-"""What tables call all tests of an efficiency on a sample together."""
+__all__ = ["SHARES", "Outcome", "global_table", "outcomes_of", "shares"]
 
 SHARES = {"sums": 0.5, "cells": 0.25, "histograms": 0.25}
 """How the false alarms that are allowed are shared between kinds of tests: the sums of tagged jets
@@ -26,7 +23,7 @@ is rarely tagged, light jets say, shows nowhere else."""
 
 
 @dataclass(frozen=True)
-class Test:
+class Outcome:
     """One of the tests of an efficiency on a sample.
 
     Args:
@@ -45,7 +42,7 @@ class Test:
     uncertainty: float
 
 
-def tests_of(rows: pd.DataFrame) -> list[Test]:
+def outcomes_of(rows: pd.DataFrame) -> list[Outcome]:
     """Return the tests of one efficiency on one sample.
 
     Args:
@@ -60,17 +57,17 @@ def tests_of(rows: pd.DataFrame) -> list[Test]:
     for row in rows[rows["ndf"] > 0].to_dict("records"):
         if row["distribution"] != CELLS:
             name = f"{row['distribution']} {row['panel']}"
-            tests.append(_test(row, name, "histograms", "p_both"))
+            tests.append(_outcome(row, name, "histograms", "p_both"))
             continue
-        tests.append(_test(row, f"all {row['panel']} jets", "sums", "p_sum"))
+        tests.append(_outcome(row, f"all {row['panel']} jets", "sums", "p_sum"))
         # One cell is the sum.
         if row["ndf"] > 1:
-            tests.append(_test(row, f"{row['panel']} jets in cells", "cells", "p_value"))
+            tests.append(_outcome(row, f"{row['panel']} jets in cells", "cells", "p_value"))
     return tests
 
 
-def _test(row: dict[str, Any], name: str, kind: str, column: str) -> Test:
-    return Test(name, kind, row[column], row[f"{column}_total"], row["uncertainty"])
+def _outcome(row: dict[str, Any], name: str, kind: str, column: str) -> Outcome:
+    return Outcome(name, kind, row[column], row[f"{column}_total"], row["uncertainty"])
 
 
 def shares(kinds: Sequence[str]) -> list[float]:
@@ -116,7 +113,7 @@ def global_table(closure: pd.DataFrame, p_value: float, max_uncertainty: float) 
             "distribution": GLOBAL,
             "panel": "all",
             **marks,
-            **_together(tests_of(of_one), p_value, max_uncertainty),
+            **_together(outcomes_of(of_one), p_value, max_uncertainty),
         }
         rows.append(row)
     columns = ["sample", "distribution", "panel", *keys[1:], *_NOTHING]
@@ -133,7 +130,7 @@ _NOTHING: dict[str, Any] = {
 }
 
 
-def _together(tests: list[Test], p_value: float, max_uncertainty: float) -> dict[str, Any]:
+def _together(tests: list[Outcome], p_value: float, max_uncertainty: float) -> dict[str, Any]:
     """Put tests together; the columns of their row."""
     if not tests:
         return _NOTHING

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -16,7 +17,7 @@ from truthtag.arrays import BoolArray, FloatArray
 from truthtag.statistics.cells import cells_in, close_cells
 from truthtag.statistics.closure import Filling
 from truthtag.statistics.closure_tests import MIN_REPLICAS, merged_bins
-from truthtag.statistics.global_verdict import Test, shares, tests_of
+from truthtag.statistics.global_verdict import Outcome, outcomes_of, shares
 from truthtag.statistics.points import with_marks
 from truthtag.statistics.spread import student_quantile
 
@@ -25,8 +26,8 @@ __all__ = ["POWER", "CellTests", "power_table", "smallest_bias"]
 POWER = 0.9
 """How often a bias of the stated size is found."""
 
-LARGEST = 0.99
-"""Largest share of the predicted jets that is searched for."""
+LARGEST = 10.0
+"""Largest bias that is searched for."""
 
 NODES = 200
 """Nodes of the integral over the pull."""
@@ -36,84 +37,98 @@ NODES = 200
 class CellTests:
     r"""The two tests of the jets of one flavour: chi2 over cells, and the pull of their sum.
 
-    In units of :math:`M = V + C` the pull is one direction, and
+    In units of the covariance M of tagged minus predicted jets the pull is one direction, and
     :math:`\chi^2 = \mathrm{pull}^2 + \chi^2_\perp`, the two parts independent: so the probability
     that both tests miss a bias is an integral over the pull.
 
+    A right efficiency with the sums :math:`A = \sum w^2 \epsilon` and
+    :math:`B = \sum w^2 \epsilon^2` becomes, too high by :math:`\beta`, one that claims a scatter of
+    the tags of :math:`(1 + \beta) A - (1 + \beta)^2 B`, while they scatter by :math:`A - B`.
+
     Args:
-        predicted: Predicted jets of each cell, shape (n,).
-        covariance: Variance of tagged minus predicted jets, M, shape (n, n).
+        covariance: M = V + C where the efficiency is right, shape (n, n).
         level_sum: Share of right efficiencies that the pull of the sum refuses; 0 for no such test.
         level_cells: Share that chi2 refuses; 0 for no such test.
+        biased: Predicted jets that are biased, of each cell, shape (n,).
+        first: A of these jets, shape (n,).
+        second: B of these jets, shape (n,).
     """
 
-    predicted: FloatArray
     covariance: FloatArray
     level_sum: float
     level_cells: float
+    biased: FloatArray
+    first: FloatArray
+    second: FloatArray
 
-    def missed(self, share: float, biased: FloatArray) -> float:
-        """Return the probability that neither test finds a bias.
-
-        Args:
-            share: Part of the predicted jets that is too much.
-            biased: Predicted jets of each cell that are biased, shape (n,).
-        """
-        shift = share * biased
-        pull = float(shift.sum() / np.sqrt(self.covariance.sum()))
-        distance = float(shift @ np.linalg.solve(self.covariance, shift))
-        rest = max(distance - pull**2, 0.0)
-        # A level of 0 lets the integral reach as far as a Gaussian does.
-        edge = float(normal.isf(self.level_sum / 2)) if self.level_sum > 0 else 40.0
-        ndf = len(self.predicted)
+    def missed(self, bias: float) -> float:
+        """Return the probability that neither test finds a bias of that fraction."""
+        shift = bias * self.biased
+        total = self.covariance.sum()
+        inverse = np.linalg.inv(self.covariance)
+        pull = float(shift.sum() / np.sqrt(total))
+        rest = max(float(shift @ inverse @ shift) - pull**2, 0.0)
+        # The tests divide by the scatter that the biased efficiency claims.
+        claimed = bias * self.first - (2 * bias + bias**2) * self.second
+        # An efficiency cannot rise beyond 1, where nothing scatters.
+        claimed = np.maximum(claimed, -0.5 * np.diag(self.covariance))
+        ndf = len(shift)
+        edge = float(normal.isf(max(self.level_sum, 1e-300) / 2))
+        edge *= float(np.sqrt(1 + claimed.sum() / total))
         if self.level_cells <= 0 or ndf == 1:
             return float(normal.cdf(edge - pull) - normal.cdf(-edge - pull))
         limit = float(chi2_distribution.isf(self.level_cells, ndf))
-        edge = min(edge, np.sqrt(limit))
-        nodes, weights = np.polynomial.legendre.leggauss(NODES)
-        # The Gaussian about the pull is narrower than the range.
-        low, high = max(-edge, pull - 9), min(edge, pull + 9)
-        if low >= high:
-            return 0.0
-        at = (low + high) / 2 + (high - low) / 2 * nodes
-        inside = limit - at**2
-        cdf = (
-            ncx2.cdf(inside, ndf - 1, rest) if rest > 0 else chi2_distribution.cdf(inside, ndf - 1)
-        )
-        return float((high - low) / 2 * np.sum(weights * normal.pdf(at - pull) * cdf))
+        limit *= 1 + float(np.diag(inverse) @ claimed) / ndf
+        return _below(edge, limit, ndf, pull, rest)
 
 
-def smallest_bias(
-    tests: Sequence[CellTests], biased: Sequence[FloatArray], power: float = POWER
-) -> float:
-    r"""Return the smallest bias that some tests would have found.
+def _below(edge: float, limit: float, ndf: int, pull: float, rest: float) -> float:
+    """Return the probability that a pull is within its edges, and chi2 below its limit.
 
-    An efficiency that is too high by :math:`\beta` predicts :math:`\beta / (1 + \beta)` of its jets
-    too many.
+    Args:
+        edge: Largest size of the pull.
+        limit: Largest chi2.
+        ndf: Its degrees of freedom, at least 2.
+        pull: Mean of the pull.
+        rest: Noncentrality of what chi2 has beside the pull squared.
+    """
+    edge = min(edge, float(np.sqrt(limit)))
+    # Nine standard deviations about the mean hold all of a Gaussian.
+    low = max(-edge, pull - 9)
+    high = min(edge, pull + 9)
+    if low >= high:
+        return 0.0
+    nodes, weights = np.polynomial.legendre.leggauss(NODES)
+    at = (low + high) / 2 + (high - low) / 2 * nodes
+    other = chi2_distribution.cdf if rest == 0 else partial(ncx2.cdf, nc=rest)
+    parts = weights * normal.pdf(at - pull) * other(limit - at**2, df=ndf - 1)
+    return float((high - low) / 2 * parts.sum())
+
+
+def smallest_bias(tests: Sequence[CellTests], power: float = POWER) -> float:
+    """Return the smallest bias that some tests would have found.
 
     Args:
         tests: The tests of the jets of each flavour, taken as independent.
-        biased: The predicted jets that are biased, of each of these a number per cell.
         power: How often it must be found.
 
     Returns:
-        The bias as a fraction of the right efficiency; infinite where even one hundred times
-        too much would not be found, or no cell holds enough jets.
+        The fraction by which the efficiency is too high; infinite where none up to
+        :data:`LARGEST` is found, or nothing is tested.
 
     Example:
-        >>> cell = CellTests(np.array([10_000.0]), np.array([[5_000.0]]), 0.01, 0.0)
-        >>> round(smallest_bias([cell], [np.array([10_000.0])]), 4)
-        0.028
+        >>> jets = np.array([10_000.0])
+        >>> cell = CellTests(np.array([[5_000.0]]), 0.01, 0.0, jets, jets, jets / 2)
+        >>> round(smallest_bias([cell]), 4)
+        0.0273
     """
 
-    def found_too_rarely(share: float) -> float:
-        missed = [one.missed(share, of_one) for one, of_one in zip(tests, biased, strict=True)]
-        return power - 1 + float(np.prod(missed))
+    def found_too_rarely(bias: float) -> float:
+        return power - 1 + float(np.prod([one.missed(bias) for one in tests]))
 
-    if not tests or found_too_rarely(LARGEST) > 0 or found_too_rarely(0.0) < 0:
+    if not tests or found_too_rarely(LARGEST) > 0:
         return float("inf")
-    share = float(brentq(found_too_rarely, 0.0, LARGEST, xtol=1e-7))
-    return share / (1 - share)
+    return float(brentq(found_too_rarely, 0.0, LARGEST, xtol=1e-7))
 
 
 def power_table(
@@ -146,7 +161,7 @@ def power_table(
     """
     keys = with_marks(["sample", "events"], filled)
     known = {
-        tuple(map(str, values)): tests_of(rows)
+        tuple(map(str, values)): outcomes_of(rows)
         for values, rows in closure.groupby([*keys, "efficiency"], sort=False)
     }
     found: dict[tuple[str, ...], dict[str, _OfFlavour]] = {}
@@ -163,7 +178,7 @@ def power_table(
     return pd.DataFrame(rows)
 
 
-def _levels(tests: list[Test], p_value: float) -> dict[str, float]:
+def _levels(tests: list[Outcome], p_value: float) -> dict[str, float]:
     """Return the p-value below which each test fails all of them."""
     weights = shares([one.kind for one in tests])
     return {
@@ -187,26 +202,33 @@ class _OfFlavour:
         """Whether there are enough replicas for the error to enter a test."""
         return len(self.filled.replicas) >= MIN_REPLICAS
 
-    def tests(
-        self, with_efficiency: bool
-    ) -> tuple[CellTests, Callable[[FloatArray], FloatArray]] | None:
-        """Return the tests of merged cells and what merges; None where nothing can be tested."""
+    def tests(self, with_efficiency: bool, close: bool) -> list[CellTests]:
+        """Return the tests of all jets or of close ones; nothing where there are too few."""
         filled = self.filled
         scale = np.nan_to_num(filled.mean_weight, nan=1.0)
         merge = merged_bins(filled.difference_variance, self.minimum_events, scale)
         if not len(merge):
-            return None
+            return []
         total = np.diag(merge @ filled.difference_variance)
         if with_efficiency and filled.covariance is not None:
+            # The spread is that of the corrected replicas, see ClosureHistogram.test.
             shared = filled.covariance / student_quantile(len(filled.replicas)) ** 2
             total = total + merge @ shared @ merge.T
+        chosen = self.chosen(close)
+        squares = filled.error**2
         tests = CellTests(
-            merge @ filled.total,
-            total,
-            self.levels.get(f"all {self.flavour} jets", 0.0),
-            self.levels.get(f"{self.flavour} jets in cells", 0.0),
+            covariance=total,
+            level_sum=self.levels.get(f"all {self.flavour} jets", 0.0),
+            level_cells=self.levels.get(f"{self.flavour} jets in cells", 0.0),
+            biased=merge @ (filled.total * chosen),
+            first=merge @ ((filled.difference_variance + squares) * chosen),
+            second=merge @ (squares * chosen),
         )
-        return tests, lambda values: merge @ values
+        return [tests]
+
+    def chosen(self, close: bool) -> FloatArray:
+        """Return 1 for each cell of all jets, or of close ones, and 0 for the others."""
+        return self.near.astype(np.float64) if close else np.ones(len(self.near))
 
 
 def _biases(by_flavour: Mapping[str, _OfFlavour]) -> list[dict[str, object]]:
@@ -219,15 +241,10 @@ def _biases(by_flavour: Mapping[str, _OfFlavour]) -> list[dict[str, object]]:
 
 def _bias(name: str, flavours: list[_OfFlavour], close: bool) -> dict[str, object]:
     """Return the smallest bias of the jets of some flavours, of all of them or of close ones."""
-    predicted = [one.filled.total * (one.near if close else 1.0) for one in flavours]
-    row: dict[str, object] = {"jets": name, "predicted": float(np.sum(predicted))}
+    predicted = [float(one.filled.total @ one.chosen(close)) for one in flavours]
+    row: dict[str, object] = {"jets": name, "predicted": sum(predicted)}
     for column, with_efficiency in (("smallest_bias", False), ("smallest_bias_total", True)):
-        tests, biased = [], []
-        for one, of_one in zip(flavours, predicted, strict=True):
-            tested = one.tests(with_efficiency)
-            if tested is not None:
-                tests.append(tested[0])
-                biased.append(tested[1](of_one))
         known = not with_efficiency or all(one.knows_error for one in flavours)
-        row[column] = smallest_bias(tests, biased) if known else np.nan
+        tests = [test for one in flavours for test in one.tests(with_efficiency, close)]
+        row[column] = smallest_bias(tests) if known else np.nan
     return row

@@ -11,7 +11,7 @@ import pandas as pd
 from truthtag.arrays import FloatArray, divide
 from truthtag.errors import DataError
 from truthtag.statistics.closure import ClosureHistogram, Filling, histograms_in
-from truthtag.statistics.global_verdict import GLOBAL
+from truthtag.statistics.panels import GLOBAL
 from truthtag.statistics.points import WORKING_POINT, with_marks
 from truthtag.statistics.words import CLOSES, WITHIN, stated, verdict_on
 
