@@ -60,7 +60,8 @@ class FigureEntry:
             :class:`truthtag.figures.labels.DrawingContext` into a matplotlib figure.
         inputs: What its numbers are made from. ``samples``, ``predictions``, ``replicas`` and
             ``domains`` are read for each of its samples; ``histograms:NAME`` is a distribution,
-            ``cells:NAME`` are the single jets of a sample, ``members:NAME`` are the networks of an estimator; the others are single tables.
+            ``cells:NAME`` are the single jets of a sample, ``members:NAME`` are
+            the networks of an estimator; the others are single tables.
         samples: Samples that it needs, by role in the config (``judged`` means all of them,
             ``first_judged`` the first), or by name.
         options: Keys of the section ``figures`` that its numbers depend on; ``axes.pt`` is one of
@@ -514,8 +515,8 @@ def _cells(sample: str) -> FigureEntry:
         title=f"single jets by their neighbours, {sample}",
         caption=(
             f"Single jets of the sample {sample}: tagged over predicted, by flavour (rows), "
-            "flavour of the nearest jet (columns) and Delta R to it. Bars are the scatter of the tags; "
-            "shaded boxes add the error of the efficiency. An efficiency that does not resolve "
+            "flavour of the nearest jet (columns) and Delta R to it. Bars are the scatter of the "
+            "tags; shaded boxes add the error of the efficiency. An efficiency that does not resolve "
             "what the neighbour is lies above 1 next to one flavour and below it next to another, "
             "which cancels in histograms of events."
         ),

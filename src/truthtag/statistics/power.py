@@ -64,21 +64,23 @@ class CellTests:
     def missed(self, bias: float) -> float:
         """Return the probability that neither test finds a bias of that fraction."""
         shift = bias * self.biased
-        total = self.covariance.sum()
-        inverse = np.linalg.inv(self.covariance)
-        pull = float(shift.sum() / np.sqrt(total))
-        rest = max(float(shift @ inverse @ shift) - pull**2, 0.0)
         # The tests divide by the scatter that the biased efficiency claims.
-        claimed = bias * self.first - (2 * bias + bias**2) * self.second
+        more = bias * self.first - (2 * bias + bias**2) * self.second
         # An efficiency cannot rise beyond 1, where nothing scatters.
-        claimed = np.maximum(claimed, -0.5 * np.diag(self.covariance))
-        ndf = len(shift)
+        more = np.maximum(more, -0.5 * np.diag(self.covariance))
+        claimed = self.covariance + np.diag(more)
+        total = float(self.covariance.sum())
+        pull = float(shift.sum()) / np.sqrt(total)
         edge = float(normal.isf(max(self.level_sum, 1e-300) / 2))
-        edge *= float(np.sqrt(1 + claimed.sum() / total))
+        edge *= float(np.sqrt(claimed.sum() / total))
+        ndf = len(shift)
         if self.level_cells <= 0 or ndf == 1:
             return float(normal.cdf(edge - pull) - normal.cdf(-edge - pull))
-        limit = float(chi2_distribution.isf(self.level_cells, ndf))
-        limit *= 1 + float(np.diag(inverse) @ claimed) / ndf
+        inverse = np.linalg.inv(claimed)
+        # By how much the cells scatter less, in the mean, than the tests take them to.
+        scatter = float(np.trace(inverse @ self.covariance)) / ndf
+        limit = float(chi2_distribution.isf(self.level_cells, ndf)) / scatter
+        rest = max(float(shift @ inverse @ shift) / scatter - pull**2, 0.0)
         return _below(edge, limit, ndf, pull, rest)
 
 

@@ -96,4 +96,5 @@ def _legend(figure: Figure, axes: Axes, looks: dict[str, dict[str, Any]]) -> Non
     for name, look in looks.items():
         marker = look["marker"] or "o"
         axes.plot([], [], marker, color=look["color"], markersize=6, label=name)
-    figure.legend(loc="outside upper center", ncols=min(max(len(looks), 1), 8))
+    if looks:
+        figure.legend(loc="outside upper center", ncols=min(len(looks), 8))
