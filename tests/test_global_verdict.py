@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -10,7 +12,7 @@ from scipy import stats
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
-from truthtag.errors import DataError
+from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
 from truthtag.statistics.cells import Cells, fill_cells
 from truthtag.statistics.closure import ClosureHistogram, Entries, histograms_in
@@ -19,6 +21,7 @@ from truthtag.statistics.global_verdict import SHARES, global_table, shares
 from truthtag.statistics.power import CellTests, power_table, smallest_bias
 from truthtag.statistics.verdict import closure_table, require_closure, verdict_table
 from truthtag.statistics.words import CLOSES, FAILS, UNCERTAIN, UNTESTED, WITHIN
+from truthtag.workflow.options import check_config
 from truthtag.workflow.report import power_sentences, verdict_page
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
@@ -352,3 +355,57 @@ def test_the_report_says_what_would_have_been_found() -> None:
     (sentence,) = power_sentences(power)
     assert sentence.startswith("test would have found, in nine cases of ten, an efficiency that is")
     assert sentence.endswith("too high by 1.1% for b jets, 6.2% for close jets.")
+
+
+# ---- the config
+
+
+@pytest.mark.parametrize(
+    ("closure", "message"),
+    [
+        (
+            {"cells": {"close": 0.3}},
+            r"closure\.cells\.close: 0\.3 is no border of closure\.cells\.delta_r \(0\.2, 0\.4, ",
+        ),
+        ({"cells": {"delta_r": [0.4, 0.2]}}, r"edge 2 is 0\.2, not above the edge before it, 0\.4"),
+        ({"cells": {"pt": [0.0]}}, r"closure\.cells\.pt\.0"),
+        ({"max_uncertainty": 0.0}, r"closure\.max_uncertainty"),
+        ({"required": [{"distribution": "cells", "panel": "b-b"}]}, "no histogram is all of"),
+        ({"required": [{"distribution": "global", "sample": "train"}]}, r"There are: .*cells \("),
+        ({"required": [{"sample": "train"}]}, r"There are: .*cells \(samples test, boson; b, c,"),
+    ],
+)
+def test_a_verdict_that_cannot_be_given_is_refused(
+    closure: dict[str, object], message: str, default_config: dict[str, object]
+) -> None:
+    changed = deepcopy(default_config)
+    changed["closure"] |= closure
+    with pytest.raises(ConfigError, match=message):
+        check_config(changed)
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"efficiency": "gnn"},
+        {"sample": "boson", "events": "in_domain"},
+        {"distribution": "global"},
+        {"distribution": "global", "panel": "all", "sample": "test"},
+        {"distribution": "cells", "panel": "light"},
+        {"panel": "b-c"},
+    ],
+)
+def test_what_may_be_required(entry: dict[str, str], default_config: dict[str, object]) -> None:
+    changed = deepcopy(default_config)
+    changed["closure"]["required"] = [entry]
+    assert check_config(changed).closure.required[0].model_dump(exclude_none=True) == entry
+
+
+@pytest.mark.parametrize("name", ["cells", "global"])
+def test_a_distribution_cannot_be_called_like_a_test(
+    name: str, default_config: dict[str, object]
+) -> None:
+    changed = deepcopy(default_config)
+    changed["distributions"][name] = changed["distributions"]["delta_r"]
+    with pytest.raises(ConfigError, match=rf"distributions\.{name}: the name is that of a test"):
+        check_config(changed)

@@ -516,9 +516,9 @@ def _cells(sample: str) -> FigureEntry:
         caption=(
             f"Single jets of the sample {sample}: tagged over predicted, by flavour (rows), "
             "flavour of the nearest jet (columns) and Delta R to it. Bars are the scatter of the "
-            "tags; shaded boxes add the error of the efficiency. An efficiency that does not resolve "
-            "what the neighbour is lies above 1 next to one flavour and below it next to another, "
-            "which cancels in histograms of events."
+            "tags; shaded boxes add the error of the efficiency. An efficiency that does not "
+            "resolve what the neighbour is lies above 1 next to one flavour and below it next to "
+            "another, which cancels in histograms of events."
         ),
         numbers=f"{NUMBERS}.cells:cells",
         drawing=f"{PLOTS}.cells:draw_cells",

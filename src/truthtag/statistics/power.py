@@ -29,7 +29,7 @@ POWER = 0.9
 LARGEST = 10.0
 """Largest bias that is searched for."""
 
-NODES = 200
+NODES = 64
 """Nodes of the integral over the pull."""
 
 
