@@ -22,7 +22,7 @@ from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import DataError
 from truthtag.estimators.predictions import Prediction, points_of
-from truthtag.statistics.closure import ClosureHistogram, Entries, histograms_in
+from truthtag.statistics.closure import DIRECT, REPLICA, ClosureHistogram, Entries, histograms_in
 from truthtag.statistics.panels import CELLS
 from truthtag.statistics.points import WORKING_POINT, with_marks
 from truthtag.statistics.spread import inflate_spread, scales_by_name
@@ -240,7 +240,7 @@ def summed_over_pt(filled: pd.DataFrame) -> pd.DataFrame:
     numbers = [
         name
         for name in filled
-        if name in ("jets", "yield", "difference_variance") or name.startswith("replica_")
+        if name in ("jets", "yield", "difference_variance") or str(name).startswith(REPLICA)
     ]
     # Cells without replicas stay without them: a sum of nothing is not 0.
     summed = filled.groupby(keys, sort=False)[numbers].sum(min_count=1).reset_index()
@@ -250,11 +250,11 @@ def summed_over_pt(filled: pd.DataFrame) -> pd.DataFrame:
 def _table(filled: pd.DataFrame, marks: list[str]) -> pd.DataFrame:
     """Put tagged and predicted jets of each cell side by side."""
     keys = with_marks(["sample", "events"], filled)
-    replicas = [name for name in filled if name.startswith("replica_")]
+    replicas = [name for name in filled if str(name).startswith(REPLICA)]
     parts = []
     for values, rows in filled.groupby([*keys, "panel"], sort=False):
-        direct = rows.loc[rows["filled_by"] == "direct", "yield"].to_numpy()
-        for name, one in rows[rows["filled_by"] != "direct"].groupby("filled_by", sort=False):
+        direct = rows.loc[rows["filled_by"] == DIRECT, "yield"].to_numpy()
+        for name, one in rows[rows["filled_by"] != DIRECT].groupby("filled_by", sort=False):
             predicted = one["yield"].to_numpy()
             error = np.sqrt(one["difference_variance"].to_numpy())
             of_efficiency = _spread(one[replicas])
@@ -302,5 +302,5 @@ def cells_in(
     keys = [*with_marks(["sample", "events"], filled), "panel"]
     for values, rows in filled.groupby(keys, sort=False):
         for _, histogram in histograms_in(rows, ["panel"]):
-            marks = rows[rows["filled_by"] == "direct"][MARKS].reset_index(drop=True)
+            marks = rows[rows["filled_by"] == DIRECT][MARKS].reset_index(drop=True)
             yield tuple(map(str, values)), histogram, marks

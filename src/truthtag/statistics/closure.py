@@ -21,6 +21,8 @@ from truthtag.statistics.covariance import Histogram, covariance
 from truthtag.statistics.spread import student_quantile
 
 __all__ = [
+    "DIRECT",
+    "REPLICA",
     "ClosureHistogram",
     "Entries",
     "Filling",

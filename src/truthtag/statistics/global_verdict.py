@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,7 +66,7 @@ def outcomes_of(rows: pd.DataFrame) -> list[Outcome]:
     return tests
 
 
-def _outcome(row: dict[str, Any], name: str, kind: str, column: str) -> Outcome:
+def _outcome(row: Mapping[Any, Any], name: str, kind: str, column: str) -> Outcome:
     return Outcome(name, kind, row[column], row[f"{column}_total"], row["uncertainty"])
 
 
