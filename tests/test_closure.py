@@ -17,7 +17,8 @@ from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction, predict, read_prediction, write_prediction
-from truthtag.statistics.closure import ClosureHistogram, Entries, closure_test, merged_bins
+from truthtag.statistics.closure import ClosureHistogram, Entries
+from truthtag.statistics.closure_tests import closure_test, merged_bins
 from truthtag.statistics.distributions import dijet
 from truthtag.statistics.verdict import closure_table
 

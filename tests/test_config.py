@@ -283,7 +283,8 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
         "factors of a network that has none",
         lambda c: c["figures"].update(only=["fig3_gnn"]),
         (
-            r"figures\.only\.0: 'fig3_gnn' .*fig8, calibration, coverage, fig3_gnn_factorised, "
+            r"figures\.only\.0: 'fig3_gnn' .*fig8, cells_test, cells_boson, calibration, "
+            r"coverage, fig3_gnn_factorised, "
             r"training, learning_curve, training_cost, "
         ),
     ),

@@ -246,6 +246,7 @@ def numbers(run: Run) -> dict[str, pd.DataFrame]:
 def test_the_catalogue_holds_every_figure_of_a_run() -> None:
     assert list(FIGURES) == [
         *("fig1", "fig2", "fig3", "fig6", "fig7", "fig8", "closure_boson_wide"),
+        *("cells_test", "cells_boson"),
         *("calibration", "coverage", "fig3_alone", "training"),
         *("learning_curve", "training_cost", "repeated"),
     ]
@@ -273,7 +274,8 @@ def test_a_run_without_networks_or_distributions_has_fewer_figures() -> None:
         "truth": None,
     }
     assert list(figures_of(config)) == [
-        *("fig1", "fig2", "calibration", "coverage", "learning_curve", "repeated"),
+        *("fig1", "fig2", "cells_test", "cells_boson"),
+        *("calibration", "coverage", "learning_curve", "repeated"),
     ]
 
 
@@ -318,7 +320,9 @@ def test_figures_about_the_truth_need_one() -> None:
     # What an earlier config left of the toy changes nothing.
     config = {**CONFIG, "samples": read, "readers": {"mine": {"columns": {"pt": "Jet_pt"}}}}
     own = [f"closure_{name}" for name in CONFIG["distributions"]]
-    assert list(figures_of(config)) == ["fig1", "fig2", *own, "calibration", "training"]
+    assert list(figures_of(config)) == [
+        *("fig1", "fig2", *own, "cells_test", "cells_boson", "calibration", "training")
+    ]
     assert standard(config) == list(figures_of(config))
     for name, entry in figures_of(config).items():
         assert "true" not in entry.caption.replace("true efficiency of the toy", ""), name

@@ -35,11 +35,12 @@ from truthtag.estimators.predictions import (
 )
 from truthtag.figures.catalogue import FigureEntry, figures_of, options_of
 from truthtag.figures.labels import drawing_options
-from truthtag.statistics.verdict import CLOSES, FAILS, WITHIN
+from truthtag.statistics.words import CLOSES, FAILS, WITHIN
 from truthtag.workflow.report import too_few_events, verdict_page
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 POINTS = ("loose", "tight")
+CLOSURE_TABLES = ("closure", "verdict", "cells", "power")
 CASES = {"one point": (1, True), "two points": (2, True), "read": (2, False)}
 WITHOUT_JETS = 7
 
@@ -249,12 +250,26 @@ def run_all(case: Case) -> None:
             options=distribution,
             **flavours,
         )
+    cells = case.path("cells_test.parquet")
+    borders = {"delta_r": [0.4, 1.0], "pt": [], "close": 0.4}
+    case.run(
+        "fill_cells",
+        [cells],
+        inputs,
+        {"sample": "test"},
+        predictions=case.predictions,
+        cells=borders,
+        **flavours,
+    )
+    tables_of_closure = {"overall": "global", **{n: n for n in CLOSURE_TABLES}}
     case.run(
         "closure_tables",
-        Named(closure=case.path("closure.csv"), verdict=case.path("verdict.csv")),
-        histograms,
+        Named(**{name: case.path(f"{table}.csv") for name, table in tables_of_closure.items()}),
+        Named(cells=[cells], histograms=histograms),
         minimum_events=10.0,
         p_value=0.01,
+        max_uncertainty=0.05,
+        close=0.4,
     )
     nominal = {name: files[0] for name, files in case.predictions.items()}
     case.run(
@@ -304,6 +319,8 @@ def run_all(case: Case) -> None:
         for name in ("samples", "verdict", "closure", "likelihood", "in_range", "in_domain")
     }
     tables["summary"] = case.path("all_jets.csv")
+    tables["power"] = case.path("power.csv")
+    tables["overall"] = case.path("global.csv")
     if case.has_truth:
         tables["coverage"] = case.path("coverage.csv")
     case.run(
@@ -349,7 +366,39 @@ def test_what_is_nearly_right_closes_at_every_point_and_what_is_low_does_not(cas
     assert table["gain"].median() > 1
     verdicts = case.table("verdict.csv")
     assert list(verdicts)[-2:] == ["low", "near"]
-    assert len(verdicts) == len(table.drop_duplicates(["distribution", "panel", "events"]))
+    marks = ["distribution", "panel", "events", *(["working_point"] if several(case) else [])]
+    overall = case.table("global.csv")
+    # The global lines come first: of each point, and of the bin between two.
+    n_global = len(overall.drop_duplicates(marks))
+    assert n_global == (6 if several(case) else 2)
+    assert (verdicts["distribution"] == "global").tolist()[: n_global + 1] == [True] * n_global + [
+        False
+    ]
+    assert len(verdicts) == n_global + len(table.drop_duplicates(marks))
+    at_loosest = overall[overall["events"] == "all"].drop_duplicates("efficiency")
+    by_name = at_loosest.set_index("efficiency")["verdict"]
+    assert by_name["low"] == FAILS
+    assert by_name["near"] in (CLOSES, WITHIN)
+
+
+def test_cells_and_power_are_there_at_every_point(case: Case) -> None:
+    cells = case.table("cells.csv")
+    power = case.table("power.csv")
+    for table in (cells, power):
+        assert ("working_point" in table) == several(case)
+        if several(case):
+            assert table["working_point"].unique().tolist() == list(POINTS)
+    assert set(cells["flavour"]) == set(FLAVOURS)
+    assert (cells["jets"] > 0).all()
+    assert power["jets"].unique().tolist() == [
+        *FLAVOURS,
+        *(f"close {f}" for f in FLAVOURS),
+        "close",
+    ]
+    assert (power["smallest_bias"] > 0).all()
+    page = (case.folder / "verdict.html").read_text()
+    assert "would have found, in nine cases of ten" in page
+    assert '<tr class="global">' in page
 
 
 def test_histograms_have_rows_of_the_truth_where_it_is_known(case: Case) -> None:
@@ -476,6 +525,8 @@ def files_of(case: Case, entry: FigureEntry) -> dict[str, Any]:
     files = {name: known[name] for name in entry.inputs if name in known}
     for name in entry.inputs_of("histograms"):
         files[f"histograms:{name}"] = case.path(f"histograms_{name}.parquet")
+    for name in entry.inputs_of("cells"):
+        files[f"cells:{name}"] = case.path(f"cells_{name}.parquet")
     return files
 
 
@@ -483,6 +534,7 @@ def files_of(case: Case, entry: FigureEntry) -> dict[str, Any]:
 def test_every_figure_is_drawn(case: Case) -> None:
     figures = figures_of(case.config)
     of_distributions = [f"closure_{name}" for name in case.config["distributions"]]
+    of_distributions.append("cells_test")
     expected = ["fig1", "fig2", *of_distributions, "calibration"]
     if case.has_truth:
         studies = ["learning_curve", "repeated"]

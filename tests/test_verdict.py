@@ -15,23 +15,16 @@ from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.statistics.closure import ClosureHistogram, Entries, Filling
 from truthtag.statistics.distributions import dijet
-from truthtag.statistics.verdict import (
-    CLOSES,
-    FAILS,
-    UNTESTED,
-    WITHIN,
-    closure_table,
-    gains,
-    require_closure,
-    verdict_table,
-)
+from truthtag.statistics.verdict import closure_table, gains, require_closure, verdict_table
+from truthtag.statistics.words import CLOSES, FAILS, UNTESTED, WITHIN
 from truthtag.workflow.report import verdict_page
 
 EDGES = np.linspace(0, 3, 11)
 COLUMNS = [
     "sample", "distribution", "title", "panel", "events", "efficiency", "direct", "weighted",
-    "chi2", "ndf", "chi2_ndf", "p_value", "chi2_total", "p_value_total", "verdict",
-    "largest_deviation", "direct_events", "effective_events", "gain", "gain_total", "gain_sum",
+    "chi2", "ndf", "chi2_ndf", "p_value", "pull", "p_sum", "p_both", "chi2_total", "p_value_total",
+    "pull_total", "p_sum_total", "p_both_total", "uncertainty", "verdict", "largest_deviation",
+    "direct_events", "effective_events", "gain", "gain_total", "gain_sum",
     "gain_sum_total",
 ]  # fmt: skip
 
@@ -69,7 +62,7 @@ def figures(sample: Jets) -> dict[str, pd.DataFrame]:
         "spanned": low.copy(),
         "hardly": low.copy(),
     }
-    replicas = {"spanned": low * (1 + 0.2 * factors), "hardly": low * (1 + 0.02 * factors[:5])}
+    replicas = {"spanned": low * (1 + 0.2 * factors), "hardly": low * (1 + 0.02 * factors[:9])}
     leading = dijet(sample, efficiencies, both=False, replicas=replicas)
     pairs = dijet(sample, efficiencies, both=True, replicas=replicas)
     half = sample.pt[pairs.tagged].max(axis=1) < 300
@@ -211,9 +204,7 @@ def test_the_smallest_p_value_of_what_closes_is_that_of_the_config(
 ) -> None:
     fig7 = {"fig7": figures["fig7"]}
     p_value = (
-        table_of(fig7, 10, 0.01)
-        .set_index(["events", "efficiency"])
-        .loc[("all", "right"), "p_value"]
+        table_of(fig7, 10, 0.01).set_index(["events", "efficiency"]).loc[("all", "right"), "p_both"]
     )
     for smallest, verdict in ((p_value, CLOSES), (np.nextafter(p_value, 1), FAILS)):
         again = table_of(fig7, 10, smallest).set_index(["events", "efficiency"])
@@ -341,7 +332,11 @@ def test_verdicts_side_by_side(table: pd.DataFrame) -> None:
         long = wide.melt(keys, var_name="efficiency", value_name="verdict")
         both = given_table.merge(long, on=[*keys, "efficiency"], suffixes=("", "_wide"))
         assert len(both) == len(given_table) == len(long)
-        assert (both["verdict"] == both["verdict_wide"]).all()
+        # Where a verdict leans on an uncertainty, its size follows in brackets.
+        words = both["verdict_wide"].str.partition(" (")[0]
+        assert (both["verdict"] == words).all()
+        leans = both["verdict"] == WITHIN
+        assert both.loc[leans, "verdict_wide"].str.fullmatch(r".* \(\d+\.\d%\)").all()
 
 
 def test_verdicts_of_an_efficiency_that_one_histogram_lacks(table: pd.DataFrame) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from truthtag.errors import ConfigError, DataError
     from truthtag.estimators.ensemble import Ensemble, load
     from truthtag.estimators.predictions import Prediction, predict, read_prediction
-    from truthtag.statistics.closure import closure_test
+    from truthtag.statistics.closure_tests import closure_test
     from truthtag.statistics.covariance import Histogram
     from truthtag.statistics.domain import Domain
     from truthtag.statistics.spread import inflate_spread
@@ -63,7 +63,7 @@ _MODULES = {
     "Prediction": "estimators.predictions",
     "ScaleFactors": "weights.scale_factors",
     "assign_tags": "weights.assignment",
-    "closure_test": "statistics.closure",
+    "closure_test": "statistics.closure_tests",
     "concatenate": "data.jets",
     "direct_weights": "weights.direct",
     "from_awkward": "data.awkward_arrays",

@@ -143,6 +143,7 @@ def sample_memory(sample):
 JUDGED = ROLES["judged"][0]
 TRUTH_IS_KNOWN = has_truth(JUDGED, config)
 HISTOGRAMS = [layout.histograms(name) for name in config["distributions"]]
+CELLS = [layout.cells(sample) for sample in ROLES["judged"]]
 JUDGED_HISTOGRAMS = [
     layout.histograms(name) for name in config["distributions"] if sample_of(name) == JUDGED
 ]
@@ -247,6 +248,8 @@ def figure_inputs(figure):
     files = {name: known[name]() for name in entry.inputs if name in known}
     for name in entry.inputs_of("histograms"):
         files[f"histograms:{name}"] = layout.histograms(name)
+    for name in entry.inputs_of("cells"):
+        files[f"cells:{name}"] = layout.cells(name)
     for name in entry.inputs_of("members"):
         files[f"members:{name}"] = layout.seed_files(name)
     for name in entry.inputs_of("fit"):
@@ -297,7 +300,10 @@ TABLES = [
         "summary_in_domain",
         "likelihood",
         "closure",
+        "global",
         "verdict",
+        "cells",
+        "power",
         "calibration",
         "scales",
         "samples",
@@ -320,6 +326,7 @@ EVERYTHING = [
     *(layout.weights(sample, name) for sample in config["samples"] for name in ESTIMATORS),
     *(layout.in_domain(sample) for sample in config["samples"]),
     *layout.export_files(),
+    *CELLS,
     *HISTOGRAMS,
     *(file for sample in config["samples"] for file in prediction_files(sample)),
     *(file for name in ESTIMATORS for file in layout.fit_outputs(name)),

@@ -170,12 +170,42 @@ rule measure_coverage:
         "../scripts/measure_coverage.py"
 
 
+rule fill_cells:
+    input:
+        sample=lambda wildcards: layout.shards(wildcards.sample),
+        predictions=lambda wildcards: prediction_files(wildcards.sample),
+        domain=lambda wildcards: layout.in_domain(wildcards.sample),
+        scales=layout.table("scales"),
+    output:
+        layout.cells("{sample}"),
+    log:
+        layout.log("cells/{sample}"),
+    conda:
+        ENVIRONMENT
+    resources:
+        mem_mb=lambda wildcards: sample_memory(wildcards.sample),
+        runtime=60,
+    params:
+        predictions=lambda wildcards: layout.predictions_with_replicas(wildcards.sample),
+        cells=config["closure"]["cells"],
+        flavours=config["flavours"],
+        code=code("fill_cells.py"),
+    message:
+        "Counting tagged and predicted jets of {wildcards.sample} in cells"
+    script:
+        "../scripts/fill_cells.py"
+
+
 rule closure:
     input:
-        HISTOGRAMS,
+        cells=CELLS,
+        histograms=HISTOGRAMS,
     output:
         closure=layout.table("closure"),
+        overall=layout.table("global"),
         verdict=layout.table("verdict"),
+        cells=layout.table("cells"),
+        power=layout.table("power"),
     log:
         layout.log("tables/closure"),
     conda:
@@ -183,16 +213,19 @@ rule closure:
     params:
         minimum_events=config["closure"]["minimum_events"],
         p_value=config["closure"]["p_value"],
+        max_uncertainty=config["closure"]["max_uncertainty"],
+        close=config["closure"]["cells"]["close"],
         code=code("closure_tables.py"),
     message:
-        "Testing closure in every histogram"
+        "Testing closure in every histogram and cell"
     script:
         "../scripts/closure_tables.py"
 
 
 rule require_closure:
     input:
-        layout.table("closure"),
+        closure=layout.table("closure"),
+        overall=layout.table("global"),
     output:
         layout.table("required_closure"),
     log:
@@ -211,7 +244,9 @@ rule require_closure:
 rule render_tables:
     input:
         **({"coverage": layout.table("coverage")} if TRUTH_IS_KNOWN else {}),
+        overall=layout.table("global"),
         verdict=layout.table("verdict"),
+        power=layout.table("power"),
         samples=layout.table("samples"),
         closure=layout.table("closure"),
         likelihood=layout.table("likelihood"),

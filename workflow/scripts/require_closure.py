@@ -6,6 +6,7 @@ from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
-        table = require_closure(read_csv(snakemake.input[0]), snakemake.params.required)
+        closure, overall = (read_csv(snakemake.input[name]) for name in ("closure", "overall"))
+        table = require_closure(closure, snakemake.params.required, overall)
         write_frame(table, snakemake.output[0])
-        log.info("all %d required histograms close", len(table))
+        log.info("all %d required closures hold", len(table))

@@ -63,6 +63,7 @@ PREDICTION = "the efficiencies of the jets of a sample"
 REPLICAS = "what the replicas of an estimator say of the jets of a sample"
 WEIGHTS = "the weights of the events of a sample"
 HISTOGRAMS = "histograms of a distribution"
+CELLS = "the single jets of a sample in cells"
 DOMAIN = "the domain of the training jets"
 FLAGS = "which jets of a sample are in the domain"
 HISTORY = "the history of a training"
@@ -88,6 +89,7 @@ def kind_of_table(metadata: Mapping[str, Any], names: Sequence[str]) -> str:
     by_key = {
         "domain": DOMAIN,
         "distribution": HISTOGRAMS,
+        "cells": CELLS,
         "jets_digest": PREDICTION,
         "prediction_digest": REPLICAS,
         "units": SAMPLE,

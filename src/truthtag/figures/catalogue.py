@@ -39,7 +39,7 @@ INPUTS = (
     "truth",
 )
 """Inputs that a figure can ask for by name."""
-INPUTS_OF_ONE = ("histograms", "members", "fit")
+INPUTS_OF_ONE = ("histograms", "cells", "members", "fit")
 """Inputs that are asked for with the name of what they belong to: ``histograms:delta_r``."""
 
 ROLES = ("train", "validation", "judged")
@@ -60,8 +60,9 @@ class FigureEntry:
             :class:`truthtag.figures.labels.DrawingContext` into a matplotlib figure.
         inputs: What its numbers are made from. ``samples``, ``predictions``, ``replicas`` and
             ``domains`` are read for each of its samples; ``histograms:NAME`` is a distribution,
-            ``members:NAME`` are the networks of an estimator, ``fit:NAME`` is what was fitted in
-            one go; the others are single tables.
+            ``cells:NAME`` are the single jets of a sample, ``members:NAME`` are
+            the networks of an estimator, ``fit:NAME`` is what was fitted in one go; the others are
+            single tables.
         samples: Samples that it needs, by role in the config (``judged`` means all of them,
             ``first_judged`` the first), or by name.
         options: Keys of the section ``figures`` that its numbers depend on; ``axes.pt`` is one of
@@ -112,7 +113,7 @@ class FigureEntry:
                 raise ConfigError(msg)
 
     def inputs_of(self, kind: str) -> tuple[str, ...]:
-        """Return the names after ``histograms:``, ``members:`` or ``fit:`` among the inputs.
+        """Return the names after ``histograms:``, ``cells:``, ``members:`` or ``fit:``.
 
         Example:
             >>> from truthtag.figures.catalogue import FigureEntry
@@ -198,6 +199,7 @@ def samples_of(entry: FigureEntry, config: Mapping[str, Any]) -> list[str]:
     """Return the samples that a figure touches, also through the histograms that it shows."""
     names = list(entry.samples)
     names += [config["distributions"][of]["sample"] for of in entry.inputs_of("histograms")]
+    names += entry.inputs_of("cells")
     return list(dict.fromkeys(names))
 
 
@@ -278,7 +280,12 @@ def _named(entry: FigureEntry, config: Mapping[str, Any], path: str = "figures")
 
 def _check_inputs(entry: FigureEntry, config: Mapping[str, Any], path: str) -> None:
     """Refuse a figure that asks for a distribution or an estimator that is not there."""
-    sections = {"histograms": "distributions", "members": "estimators", "fit": "estimators"}
+    sections = {
+        "histograms": "distributions",
+        "members": "estimators",
+        "fit": "estimators",
+        "cells": "samples",
+    }
     for kind, section in sections.items():
         for name in entry.inputs_of(kind):
             if name not in config[section]:
@@ -318,6 +325,8 @@ def _own_figures(config: Mapping[str, Any]) -> Iterator[FigureEntry]:
         if name not in elsewhere:
             options = config["distributions"][name]
             yield _closure_of(name, options, has_truth(options["sample"], config))
+    for sample in config["roles"]["judged"]:
+        yield _cells(sample)
     yield _calibration()
     yield _coverage()
     networks = _networks(config)
@@ -508,6 +517,27 @@ def _closure_of(name: str, options: Mapping[str, Any], with_truth: bool) -> Figu
 def _histograms(distributions: Sequence[str]) -> tuple[str, ...]:
     """Return the names of the inputs that hold the histograms of distributions."""
     return tuple(f"histograms:{name}" for name in distributions)
+
+
+def _cells(sample: str) -> FigureEntry:
+    return FigureEntry(
+        name=f"cells_{sample}",
+        title=f"single jets by their neighbours, {sample}",
+        caption=(
+            f"Single jets of the sample {sample}: tagged over predicted, by flavour (rows), "
+            "flavour of the nearest jet (columns) and Delta R to it. Bars are the scatter of the "
+            "tags; shaded boxes add the error of the efficiency. An efficiency that does not "
+            "resolve what the neighbour is lies above 1 next to one flavour and below it next to "
+            "another, which cancels in histograms of events."
+        ),
+        numbers=f"{NUMBERS}.cells:cells",
+        drawing=f"{PLOTS}.cells:draw_cells",
+        inputs=(f"cells:{sample}",),
+        columns=(
+            *("efficiency", "flavour", "neighbour", "delta_r_low", "delta_r_high"),
+            *("tagged", "predicted", "error", "efficiency_error"),
+        ),
+    )
 
 
 def _calibration() -> FigureEntry:

@@ -42,6 +42,7 @@ class Inputs:
         scales: Factors on the spread of the replicas, by efficiency and number of the flavour; of
             several working points, those of the loosest.
         histograms: Closure histograms by distribution, as a table each.
+        cells: Single jets in cells by sample, as a table each.
         tables: Other tables by the name of the input.
         members: Files of the networks of an ensemble, by the name of the estimator.
         fits: File of what was fitted in one go, by the name of the estimator.
@@ -57,6 +58,7 @@ class Inputs:
     domains: Mapping[str, BoolArray] = field(default_factory=dict)
     scales: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
     histograms: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    cells: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     tables: Mapping[str, pd.DataFrame] = field(default_factory=dict)
     members: Mapping[str, Sequence[str | Path]] = field(default_factory=dict)
     fits: Mapping[str, str | Path] = field(default_factory=dict)
@@ -153,6 +155,7 @@ def read_inputs(
         domains=domains,
         scales=scales_by_name(_read_scales(files["scales"])) if "scales" in files else {},
         histograms={name: read_rows(paths) for name, paths in _of_kind(files, "histograms")},
+        cells={name: read_rows(paths) for name, paths in _of_kind(files, "cells")},
         tables={name: read_rows(files[name]) for name in TABLES if name in files},
         members=dict(_of_kind(files, "members")),
         fits=dict(_of_kind(files, "fit")),

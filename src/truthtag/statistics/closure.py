@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2 as chi2_distribution
 
-from truthtag.arrays import AnyArray, BoolArray, FloatArray, divide, plain_array
+from truthtag.arrays import AnyArray, BoolArray, FloatArray, divide
 from truthtag.data.axes import bin_index, check_edges
 from truthtag.errors import DataError
+from truthtag.statistics.closure_tests import (
+    MIN_REPLICAS,
+    ClosureTest,
+    closure_test,
+    require_entries,
+)
 from truthtag.statistics.covariance import Histogram, covariance
+from truthtag.statistics.spread import student_quantile
 
 __all__ = [
+    "DIRECT",
+    "REPLICA",
     "ClosureHistogram",
-    "ClosureTest",
     "Entries",
     "Filling",
-    "closure_test",
     "histograms_in",
-    "merged_bins",
 ]
 
 DIRECT = "direct"
@@ -57,13 +61,13 @@ class Entries:
 
     def __post_init__(self) -> None:
         size = np.shape(self.values)
-        _require("the variable of the histogram", self.values, size)
-        _require("the weights", self.weight, size)
-        _require("passed", self.passed, size)
+        require_entries("the variable of the histogram", self.values, size)
+        require_entries("the weights", self.weight, size)
+        require_entries("passed", self.passed, size)
         for name, one in self.probability.items():
-            _require(f"the probability by {name!r}", one, size)
+            require_entries(f"the probability by {name!r}", one, size)
         for name, some in self.replicas.items():
-            _require(f"the replicas of {name!r}", some, (len(some), *size))
+            require_entries(f"the replicas of {name!r}", some, (len(some), *size))
 
     def where(self, chosen: BoolArray) -> Entries:
         """Return the entries of some events."""
@@ -72,26 +76,6 @@ class Entries:
         return Entries(
             self.values[chosen], self.weight[chosen], self.passed[chosen], probability, replicas
         )
-
-
-def _require(name: str, values: Any, shape: tuple[int, ...]) -> None:
-    """Refuse an array that cannot fill a histogram, naming the first bad entry."""
-    array = plain_array(values, name)
-    if array.shape != shape:
-        msg = f"{name} have shape {array.shape}; they must have one entry per event, {shape}"
-        raise DataError(msg)
-    if array.dtype.kind not in "biuf":
-        msg = f"{name} hold {array.dtype} values; a histogram is filled with numbers"
-        raise DataError(msg)
-    bad = ~np.isfinite(array)
-    if bad.any():
-        place = np.argwhere(bad)[0].tolist()
-        msg = (
-            f"{name} hold {array[tuple(place)]} at position {place[-1]} ({int(bad.sum())} such "
-            "entries); every entry of a histogram must be finite. "
-            "Check the jets that it is made of."
-        )
-        raise DataError(msg)
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,22 +220,29 @@ class ClosureHistogram:
         Args:
             name: The efficiency.
             minimum_events: As in :func:`closure_test`.
-            with_efficiency: Whether the covariance of the efficiency is added.
+            with_efficiency: Whether the covariance of the efficiency is added. The spread is taken
+                to be stretched by :func:`~truthtag.statistics.spread.small_sample_factor`; its
+                part that is Student's is taken out, since the test knows Student's distribution.
 
         Returns:
-            The outcome; None where the covariance is asked for and there are no replicas.
+            The outcome; None where the covariance is asked for and there are fewer than
+            :data:`~truthtag.statistics.closure_tests.MIN_REPLICAS` replicas.
         """
         weighted = self.weighted(name)
-        uncertainty = weighted.covariance if with_efficiency else None
-        if with_efficiency and uncertainty is None:
-            return None
+        replicas = None
+        if with_efficiency:
+            count = len(weighted.replicas)
+            if count < MIN_REPLICAS:
+                return None
+            mean = weighted.replicas.mean(axis=0)
+            replicas = mean + (weighted.replicas - mean) / student_quantile(count)
         return closure_test(
             self.direct.total,
             weighted.total,
             weighted.difference_variance,
             minimum_events,
-            uncertainty,
             mean_weight=weighted.mean_weight,
+            replicas=replicas,
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -376,119 +367,3 @@ class _Bins:
         inside = (self.index >= 0) & (self.index < self.count)
         sums = np.bincount(self.index[inside], weight[inside], self.count)
         return np.asarray(sums, dtype=np.float64)
-
-
-@dataclass(frozen=True)
-class ClosureTest:
-    """Outcome of comparing a weighted histogram with the direct one.
-
-    Attributes:
-        chi2: Difference squared over its variance, summed over bins; with correlations where there
-            are some.
-        ndf: Number of bins, after merging those with too few expected events.
-        p_value: Probability of a larger chi2 if the efficiency is right.
-    """
-
-    chi2: float
-    ndf: int
-    p_value: float
-
-
-def closure_test(
-    direct: FloatArray,
-    weighted: FloatArray,
-    variance: FloatArray,
-    minimum_events: float,
-    covariance: FloatArray | None = None,
-    mean_weight: FloatArray | None = None,
-) -> ClosureTest:
-    r"""Test that direct yields scatter about weighted ones as they should.
-
-    .. math:: \chi^2 = d^T (V + C)^{-1} d, \quad d = \mathrm{direct} - \mathrm{weighted},
-        \quad V_{bb} = \sum_{e \in b} w_e^2\, p_e (1 - p_e)
-
-    V is what the tags of these events scatter by, C what the efficiency's own statistical error
-    adds; without C, the sum over bins of squared pulls. Nothing was fitted to these events, so
-    each bin counts as a degree of freedom. Bins are merged until a Gaussian describes them, see
-    :func:`merged_bins`.
-
-    Args:
-        direct: Yields of the events that pass, shape (n,).
-        weighted: Yields weighted by the probability to pass, shape (n,).
-        variance: Variance of their difference, shape (n,).
-        minimum_events: Smallest effective number of events of a merged bin.
-        covariance: Covariance of the weighted yields that is due to the efficiency, shape (n, n);
-            none by default.
-        mean_weight: Generator weight of an event in each bin, shape (n,); 1 by default.
-
-    Returns:
-        The outcome; with no bin that is large enough, ``ndf`` is 0 and the p-value NaN.
-
-    Raises:
-        DataError: The shapes do not fit, or a number is not finite.
-
-    Example:
-        >>> yields = np.array([12.0, 30.0]), np.array([10.0, 36.0]), np.array([4.0, 9.0])
-        >>> closure_test(*yields, 4.0).chi2
-        5.0
-        >>> one = np.array([12.0]), np.array([10.0]), np.array([3.0])
-        >>> closure_test(*one, 1.0, np.array([[1.0]])).chi2
-        1.0
-    """
-    shape = np.shape(direct)
-    for name, values in (("direct", direct), ("weighted", weighted), ("variance", variance)):
-        _require(f"the yields {name!r}", values, shape)
-    if not minimum_events > 0:
-        msg = f"minimum_events is {minimum_events}; it must be above 0. Take 10, say."
-        raise DataError(msg)
-    scale = np.ones(shape) if mean_weight is None else np.nan_to_num(mean_weight, nan=1.0)
-    merge = merged_bins(variance, minimum_events, scale)
-    if not len(merge):
-        return ClosureTest(0.0, 0, float("nan"))
-    difference = merge @ (direct - weighted)
-    total = np.diag(merge @ variance)
-    if covariance is not None:
-        _require("the covariance", covariance, (*shape, *shape))
-        total = total + merge @ covariance @ merge.T
-    value = float(difference @ np.linalg.solve(total, difference))
-    ndf = len(merge)
-    return ClosureTest(value, ndf, float(chi2_distribution.sf(value, ndf)))
-
-
-def merged_bins(
-    variance: FloatArray, minimum: float, mean_weight: FloatArray | None = None
-) -> FloatArray:
-    r"""Merge bins with the next until they hold enough events; the rest joins the last one.
-
-    A variance of weights is worth :math:`V / \bar w^2` events, so that the same bins are merged
-    whatever the unit of the weights. For unit weights this is the variance itself.
-
-    Args:
-        variance: Variance of direct minus weighted yields, shape (n,).
-        minimum: Smallest number of events of a merged bin.
-        mean_weight: Generator weight of an event in each bin, shape (n,); 1 by default.
-
-    Returns:
-        1 where a bin of the second axis is part of a merged one, shape (n_merged, n).
-
-    Example:
-        >>> merged_bins(np.array([1.0, 2.0, 3.0, 1.0]), 3.0).tolist()
-        [[1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, 1.0]]
-    """
-    size = len(variance)
-    scale = np.ones(size) if mean_weight is None else mean_weight
-    events = divide(variance, scale**2, 0.0)
-    merged = np.zeros((size, size))
-    count = 0
-    first = 0
-    total = 0.0
-    for last, value in enumerate(events, start=1):
-        total += value
-        if total >= minimum:
-            merged[count, first:last] = 1.0
-            count += 1
-            first = last
-            total = 0.0
-    if count:
-        merged[count - 1, first:] = 1.0
-    return merged[:count]

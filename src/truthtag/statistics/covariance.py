@@ -10,7 +10,7 @@ import numpy as np
 from truthtag.arrays import FloatArray, plain_array
 from truthtag.errors import DataError
 
-__all__ = ["Histogram", "Variation", "covariance"]
+__all__ = ["Histogram", "Variation", "covariance", "shrunk_covariance"]
 
 
 def covariance(replicas: FloatArray) -> FloatArray:
@@ -52,6 +52,39 @@ def covariance(replicas: FloatArray) -> FloatArray:
         return np.full((n_numbers, n_numbers), np.nan)
     difference = values - values.mean(axis=0)
     return np.asarray(difference.T @ difference / (n_replicas - 1))
+
+
+def shrunk_covariance(replicas: FloatArray) -> FloatArray:
+    r"""Return the covariance over few replicas, its correlations shrunk by their share of noise.
+
+    .. math:: C_{ij} \to (1 - \lambda) C_{ij}, \quad
+        \lambda = \sum_{i \ne j} \mathrm{Var}(C_{ij}) \Big/ \sum_{i \ne j} C_{ij}^2 \le 1
+
+    K replicas span K - 1 directions; where there are more, the covariance as it is leaves
+    directions without any error.
+
+    Args:
+        replicas: Numbers by each of K replicas, at least two, shape (K, n).
+
+    Returns:
+        Shape (n, n).
+
+    Source: Schäfer and Strimmer, doi 10.2202/1544-6115.1175.
+    """
+    count = len(replicas)
+    plain = covariance(replicas)
+    # The variance of an element, from the scatter of the products whose mean it is.
+    difference = replicas - replicas.mean(axis=0)
+    products = difference[:, :, None] * difference[:, None, :]
+    scatter = ((products - products.mean(axis=0)) ** 2).sum(axis=0)
+    noise = count / (count - 1) ** 3 * scatter
+    # Variances stay; only what is off the diagonal is shrunk.
+    off_diagonal = ~np.eye(len(plain), dtype=bool)
+    squares = float((plain[off_diagonal] ** 2).sum())
+    share = 1.0
+    if squares > 0:
+        share = min(1.0, float(noise[off_diagonal].sum()) / squares)
+    return np.where(off_diagonal, (1 - share) * plain, plain)
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,7 +7,21 @@ from collections.abc import Sequence
 
 from truthtag.errors import ConfigError
 
-__all__ = ["OF_EVENTS", "OF_JETS", "flavour_pairs", "jets_needed", "possible_panels"]
+__all__ = [
+    "CELLS",
+    "GLOBAL",
+    "OF_EVENTS",
+    "OF_JETS",
+    "flavour_pairs",
+    "jets_needed",
+    "possible_panels",
+]
+
+CELLS = "cells"
+"""What tables call the distribution of single jets in cells; its panels are the flavours."""
+
+GLOBAL = "global"
+"""What tables call all tests of an efficiency on a sample together."""
 
 OF_EVENTS = {"delta_r": 2, "m_jj": 2, "delta_eta": 2, "delta_phi": 2, "n_jets": 1, "ht": 1}
 """Observables of events, and how many leading jets each needs."""

@@ -26,7 +26,7 @@ from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
-from truthtag.statistics.covariance import covariance
+from truthtag.statistics.covariance import shrunk_covariance
 from truthtag.statistics.points import WORKING_POINT, rows_at
 
 __all__ = [
@@ -38,6 +38,7 @@ __all__ = [
     "scales_by_name",
     "small_sample_factor",
     "spread_scales",
+    "student_quantile",
 ]
 
 MIN_SCALE = float(np.exp(-3))
@@ -174,7 +175,7 @@ def fit_spread_scale(
     # All is measured in units of the scatter of the tags, whose covariance is then the unit matrix.
     unit = np.sqrt(tag_variance[can_scatter])
     by_replica = np.stack([sum_by_region(replica)[can_scatter] / unit for replica in replicas])
-    shared = _shrunk_covariance(by_replica)
+    shared = shrunk_covariance(by_replica)
     # Along the eigenvectors of that covariance all differences are independent.
     variances, directions = np.linalg.eigh(shared)
     variances = np.clip(variances, 0, None)
@@ -233,33 +234,6 @@ class _Likelihood:
         return float(np.sum(self.squares / self.total_variance(log_scale)))
 
 
-def _shrunk_covariance(replicas: FloatArray) -> FloatArray:
-    r"""Return the covariance over few replicas, its correlations shrunk by their share of noise.
-
-    .. math:: C_{ij} \to (1 - \lambda) C_{ij}, \quad
-        \lambda = \sum_{i \ne j} \mathrm{Var}(C_{ij}) \Big/ \sum_{i \ne j} C_{ij}^2 \le 1
-
-    K replicas span K - 1 directions; where there are more, the covariance as it is leaves
-    directions without any error.
-
-    Source: Schäfer and Strimmer, doi 10.2202/1544-6115.1175.
-    """
-    count = len(replicas)
-    plain = covariance(replicas)
-    # The variance of an element, from the scatter of the products whose mean it is.
-    difference = replicas - replicas.mean(axis=0)
-    products = difference[:, :, None] * difference[:, None, :]
-    scatter = ((products - products.mean(axis=0)) ** 2).sum(axis=0)
-    noise = count / (count - 1) ** 3 * scatter
-    # Variances stay; only what is off the diagonal is shrunk.
-    off_diagonal = ~np.eye(len(plain), dtype=bool)
-    squares = float((plain[off_diagonal] ** 2).sum())
-    share = 1.0
-    if squares > 0:
-        share = min(1.0, float(noise[off_diagonal].sum()) / squares)
-    return np.where(off_diagonal, (1 - share) * plain, plain)
-
-
 def small_sample_factor(count: int) -> float:
     r"""Return what the spread of few replicas must be stretched by to be a standard deviation.
 
@@ -279,8 +253,20 @@ def small_sample_factor(count: int) -> float:
     """
     if count < 2:
         return 1.0
-    quantile = student.ppf(normal.cdf(1), count - 1)
-    return float(np.sqrt(1 + 1 / count) * quantile)
+    return float(np.sqrt(1 + 1 / count)) * student_quantile(count)
+
+
+def student_quantile(count: int) -> float:
+    r"""Return the part of :func:`small_sample_factor` that is Student's, :math:`t_{K-1}(\Phi(1))`.
+
+    Args:
+        count: Number of replicas, at least 2.
+
+    Example:
+        >>> round(student_quantile(20), 3)
+        1.027
+    """
+    return float(student.ppf(normal.cdf(1), count - 1))
 
 
 def spread_scales(

@@ -10,40 +10,38 @@ import pandas as pd
 
 from truthtag.arrays import FloatArray, divide
 from truthtag.errors import DataError
-from truthtag.statistics.closure import ClosureHistogram, ClosureTest, Filling, histograms_in
+from truthtag.statistics.closure import ClosureHistogram, Filling, histograms_in
+from truthtag.statistics.panels import GLOBAL
 from truthtag.statistics.points import WORKING_POINT, with_marks
+from truthtag.statistics.words import CLOSES, WITHIN, stated, verdict_on
 
-__all__ = [
-    "CLOSES",
-    "FAILS",
-    "UNTESTED",
-    "WITHIN",
-    "closure_table",
-    "gains",
-    "require_closure",
-    "verdict_table",
-]
-
-CLOSES = "closes"
-WITHIN = "within uncertainty"
-FAILS = "does not close"
-UNTESTED = "too few events"
+__all__ = ["closure_table", "gains", "require_closure", "verdict_table"]
 
 
-def closure_table(histograms: pd.DataFrame, minimum_events: float, p_value: float) -> pd.DataFrame:
+def closure_table(
+    histograms: pd.DataFrame,
+    minimum_events: float,
+    p_value: float,
+    max_uncertainty: float = np.inf,
+) -> pd.DataFrame:
     """Test closure in every histogram that was filled directly and weighted.
 
     Args:
         histograms: Rows of all distributions, as
-            :func:`truthtag.statistics.distributions.fill_distribution` makes them.
-        minimum_events: As in :func:`truthtag.statistics.closure.closure_test`.
+            :func:`truthtag.statistics.distributions.fill_distribution` makes them, and of cells of
+            :func:`truthtag.statistics.cells.fill_cells`.
+        minimum_events: As in :func:`truthtag.statistics.closure_tests.closure_test`.
         p_value: Smallest p-value of a histogram that closes, in (0, 1).
+        max_uncertainty: Largest relative error of a yield within which a histogram may close.
 
     Returns:
         A row per sample, distribution, panel, choice of events and efficiency: ``direct`` and
         ``weighted`` yields; ``chi2, ndf, chi2_ndf, p_value`` of the test with the scatter of the
-        tags alone, ``chi2_total, p_value_total`` with the covariance of the efficiency added (NaN
-        where it has none); the ``verdict``; ``largest_deviation``, the ratio to the truth that is
+        tags alone, ``pull, p_sum`` of the sum over bins, and ``p_both`` of the two together;
+        ``chi2_total, p_value_total, pull_total, p_sum_total, p_both_total`` with the covariance of
+        the efficiency added (NaN where it has too few replicas); ``uncertainty``, the relative
+        error of the yield that is due to the efficiency; the ``verdict``, by ``p_both`` and
+        ``p_both_total``; ``largest_deviation``, the ratio to the truth that is
         furthest from 1 among bins that hold at least ``minimum_events`` expected events (NaN where
         the truth is unknown); and what weighting gains, see :func:`gains`. Where histograms are of
         several working points, the column ``working_point``, too.
@@ -60,8 +58,25 @@ def closure_table(histograms: pd.DataFrame, minimum_events: float, p_value: floa
     for values, histogram in histograms_in(used, keys):
         marks = dict(zip(keys, values, strict=True))
         for name in histogram.filled_by:
-            tested = _tested(histogram, name, minimum_events, p_value)
-            rows.append({**marks, "efficiency": name, **tested})
+            tested = _tested(histogram, name, minimum_events)
+            verdict = verdict_on(
+                tested["ndf"],
+                tested["p_both"],
+                tested["p_both_total"],
+                tested["uncertainty"],
+                p_value,
+                max_uncertainty,
+            )
+            weighted = histogram.weighted(name)
+            row = {
+                **marks,
+                "efficiency": name,
+                **tested,
+                "verdict": verdict,
+                "largest_deviation": _largest_deviation(weighted, minimum_events),
+                **gains(histogram.direct, weighted, weighted.covariance),
+            }
+            rows.append(row)
     return pd.DataFrame(rows)
 
 
@@ -103,28 +118,45 @@ def _median(values: FloatArray) -> float:
     return float(pd.Series(values).median())
 
 
-def verdict_table(closure: pd.DataFrame) -> pd.DataFrame:
+def verdict_table(closure: pd.DataFrame, overall: pd.DataFrame | None = None) -> pd.DataFrame:
     """Put the verdicts of :func:`closure_table` side by side.
 
+    Args:
+        closure: The tests.
+        overall: What :func:`truthtag.statistics.global_verdict.global_table` makes of them; its
+            rows come first.
+
     Returns:
-        A row per sample, distribution, panel and choice of events, a column per efficiency; and the
-        column ``working_point`` where there are several.
+        A row per sample, distribution, panel and choice of events, a column per efficiency, which
+        names the size of the uncertainty where the verdict leans on it; and the column
+        ``working_point`` where there are several.
     """
+    if overall is not None:
+        closure = pd.concat([overall, closure], ignore_index=True)
     closure = _with_known_points(closure)
     keys = with_marks(["sample", "distribution", "panel", "events"], closure)
-    wide = closure.pivot(index=keys, columns="efficiency", values="verdict")
+    words = [stated(*one) for one in zip(closure["verdict"], closure["uncertainty"], strict=True)]
+    wide = closure.assign(said=words).pivot(index=keys, columns="efficiency", values="said")
     rows = pd.MultiIndex.from_frame(closure[keys].drop_duplicates())
     return wide.loc[rows, closure["efficiency"].unique()].reset_index().rename_axis(columns=None)
 
 
-def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def require_closure(
+    closure: pd.DataFrame,
+    required: Iterable[Mapping[str, Any]],
+    overall: pd.DataFrame | None = None,
+) -> pd.DataFrame:
     """Refuse a closure table in which something that must close does not.
 
     Args:
         closure: What :func:`closure_table` returns.
         required: Each entry names columns of the table and their values, such as
             ``{"efficiency": "gnn", "sample": "test"}``. Every row that has these values must
-            close, within the uncertainty of the efficiency at least.
+            close, within the uncertainty of the efficiency at least. An entry that names neither
+            ``distribution`` nor ``panel`` is about the global line; so is one whose distribution is
+            ``global``.
+        overall: What :func:`truthtag.statistics.global_verdict.global_table` returns; without it,
+            an entry is about all histograms that it fits.
 
     Returns:
         The rows that were required.
@@ -134,9 +166,11 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
     """
     chosen = []
     for entry in required:
-        rows = closure[
-            np.logical_and.reduce([closure[key] == value for key, value in entry.items()])
-        ]
+        table = closure
+        asks_for_all = "distribution" not in entry and "panel" not in entry
+        if overall is not None and (asks_for_all or entry.get("distribution") == GLOBAL):
+            table = overall
+        rows = table[np.logical_and.reduce([table[key] == value for key, value in entry.items()])]
         if rows.empty:
             msg = (
                 f"closure.required: no histogram has {dict(entry)}; "
@@ -147,12 +181,7 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
     table = pd.concat([closure.iloc[:0], *chosen]).drop_duplicates()
     failed = table[~table["verdict"].isin([CLOSES, WITHIN])]
     if not failed.empty:
-        lines = "\n".join(
-            f"  {row.efficiency}, sample {row.sample}, {row.distribution}, panel {row.panel}, "
-            f"events {row.events}: {row.verdict}, "
-            f"chi2 {row.chi2:.1f} for {row.ndf} bins"
-            for row in failed.itertuples()
-        )
+        lines = "\n".join(map(_failure, failed.to_dict("records")))
         msg = (
             f"{len(failed)} of {len(table)} required closures fail:\n{lines}\n"
             "Do not use these weights there; improve the efficiency (or give the sample more "
@@ -162,6 +191,16 @@ def require_closure(closure: pd.DataFrame, required: Iterable[Mapping[str, Any]]
     return table
 
 
+def _failure(row: Mapping[Any, Any]) -> str:
+    """Say in a line what does not close."""
+    what = f"{row['efficiency']}, sample {row['sample']}, {row['distribution']}"
+    where = f"{what}, panel {row['panel']}, events {row['events']}: {row['verdict']}"
+    if row["distribution"] == GLOBAL:
+        smallest = f", worst in {row['smallest']}" if row["smallest"] else ""
+        return f"  {where}, p-value {row['p_value']:.2g} of {row['tests']:.0f} tests{smallest}"
+    return f"  {where}, chi2 {row['chi2']:.1f} for {row['ndf']:.0f} bins"
+
+
 def _with_known_points(table: pd.DataFrame) -> pd.DataFrame:
     """Give rows of samples that have one working point only an empty name for it."""
     if WORKING_POINT not in table:
@@ -169,17 +208,18 @@ def _with_known_points(table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(**{WORKING_POINT: table[WORKING_POINT].fillna("")})
 
 
-def _tested(
-    histogram: ClosureHistogram, name: str, minimum_events: float, p_value: float
-) -> dict[str, Any]:
-    """Test one histogram; the columns of its row in the table."""
+def _tested(histogram: ClosureHistogram, name: str, minimum_events: float) -> dict[str, Any]:
+    """Test one histogram; columns of its row in the table."""
     weighted = histogram.weighted(name)
     alone = histogram.test(name, minimum_events)
     total = histogram.test(name, minimum_events, with_efficiency=True)
     if alone is None:
         msg = f"the histogram weighted by {name!r} cannot be tested; fill it again"
         raise DataError(msg)
-    p_total = total.p_value if total else np.nan
+    uncertainty = np.nan
+    if weighted.covariance is not None:
+        error = np.sqrt(max(float(weighted.covariance.sum()), 0.0))
+        uncertainty = float(divide(error, abs(weighted.total.sum())))
     return {
         "direct": histogram.direct.total.sum(),
         "weighted": weighted.total.sum(),
@@ -187,11 +227,15 @@ def _tested(
         "ndf": alone.ndf,
         "chi2_ndf": alone.chi2 / alone.ndf if alone.ndf else np.nan,
         "p_value": alone.p_value,
+        "pull": alone.pull,
+        "p_sum": alone.p_sum,
+        "p_both": alone.p_both,
         "chi2_total": total.chi2 if total else np.nan,
-        "p_value_total": p_total,
-        "verdict": _verdict(alone, p_total, p_value),
-        "largest_deviation": _largest_deviation(weighted, minimum_events),
-        **gains(histogram.direct, weighted, weighted.covariance),
+        "p_value_total": total.p_value if total else np.nan,
+        "pull_total": total.pull if total else np.nan,
+        "p_sum_total": total.p_sum if total else np.nan,
+        "p_both_total": total.p_both if total else np.nan,
+        "uncertainty": uncertainty,
     }
 
 
@@ -203,11 +247,3 @@ def _largest_deviation(weighted: Filling, minimum_events: float) -> float:
         return float("nan")
     ratio = weighted.ratio[full]
     return float(ratio[np.argmax(np.abs(ratio - 1))])
-
-
-def _verdict(alone: ClosureTest, total: float, smallest: float) -> str:
-    if not alone.ndf:
-        return UNTESTED
-    if alone.p_value >= smallest:
-        return CLOSES
-    return WITHIN if total >= smallest else FAILS

@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from truthtag.errors import ConfigError
 from truthtag.estimators.additive.options import AdditiveOptions
 from truthtag.registry import did_you_mean
-from truthtag.statistics.panels import possible_panels
+from truthtag.statistics.panels import CELLS, GLOBAL, possible_panels
 from truthtag.toy.further import FurtherOptions
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.generator import GeneratorOptions
@@ -358,6 +358,25 @@ def _distributions(config: Any) -> Iterator[str]:
             yield from _must_be(path, distribution.sample, "a sample", allowed)
 
 
+def _names_of_distributions(config: Any) -> Iterator[str]:
+    for name in (CELLS, GLOBAL):
+        if name in config.distributions:
+            yield (
+                f"distributions.{name}: the name is that of a test that every run makes; "
+                "give the distribution another one"
+            )
+
+
+def _close_jets(config: Any) -> Iterator[str]:
+    cells = config.closure.cells
+    if cells.close not in cells.delta_r:
+        listed = ", ".join(map(str, cells.delta_r)) or "none"
+        yield (
+            f"closure.cells.close: {cells.close} is no border of closure.cells.delta_r ({listed}); "
+            "take one of them, or add it there"
+        )
+
+
 def _efficiencies_of_figures(config: Any) -> Iterator[str]:
     for number, name in enumerate(config.figures.efficiencies or ()):
         path = f"figures.efficiencies.{number}"
@@ -378,9 +397,10 @@ def _required(config: Any) -> Iterator[str]:
         panels: list[str] = []
         for distribution in config.distributions.values():
             panels += possible_panels(distribution.split, list(config.flavours))
+        panels += ["all", *config.flavours]
         known = {
             "sample": names_with_variations(config.samples),
-            "distribution": list(config.distributions),
+            "distribution": [*config.distributions, CELLS, GLOBAL],
             "panel": list(dict.fromkeys(panels)),
             "efficiency": ["true", *config.estimators],
         }
@@ -395,6 +415,8 @@ def _required(config: Any) -> Iterator[str]:
                 of_one = possible_panels(one.split, list(config.flavours))
                 sample = one.sample or config.roles.judged[0]
                 histograms.append(f"{name} (sample {sample}; {', '.join(of_one)})")
+            judged = ", ".join(config.roles.judged)
+            histograms.append(f"cells (samples {judged}; {', '.join(config.flavours)})")
             yield f"{path}: no histogram is all of {stated}. There are: {'; '.join(histograms)}"
 
 
@@ -407,6 +429,13 @@ def _unknown(path: str, word: str, allowed: list[str]) -> Iterator[str]:
 
 
 def _some_histogram_fits(entry: Any, config: Any) -> bool:
+    judged = entry.sample in (None, *config.roles.judged)
+    of_cells = entry.distribution in (None, CELLS) and entry.panel in (None, *config.flavours)
+    if judged and of_cells:
+        return True
+    if entry.distribution == GLOBAL:
+        filled = [one.sample or config.roles.judged[0] for one in config.distributions.values()]
+        return entry.panel in (None, "all") and (judged or entry.sample in filled)
     for name, distribution in config.distributions.items():
         if (
             entry.distribution in (None, name)
@@ -578,6 +607,8 @@ inconsistencies: tuple[Callable[[Any], Iterator[str]], ...] = (
     _flavours_of_figures,
     faults_of_exports,
     _distributions,
+    _names_of_distributions,
+    _close_jets,
     _efficiencies_of_figures,
     _required,
     _only,

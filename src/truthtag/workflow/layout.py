@@ -389,6 +389,10 @@ class Layout:
         """Return the histograms of a distribution, ``histograms/{distribution}.parquet``."""
         return self.path("histograms", f"{distribution}.parquet")
 
+    def cells(self, sample: str) -> str:
+        """Return the single jets of a sample in cells, ``cells/{sample}.parquet``."""
+        return self.path("cells", f"{sample}.parquet")
+
     # ---- exports -------------------------------------------------------------------------------
 
     def exported(self, form: str) -> list[str]:
@@ -581,6 +585,8 @@ class Layout:
         yield from self.export_files()
         for distribution in self.config.distributions:
             yield self.histograms(distribution)
+        for sample in self.config.roles.judged:
+            yield self.cells(sample)
         curve = [self.curve_folder(events) for events in self.curve_events]
         for estimator in self.config.estimators:
             numbers = self.repeated_numbers(estimator)
@@ -605,6 +611,7 @@ class Layout:
             yield from _files(results / "events" / sample, SHARD)
         yield from _files(results / "domain", TABLE)
         yield from _files(results / "histograms", TABLE)
+        yield from _files(results / "cells", TABLE)
         for kind in ("predictions", "weights"):
             for folder in _folders(results / kind):
                 yield from _files(folder, TABLE)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
-from truthtag.axis import Axis
+from truthtag.axis import Axis, check_rising
 from truthtag.data.labels import Labels
 from truthtag.data.readers.options import FormulaText, Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
@@ -346,10 +346,12 @@ class RequiredClosure(Options):
     """Sample; any by default."""
 
     distribution: str | None = None
-    """Distribution; any by default."""
+    """Distribution; `cells` for single jets in cells, `global` for all tests together. An entry
+    that names neither distribution nor panel is about `global`."""
 
     panel: str | None = None
-    """Panel of the distribution: `all`, or a pair of flavours such as `b-c`; any by default."""
+    """Panel of the distribution: `all`, a pair of flavours such as `b-c`, or of `cells` a flavour;
+    any by default."""
 
     events: Literal["all", "in_domain"] | None = None
     """All events, or those whose jets are in the domain; either by default."""
@@ -365,6 +367,34 @@ class InRange(Options):
     """Range of transverse momentum [GeV]."""
 
 
+def _rising_borders(values: tuple[float, ...]) -> tuple[float, ...]:
+    check_rising((0.0, *values))
+    return values
+
+
+Borders = Annotated[
+    tuple[Annotated[Real, Field(gt=0)], ...],
+    BeforeValidator(as_tuple),
+    AfterValidator(_rising_borders),
+]
+
+
+class CellOptions(Options):
+    """How single jets are cut into cells, of each flavour by the flavour of the nearest jet and by
+    what is named here."""
+
+    delta_r: Borders = (0.2, 0.4, 0.7, 1.0, 1.5)
+    """Borders between bins of Delta R to the nearest jet; the first bin begins at 0, the last is
+    open."""
+
+    pt: Borders = (100.0, 200.0)
+    """The same of transverse momentum [GeV]."""
+
+    close: Real = 0.4
+    """One of the borders of Delta R: the report says which bias of jets with a nearer neighbour
+    would have been found."""
+
+
 class Closure(Options):
     """How closure is tested."""
 
@@ -373,11 +403,21 @@ class Closure(Options):
 
     p_value: Annotated[Real, Field(gt=0, lt=1)] = 0.01
     """Smallest p-value of a histogram that closes: against the scatter of the tags alone, or, to
-    close within its uncertainty, with the error of the efficiency added."""
+    close within its uncertainty, with the error of the efficiency added. Of all tests of an
+    efficiency on a sample together, too."""
+
+    max_uncertainty: Annotated[Real, Field(gt=0)] = 0.05
+    """Largest relative error of a yield, due to the efficiency, within which something may close:
+    beyond it the verdict is `too uncertain`."""
+
+    cells: CellOptions = CellOptions()
+    """Cells in which single jets are compared."""
 
     required: Annotated[tuple[RequiredClosure, ...], BeforeValidator(as_tuple)] = ()
-    """Histograms that must close, within the uncertainty of the efficiency at least: the workflow
-    fails where one does not. Each entry names columns of `tables/closure.csv`."""
+    """What must close, within the uncertainty of the efficiency at least: the workflow fails where
+    something does not. `{efficiency: gnn, sample: test}` asks for all tests together
+    (`tables/global.csv`); an entry with a distribution or a panel, for these histograms
+    (`tables/closure.csv`)."""
 
     in_range: InRange
     """What counts as inside the range of the training sample, in `summary_in_range.csv`."""

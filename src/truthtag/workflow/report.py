@@ -8,12 +8,19 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
-from truthtag.statistics.points import with_marks
-from truthtag.statistics.verdict import CLOSES, FAILS, UNTESTED, WITHIN
+from truthtag.statistics.panels import GLOBAL
+from truthtag.statistics.points import WORKING_POINT, with_marks
+from truthtag.statistics.words import CLOSES, FAILS, UNCERTAIN, UNTESTED, WITHIN
 
-__all__ = ["render_page", "too_few_events", "verdict_page", "with_titles"]
+__all__ = ["power_sentences", "render_page", "too_few_events", "verdict_page", "with_titles"]
 
-CLASSES = {CLOSES: "closes", WITHIN: "within", FAILS: "fails", UNTESTED: "untested"}
+CLASSES = {
+    CLOSES: "closes",
+    WITHIN: "within",
+    UNCERTAIN: "uncertain",
+    FAILS: "fails",
+    UNTESTED: "untested",
+}
 STYLE = """<style>
 .prose:has(.verdict) { max-width: min(68rem, 92vw); }
 .h-screen:has(.verdict) { align-items: flex-start; }
@@ -25,9 +32,11 @@ div.verdict th, div.verdict td {
 }
 div.verdict td.closes { background: #d5ecd9; }
 div.verdict td.within { background: #eef3c7; }
+div.verdict td.uncertain { background: #f8e3b8; }
 div.verdict td.fails { background: #f6cfc4; font-weight: 600; }
 div.verdict td.untested { color: #666; }
 div.verdict p.warning { font-weight: 600; }
+div.verdict tr.global td { font-weight: 600; border-bottom: 2px solid #999; }
 @media (max-width: 640px) {
   .w-screen:has(.verdict) { flex-direction: column; height: auto; }
   .w-screen:has(.verdict) nav { width: 100%; height: auto; }
@@ -39,6 +48,8 @@ div.verdict p.warning { font-weight: 600; }
 TITLES = {
     "samples": "Samples",
     "verdict": "Verdict: does weighting reproduce the tags?",
+    "overall": "All tests of an efficiency on a sample together",
+    "power": "What each sample would have found: smallest bias, found in nine cases of ten",
     "closure": "Closure: direct tagging against weights",
     "coverage": "Coverage: is the truth within the errors?",
     "likelihood": "Likelihood of the tags: difference to the best efficiency",
@@ -126,7 +137,43 @@ def too_few_events(
     return sentences
 
 
-def verdict_page(verdicts: pd.DataFrame, warnings: Sequence[str] = ()) -> str:
+def power_sentences(power: pd.DataFrame) -> list[str]:
+    """Say which bias each sample would have found.
+
+    Args:
+        power: What :func:`truthtag.statistics.power.power_table` returns. What a sample finds
+            depends on its jets, and hardly on the efficiency: the first one speaks for all.
+
+    Returns:
+        A sentence per sample, and working point where there are several.
+    """
+    sentences = []
+    keys = with_marks(["sample"], power)
+    of_all = power[power["events"] == "all"]
+    for values, rows in of_all.groupby(keys, sort=False, dropna=False):
+        first = rows[rows["efficiency"] == rows["efficiency"].iloc[0]]
+        bias = first.set_index("jets")["smallest_bias"]
+        told = [
+            f"{_percent(bias[name])} for {name} jets"
+            for name in bias.index
+            if name == "close" or not name.startswith("close ")
+        ]
+        point = f" at {values[1]}" if WORKING_POINT in keys else ""
+        sentences.append(
+            f"{values[0]}{point} would have found, in nine cases of ten, an efficiency that is too "
+            f"high by {', '.join(told)}."
+        )
+    return sentences
+
+
+def _percent(bias: float) -> str:
+    """Return a bias in words."""
+    return f"{bias:.1%}" if math.isfinite(bias) else "no amount"
+
+
+def verdict_page(
+    verdicts: pd.DataFrame, warnings: Sequence[str] = (), remarks: Sequence[str] = ()
+) -> str:
     """Return the verdicts on all events as a piece of HTML, to open the report with.
 
     Its style also makes room on the report's first page, which is laid out for a paragraph beside
@@ -135,6 +182,7 @@ def verdict_page(verdicts: pd.DataFrame, warnings: Sequence[str] = ()) -> str:
     Args:
         verdicts: What :func:`truthtag.statistics.verdict.verdict_table` returns.
         warnings: Sentences that stand before them, of :func:`too_few_events` say.
+        remarks: Sentences that stand after them, of :func:`power_sentences` say.
     """
     table = verdicts[verdicts["events"] == "all"].drop(columns="events")
     keys = [*with_marks(["sample", "distribution"], table), "panel"]
@@ -145,12 +193,16 @@ def verdict_page(verdicts: pd.DataFrame, warnings: Sequence[str] = ()) -> str:
         cells = [f"<td>{html.escape(_text(row[name]))}</td>" for name in keys]
         for name in efficiencies:
             word = str(row[name])
-            cells.append(f'<td class="{CLASSES.get(word, "")}">{html.escape(word)}</td>')
-        body.append(f"<tr>{''.join(cells)}</tr>")
+            # The size of an uncertainty follows in brackets.
+            look = CLASSES.get(word.partition(" (")[0], "")
+            cells.append(f'<td class="{look}">{html.escape(word)}</td>')
+        kind = f' class="{GLOBAL}"' if row["distribution"] == GLOBAL else ""
+        body.append(f"<tr{kind}>{''.join(cells)}</tr>")
     said = "".join(f'<p class="warning">{html.escape(text)}</p>' for text in warnings)
+    added = "".join(f"<p>{html.escape(text)}</p>" for text in remarks)
     return (
         f'{STYLE}<div class="verdict">{said}<table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div>\n"
+        f"<tbody>{''.join(body)}</tbody></table>{added}</div>\n"
     )
 
 

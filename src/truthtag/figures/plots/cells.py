@@ -1,0 +1,100 @@
+"""Single jets by their neighbours: tagged over predicted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from truthtag.data.files import rows_by
+from truthtag.figures.labels import FLAVOUR_NAMES, DrawingContext
+from truthtag.figures.plots.style import look_of, new_figure, rows_by_point, stamp, style
+
+__all__ = ["draw_cells"]
+
+MIN_TAGS = 5
+"""Cells with fewer predicted tags are not drawn; the table has them."""
+
+
+def draw_cells(frame: pd.DataFrame, context: DrawingContext) -> Figure:
+    """Draw tagged over predicted jets by flavour, flavour of the nearest jet and Delta R to it.
+
+    Args:
+        frame: Rows of :func:`truthtag.statistics.cells.summed_over_pt`; of several working points,
+            each has panels of its own, the loosest above.
+        context: Names of the flavours; each has a row and a column of panels.
+    """
+    with style():
+        by_point = rows_by_point(frame)
+        flavours = list(context.flavours)
+        panels_of = [(point, flavour) for point in by_point for flavour in flavours]
+        figure = new_figure(6 * len(flavours), 4.2 * len(panels_of))
+        grid = figure.subplots(
+            len(panels_of), len(flavours), sharex=True, sharey="row", squeeze=False
+        )
+        looks = look_of(list(frame["efficiency"].unique()))
+        for panels, (point, flavour) in zip(grid, panels_of, strict=True):
+            of_flavour = by_point[point]
+            of_flavour = of_flavour[of_flavour["flavour"] == flavour]
+            for axes, neighbour in zip(panels, flavours, strict=True):
+                of_cell = of_flavour[of_flavour["neighbour"] == neighbour]
+                _draw_panel(axes, rows_by(of_cell, "efficiency"), looks)
+                which = f"{_named(flavour)} next to {_named(neighbour)}"
+                stamp(axes, f"{which}, {point}" if point else which)
+            panels[0].set_ylabel("tagged / predicted")
+        for axes in grid[-1]:
+            axes.set_xlabel(r"$\Delta R$ to the nearest jet")
+        _legend(figure, grid[0, 0], looks)
+    return figure
+
+
+def _draw_panel(
+    axes: Axes, by_name: dict[str, pd.DataFrame], looks: dict[str, dict[str, Any]]
+) -> None:
+    """Draw the bins of Delta R one beside the other, and in each the efficiencies."""
+    axes.axhline(1, color="0.3", linewidth=1)
+    if not by_name:
+        return
+    lows = sorted({low for rows in by_name.values() for low in rows["delta_r_low"]})
+    highs = {low: high for rows in by_name.values() for low, high in _ends(rows)}
+    width = 0.8 / len(by_name)
+    for number, (name, rows) in enumerate(by_name.items()):
+        enough = rows[rows["predicted"].abs() >= MIN_TAGS]
+        predicted = enough["predicted"].to_numpy()
+        ratio = enough["tagged"].to_numpy() / predicted
+        error = enough["error"].to_numpy() / np.abs(predicted)
+        of_efficiency = np.nan_to_num(enough["efficiency_error"].to_numpy()) / np.abs(predicted)
+        place = np.array([lows.index(low) for low in enough["delta_r_low"]], dtype=float)
+        place += (number + 0.5) * width - 0.4
+        look = looks[name]
+        marker = look["marker"] or "o"
+        full = np.hypot(error, of_efficiency)
+        axes.bar(place, 2 * full, width, bottom=ratio - full, color=look["color"], alpha=0.25)
+        axes.errorbar(place, ratio, error, fmt=marker, color=look["color"], markersize=4)
+    axes.set_xticks(range(len(lows)), [_label(low, highs[low]) for low in lows])
+
+
+def _ends(rows: pd.DataFrame) -> list[tuple[float, float]]:
+    """Return the ends of the bins of Delta R."""
+    return list(zip(rows["delta_r_low"], rows["delta_r_high"], strict=True))
+
+
+def _label(low: float, high: float) -> str:
+    """Return what is written below a bin."""
+    return f"{low:g}-{high:g}" if np.isfinite(high) else f"> {low:g}"
+
+
+def _named(flavour: str) -> str:
+    return FLAVOUR_NAMES.get(flavour, flavour)
+
+
+def _legend(figure: Figure, axes: Axes, looks: dict[str, dict[str, Any]]) -> None:
+    """Name the efficiencies above all panels."""
+    for name, look in looks.items():
+        marker = look["marker"] or "o"
+        axes.plot([], [], marker, color=look["color"], markersize=6, label=name)
+    if looks:
+        figure.legend(loc="outside upper center", ncols=min(len(looks), 8))
