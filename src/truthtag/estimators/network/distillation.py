@@ -367,7 +367,10 @@ def _taught(
 
 
 def _state_without_mu(network: EfficiencyNetwork) -> dict[str, Tensor]:
-    """Return the state of a network that says the same with a weight of 1 for non-tagged jets."""
+    """Return the state of a network that says the same with a weight of 1 for non-tagged jets.
+
+    But for an offset that balances its tags: what the ensemble says has one of its own.
+    """
     import torch
 
     network = copy.deepcopy(network).cpu()
