@@ -15,12 +15,12 @@ import torch
 
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.estimators.network.balance import balance
 from truthtag.estimators.network.baseline import (
     MIN_STEPS_TO_JUDGE,
     BaselineComparison,
     compare_with_constant,
 )
-from truthtag.estimators.network.balance import balance
 from truthtag.estimators.network.batches import TrainingEvents
 from truthtag.estimators.network.device import choose_device
 from truthtag.estimators.network.inputs import InputColumns

@@ -220,9 +220,7 @@ class NetworkStack:
         for position, number in enumerate(self.like.flavours):
             is_it = graph.add("Equal", of_jet, graph.floats([number]))
             shift = self._per_network(offsets[:, position])
-            logits = graph.add(
-                "Add", logits, graph.add("Where", is_it, shift, graph.floats(0.0))
-            )
+            logits = graph.add("Add", logits, graph.add("Where", is_it, shift, graph.floats(0.0)))
         return logits
 
     # ---- layers
