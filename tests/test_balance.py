@@ -16,6 +16,7 @@ from conftest import make_jets
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
+from truthtag.errors import DataError
 from truthtag.estimators.network.balance import Unbalanced, balance, find_shift
 from truthtag.estimators.network.batches import Batch, TrainingEvents, Weighting, features
 from truthtag.estimators.network.content import write_content
@@ -236,6 +237,18 @@ def test_offsets_are_in_the_file(tmp_path: Path) -> None:
     assert (load_network(plain).efficiency(SAMPLE) == before).all()
     assert (load_network(balanced).efficiency(SAMPLE) == after).all()
     assert (after != before).all()
+
+
+def test_an_offset_of_another_shape_is_refused(tmp_path: Path) -> None:
+    (network,) = networks("graph", 1)
+    balance(network, TrainingEvents(tagged(), columns=network.columns))
+    path = tmp_path / "seed_0.pt"
+    save_network(network, path, {})
+    content = read_network_file(path)
+    content["state"]["offset"] = torch.zeros(2, 1)
+    write_content(content, path)
+    with pytest.raises(DataError, match=r"seed_0\.pt: does not hold a whole network.*offset"):
+        load_network(path)
 
 
 def test_files_from_before_balance_are_not_balanced(tmp_path: Path, few: Jets) -> None:

@@ -89,9 +89,10 @@ def network_of(content: Mapping[str, Any], path: str | Path) -> EfficiencyNetwor
             _points_of(content.get("points", [])),
             _categories_of(content.get("categories", {})),
         )
-        if "offset" in content["state"]:
+        state = content["state"]
+        if isinstance(state, Mapping) and "offset" in state:
             network.offset = torch.zeros(len(network.flavours), network.n_points)
-        network.load_state_dict(content["state"])
+        network.load_state_dict(state)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         msg = f"{path}: does not hold a whole network ({_in_one_line(error)}). {REMEDY}"
         raise DataError(msg) from error
