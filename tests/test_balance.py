@@ -326,7 +326,7 @@ def test_stacked_networks_have_the_offsets(points: tuple[str, ...]) -> None:
 def test_a_balanced_network_can_be_distilled(few: Jets) -> None:
     """The new network begins with the offset, and so with all that the balanced one says."""
     member = NetworkEstimator.fit(few, few, NETWORKS, SEEDS[0])
-    options = DistilOptions(epochs=1, batch_events=50, fill=0.0, learning_rate=1e-5, precision="float32")
+    options = DistilOptions(epochs=1, batch_events=50, fill=0.0, learning_rate=1e-5)
     found = distil(member, few, few, options, (1, "distilled"))
     assert found.report["start"] == 0
     assert found.report["validation"]["added_regret"] < found.report["constant_regret"] / 2

@@ -127,7 +127,7 @@ def error_of_mean(share: float, resample: Sequence[int]) -> MeanError:
     Example:
         >>> pairs = error_of_mean(0.5, [*range(10), *range(10)])
         >>> round(pairs.of_mean, 3), round(pairs.small_sample, 3)
-        (0.725, 1.049)
+        (0.725, 1.048)
     """
     if not 0 <= share <= 1:
         msg = f"the share of the sample in the variance is {share}; it must lie in [0, 1]"
