@@ -111,7 +111,8 @@ def sampling_share(replicas: FloatArray, resample: Sequence[int]) -> SamplingSha
     share = _share(products, within, sizes)
     if not math.isfinite(share):
         return None
-    return SamplingShare(share, _jackknife(products, within, sizes), len(sizes))
+    inside = min(max(share, 0.0), 1.0)
+    return SamplingShare(inside, _jackknife(products, within, sizes), len(sizes))
 
 
 def error_of_mean(share: float, resample: Sequence[int]) -> MeanError:
@@ -159,6 +160,8 @@ def error_of_mean(share: float, resample: Sequence[int]) -> MeanError:
 def _share(products: FloatArray, within: FloatArray, sizes: IntArray) -> float:
     """Return the share, from scalar products of the means of resamples; NaN without a spread.
 
+    By chance it can lie outside [0, 1].
+
     Args:
         products: Scalar products over jets of the means of resamples, shape (R, R).
         within: Sums of squares about them, shape (R,).
@@ -171,7 +174,7 @@ def _share(products: FloatArray, within: FloatArray, sizes: IntArray) -> float:
     noise = float(within.sum()) / (count - len(sizes))
     of_sample = (between / (len(sizes) - 1) - noise) / _partners_each(sizes)
     total = of_sample + noise
-    return min(max(of_sample / total, 0.0), 1.0) if total > 0 else math.nan
+    return of_sample / total if total > 0 else math.nan
 
 
 def _jackknife(products: FloatArray, within: FloatArray, sizes: IntArray) -> float:
