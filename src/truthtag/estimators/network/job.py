@@ -45,10 +45,11 @@ class TrainedNetwork:
     Attributes:
         network: The network, ready to predict.
         history: A row per epoch, the columns of :class:`.trainer.EpochResult`.
-        provenance: Its seed, options of training, number of training events and validation loss;
-            where there are any, its further inputs, the values of those that are categories, and
-            its working points, with the validation loss of each; and which ``resample`` of how many
-            it learned from, where networks share them.
+        provenance: Its seed, options of training, number of training events and validation loss
+            (of the best epoch, before the network was balanced); where there are any, its further
+            inputs, the values of those that are categories, and its working points, with the
+            validation loss of each; and which ``resample`` of how many it learned from, where
+            networks share them.
     """
 
     network: EfficiencyNetwork
@@ -176,11 +177,12 @@ def _results(
     results = []
     for which, (seed, record) in enumerate(zip(training.seeds, training.records, strict=True)):
         network = training.best_network(which).to(events.device)
-        if training.options.balance:
-            _balance(network, training, which, events, logger)
+        # As it was trained: an offset would hide that it has not learned the tagged fraction.
         compared = compare_with_constant(network, events, validation)
         _check_comparison(compared, seed, training, logger)
         _warn_of_points(compared, seed, network.points, training, logger)
+        if training.options.balance:
+            _balance(network, training, which, events, logger)
         history = pd.DataFrame([asdict(row) for row in record.history])
         provenance = {
             "seed": list(seed),
