@@ -312,7 +312,12 @@ def test_flavours_are_those_of_the_labels(caplog: pytest.LogCaptureFixture) -> N
     with pytest.raises(DataError, match=r"trained on the flavours \[0, 5\], a jet has 4"):
         unlabelled.efficiency(c_jets)
     # What is learned from the same jets is the same.
-    for name, value in member.network.state_dict().items():
+    learned = member.network.state_dict()
+    # The flavour without jets has no offset.
+    offset = learned.pop("offset")
+    assert offset[1].tolist() == [0]
+    assert torch.equal(offset[[0, 2]], unlabelled.network.offset)
+    for name, value in learned.items():
         assert torch.equal(value, unlabelled.network.state_dict()[name])
 
 

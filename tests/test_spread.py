@@ -276,11 +276,14 @@ def test_the_scale_of_every_flavour(sample: Jets) -> None:
         "jets",
         "scale",
         "error",
+        "of_mean",
         "small_sample_factor",
         "from_tags",
         "regions",
         "chi2",
         "chi2_scaled",
+        "sampling_share",
+        "sampling_share_error",
     ]
     assert list(table) == columns
     assert table["small_sample_factor"].tolist() == [small_sample_factor(20)] * 4

@@ -99,9 +99,13 @@ def fit_options(name):
     return {key: value for key, value in ESTIMATORS[name].items() if key != "replicas"}
 
 
-def training_options(options):
-    """What a network is trained with; the number of networks does not matter for one of them."""
-    return {**options, "seeds": 1, "seeds_per_job": 0, "threads": 1}
+def training_options(estimator):
+    """What a network is trained with: not the number of networks, but that of their resamples."""
+    options = {**estimator.model_dump(mode="json"), "seeds": 1, "seeds_per_job": 0, "threads": 1}
+    # Kinds of other packages need not share resamples.
+    if hasattr(estimator, "distinct_resamples"):
+        options["resamples"] = estimator.distinct_resamples(layout.n_folds)
+    return options
 
 
 def span_of(sample, shard):
@@ -197,7 +201,7 @@ def first_shards(role, events):
 
 def options_at_point(name, events):
     """What a network is trained with at a point."""
-    return training_options(checked.estimator_at(name, int(events)).model_dump(mode="json"))
+    return training_options(checked.estimator_at(name, int(events)))
 
 
 # Repeated training samples.

@@ -89,7 +89,7 @@ rule train_network:
     params:
         name=lambda wildcards: wildcards.estimator,
         seeds=lambda wildcards: [int(wildcards.seed)],
-        options=lambda wildcards: training_options(ESTIMATORS[wildcards.estimator]),
+        options=lambda wildcards: training_options(checked.estimators[wildcards.estimator]),
         base_seed=config["seed"],
         folds=FOLDS,
         fold=lambda wildcards: layout.fold_of_seed(wildcards.estimator, wildcards.seed),

@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from truthtag.data.files import write_frame
+from truthtag.data.files import read_metadata, write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.predictions import points_of, read_prediction
 from truthtag.statistics.points import joined
@@ -26,10 +26,20 @@ if __name__ == "__main__":
                     options["regions"],
                     options["prior_width"],
                     options["max_scale"],
+                    # Which networks are partners.
+                    read_metadata(files[1]).get("resamples"),
                 )
             table = joined(of_points)
             table.insert(0, "efficiency", name)
             tables.append(table)
             for row in table.itertuples():
                 log.info("%s, %s: scale %.2f +- %.2f", name, row.flavour, row.scale, row.error)
+            for row in table.dropna(subset="sampling_share").itertuples():
+                log.info(
+                    "%s, %s: %.2f +- %.2f of the variance of networks is that of the sample",
+                    name,
+                    row.flavour,
+                    row.sampling_share,
+                    row.sampling_share_error,
+                )
         write_frame(pd.concat(tables), snakemake.output[0])

@@ -1,10 +1,12 @@
 """Predict the efficiencies of a sample with an estimator and its replicas."""
 
 from pathlib import Path
+from typing import Any
 
 from truthtag.data.jets import read_jets
 from truthtag.estimators.ensemble import accelerated, files_by_fold, load
 from truthtag.estimators.predictions import predict, write_prediction, write_replicas
+from truthtag.estimators.resampling import resamples_of
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
 
@@ -14,9 +16,16 @@ if __name__ == "__main__":
         jets = read_jets(snakemake.input.sample)
         folder = Path(params.folder)
         ensemble = accelerated(load(folder, device=params.device, kind=params.kind))
-        metadata = {"estimator": str(folder), "versions": versions(("truthtag", "numpy", "torch"))}
+        metadata: dict[str, Any] = {
+            "estimator": str(folder),
+            "versions": versions(("truthtag", "numpy", "torch")),
+        }
         if engine := getattr(ensemble, "engine", None):
             metadata["engine"] = engine.name
+        partners = resamples_of(ensemble.held_out if params.held_out else ensemble)
+        if partners is not None:
+            # Which replicas learned from the same events.
+            metadata["resamples"] = partners
         if params.held_out:
             # Events that were learned from, each by what did not see it.
             metadata["folds"] = {

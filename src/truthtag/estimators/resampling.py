@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
 
 from truthtag.data.jets import Jets, concatenate
 from truthtag.errors import DataError
+from truthtag.estimators.cross_fitting import CrossFitted, HeldOut
 from truthtag.estimators.protocol import Estimator
 from truthtag.seeds import Seed, seed_words
 
-__all__ = ["MAX_DRAWS", "draw_events", "fit_replicas"]
+__all__ = ["MAX_DRAWS", "draw_events", "fit_replicas", "resamples_of"]
 
 Kind = TypeVar("Kind", bound=Estimator)
 
@@ -101,6 +102,47 @@ def draw_events(jets: Jets, rng: np.random.Generator) -> Jets:
         "Use more events, or drop the jets of rare flavours."
     )
     raise DataError(msg)
+
+
+def resamples_of(fitted: Any) -> list[int] | None:
+    """Return which resample each replica of an ensemble learned from, partners the same.
+
+    Args:
+        fitted: What :func:`truthtag.estimators.ensemble.load` returns, or its ``held_out``.
+
+    Returns:
+        A number for each replica, in the order of ``with_replicas``; None where replicas are no
+        members that share resamples, or do not say which.
+    """
+    if isinstance(fitted, HeldOut):
+        keys = _of_held_out([_of_members(part) for part in fitted.fitted.parts])
+    elif isinstance(fitted, CrossFitted):
+        keys = []
+        for fold, part in enumerate(fitted.parts):
+            keys += [(fold, key) for key in _of_members(part)]
+    else:
+        keys = _of_members(fitted)
+    known = list(dict.fromkeys(keys))
+    return [known.index(key) for key in keys] if keys else None
+
+
+def _of_members(ensemble: Any) -> list[Any]:
+    """Return the resample of each member; nothing where one does not say, or around a nominal."""
+    members = getattr(ensemble, "members", ())
+    numbers = [getattr(member, "resample", None) for member in members]
+    if getattr(ensemble, "nominal", None) is not None or None in numbers:
+        return []
+    return numbers
+
+
+def _of_held_out(of_parts: Sequence[Sequence[Any]]) -> list[Any]:
+    """Return the resamples of replicas that are put together of members of all folds."""
+    count = min(map(len, of_parts))
+    # Member k - f of fold f, as HeldOut puts them together.
+    return [
+        tuple(numbers[:count][(replica - fold) % count] for fold, numbers in enumerate(of_parts))
+        for replica in range(count)
+    ]
 
 
 def _with_flavours(drawn: Jets, sample: Jets, rng: np.random.Generator) -> Jets:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
 from truthtag.statistics.covariance import shrunk_covariance
+from truthtag.statistics.partners import MeanError, error_of_mean, sampling_share
 from truthtag.statistics.points import WORKING_POINT, rows_at
 
 __all__ = [
@@ -276,6 +277,7 @@ def spread_scales(
     count: int,
     prior_width: float,
     max_scale: float = np.inf,
+    resample: Sequence[int] | None = None,
 ) -> pd.DataFrame:
     """Measure the scale of every flavour. Every jet counts once, whatever the weight of its event.
 
@@ -286,12 +288,18 @@ def spread_scales(
         count: Regions per flavour.
         prior_width: As in :func:`fit_spread_scale`.
         max_scale: As in :func:`fit_spread_scale`.
+        resample: Which resample each replica learned from, where some learned from the same.
 
     Returns:
         A row per flavour: ``flavour, number, jets``; ``scale`` and its ``error``, the product of
-        ``small_sample_factor`` (:func:`small_sample_factor`) and ``from_tags``
-        (:func:`fit_spread_scale` of a spread that is stretched by the first); ``regions, chi2,
-        chi2_scaled``.
+        ``of_mean``, ``small_sample_factor`` and ``from_tags`` (:func:`fit_spread_scale` of a spread
+        that is stretched by the first two); ``regions, chi2, chi2_scaled``; ``sampling_share`` and
+        ``sampling_share_error``.
+
+        Where replicas have partners, the share of the sample in their variance is measured
+        (:func:`.partners.sampling_share`), and the first two are those of
+        :func:`.partners.error_of_mean`. Elsewhere the share is NaN, ``of_mean`` 1, and the second
+        that of :func:`small_sample_factor`.
 
     Raises:
         DataError: The sample has no tags, or the prediction no replicas, or it is not for these
@@ -306,12 +314,17 @@ def spread_scales(
         raise DataError(msg)
     values = per_jet(prediction.values, jets.n_jets, "prediction.values")
     replicas = _replicas(prediction.replicas, jets.n_jets)
-    factor = small_sample_factor(len(replicas))
     mean = replicas.mean(axis=0)
     rows = []
     for name, number in flavours.items():
         chosen = jets.flavour == number
         region = regions(jets, chosen, count)
+        shared = None if resample is None else sampling_share(replicas[:, chosen], resample)
+        if shared is None or resample is None:
+            known = MeanError(1.0, small_sample_factor(len(replicas)))
+        else:
+            known = error_of_mean(shared.share, resample)
+        factor = known.of_mean * known.small_sample
         stretched = mean[chosen] + factor * (replicas[:, chosen] - mean[chosen])
         found = fit_spread_scale(
             jets.is_tagged[chosen], values[chosen], stretched, region, prior_width, max_scale
@@ -322,11 +335,14 @@ def spread_scales(
             "jets": int(chosen.sum()),
             "scale": factor * found.scale,
             "error": factor * found.error,
-            "small_sample_factor": factor,
+            "of_mean": known.of_mean,
+            "small_sample_factor": known.small_sample,
             "from_tags": found.scale,
             "regions": found.regions,
             "chi2": found.chi2,
             "chi2_scaled": found.chi2_scaled,
+            "sampling_share": shared.share if shared else np.nan,
+            "sampling_share_error": shared.error if shared else np.nan,
         }
         rows.append(row)
     return pd.DataFrame(rows)

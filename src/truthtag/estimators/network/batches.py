@@ -234,17 +234,39 @@ class TrainingEvents:
         """Return the number of batches of about ``size`` events."""
         return max(1, round(self.count / size))
 
-    def resample(self, rng: torch.Generator) -> list[Tensor]:
+    def resample(self, rng: torch.Generator, number: int = 0, of: int = 0) -> list[Tensor]:
         """Draw as many events of each multiplicity, with replacement.
 
+        Of several balanced resamples R, all copies of a sample repeated R times are shuffled, and
+        each takes its share: every event is in all of them together R times. Each resample is as
+        likely as others, up to a variance of counts of 1 - 1/R; their mean is that of the sample.
+
+        Source: Davison, Hinkley and Schechtman, doi 10.1093/biomet/73.3.555, for balance.
+
+        Args:
+            rng: The random stream; for balanced resamples one in the same state for each of them.
+            number: Which of the balanced resamples, from 0.
+            of: Their number; 0 for a resample that knows of no others.
+
         Returns:
-            Their positions within each multiplicity.
+            Positions of the events within each multiplicity.
         """
         drawn = []
         for _, tags in self.groups:
             count = len(tags)
-            drawn.append(torch.randint(count, (count,), generator=rng))
+            if of:
+                copies = torch.randperm(of * count, generator=rng)
+                drawn.append(copies[number * count : (number + 1) * count] % max(count, 1))
+            else:
+                drawn.append(torch.randint(count, (count,), generator=rng))
         return drawn
+
+    def counts_of(self, resample: Sequence[Tensor]) -> list[Tensor]:
+        """Return how often each event of each multiplicity is in a resample, float64."""
+        counts = []
+        for (_, tags), drawn in zip(self.groups, resample, strict=True):
+            counts.append(torch.bincount(drawn, minlength=len(tags)).double())
+        return counts
 
     def batches(
         self,

@@ -244,6 +244,7 @@ def _taught(
         training = Training(architecture, course, events, [seed])
         if like is not None:
             training.networks.load_state(0, _state_without_mu(like))
+            training.networks.set_offset(_offset_of(like, events.flavours))
         run_training(training, events, validation, None, {}, logger)
     network = training.best_network()
     (record,) = training.records
@@ -270,6 +271,17 @@ def _state_without_mu(network: EfficiencyNetwork) -> dict[str, Tensor]:
         with torch.no_grad():
             last.bias[0] += math.log(network.mu)
     return network.state_dict()
+
+
+def _offset_of(network: EfficiencyNetwork, flavours: Sequence[int]) -> Tensor | None:
+    """Return the offset of a network for some flavours, 0 for those that it does not know."""
+    import torch
+
+    if network.offset is None:
+        return None
+    known = dict(zip(network.flavours, network.offset.cpu(), strict=True))
+    none = torch.zeros(network.n_points)
+    return torch.stack([known.get(flavour, none) for flavour in flavours])
 
 
 # ---- the report

@@ -139,6 +139,15 @@ class NetworkEstimator:
         """Names of the working points, the loosest first; empty, or one, for a single point."""
         return self.network.points
 
+    @property
+    def resample(self) -> int | None:
+        """Which of the resamples that networks share it learned from; None where it does not say.
+
+        Networks of one ensemble with the same number are partners.
+        """
+        known = self.provenance.get("resample")
+        return int(known["number"]) if isinstance(known, Mapping) else None
+
     def efficiency(self, jets: Jets) -> FloatArray:
         """Return the efficiency of each jet.
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from truthtag.errors import DataError
 from truthtag.estimators.network.content import read_content, write_content
 from truthtag.estimators.network.model import EfficiencyNetwork
@@ -87,7 +89,10 @@ def network_of(content: Mapping[str, Any], path: str | Path) -> EfficiencyNetwor
             _points_of(content.get("points", [])),
             _categories_of(content.get("categories", {})),
         )
-        network.load_state_dict(content["state"])
+        state = content["state"]
+        if isinstance(state, Mapping) and "offset" in state:
+            network.offset = torch.zeros(len(network.flavours), network.n_points)
+        network.load_state_dict(state)
     except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
         msg = f"{path}: does not hold a whole network ({_in_one_line(error)}). {REMEDY}"
         raise DataError(msg) from error
@@ -135,7 +140,8 @@ def training_of(content: Mapping[str, Any], path: str | Path) -> TrainingOptions
     if stored is None:
         return None
     try:
-        return TrainingOptions.model_validate(stored)
+        # Networks of a time without balance are not balanced.
+        return TrainingOptions.model_validate({"balance": False, **stored})
     except ValueError as error:
         msg = f"{path}: options of training are not allowed ({_in_one_line(error)}). {REMEDY}"
         raise DataError(msg) from error

@@ -15,6 +15,7 @@ import torch
 
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.estimators.network.balance import balance
 from truthtag.estimators.network.baseline import (
     MIN_STEPS_TO_JUDGE,
     BaselineComparison,
@@ -25,7 +26,7 @@ from truthtag.estimators.network.device import choose_device
 from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import NetworkOptions
-from truthtag.estimators.network.trainer import EpochResult, Training, train
+from truthtag.estimators.network.trainer import EpochResult, Training, resample_number, train
 from truthtag.progress import Progress
 from truthtag.seeds import Seed
 
@@ -44,9 +45,11 @@ class TrainedNetwork:
     Attributes:
         network: The network, ready to predict.
         history: A row per epoch, the columns of :class:`.trainer.EpochResult`.
-        provenance: Its seed, options of training, number of training events and validation loss;
-            where there are any, its further inputs, the values of those that are categories, and
-            its working points, with the validation loss of each.
+        provenance: Its seed, options of training, number of training events and validation loss
+            (of the best epoch, before the network was balanced); where there are any, its further
+            inputs, the values of those that are categories, and its working points, with the
+            validation loss of each; and which ``resample`` of how many it learned from, where
+            networks share them.
     """
 
     network: EfficiencyNetwork
@@ -94,7 +97,8 @@ def train_networks(
         _warn_of_equal_tags(train_jets, logger)
         _warn_of_absent_flavours(events, logger)
         _tell_of_weights(train_jets, events, logger)
-        training = Training(options.architecture, options.training, events, seeds, place)
+        distinct = options.distinct_resamples()
+        training = Training(options.architecture, options.training, events, seeds, place, distinct)
         logger.info(
             "%d events, %d network(s) of %d parameters, %s, %d threads",
             events.count,
@@ -108,6 +112,7 @@ def train_networks(
             "architecture": options.architecture.model_dump(mode="json"),
             "training": options.training.model_dump(mode="json"),
             "seeds": [list(seed) for seed in seeds],
+            "resamples": training.distinct,
             "flavours": list(events.flavours),
             **training.networks.like.meaning,
             "events": events.digest(),
@@ -171,10 +176,13 @@ def _results(
     """Return the networks of the best epochs; none of them is worse than a constant."""
     results = []
     for which, (seed, record) in enumerate(zip(training.seeds, training.records, strict=True)):
-        network = training.best_network(which)
-        compared = compare_with_constant(network.to(events.device), events, validation)
+        network = training.best_network(which).to(events.device)
+        # As it was trained: an offset would hide that it has not learned the tagged fraction.
+        compared = compare_with_constant(network, events, validation)
         _check_comparison(compared, seed, training, logger)
         _warn_of_points(compared, seed, network.points, training, logger)
+        if training.options.balance:
+            _balance(network, training, which, events, logger)
         history = pd.DataFrame([asdict(row) for row in record.history])
         provenance = {
             "seed": list(seed),
@@ -183,12 +191,37 @@ def _results(
             "validation_loss": record.best_loss,
             **network.meaning,
         }
+        if training.distinct:
+            number = resample_number(seed, training.distinct)
+            provenance["resample"] = {"number": number, "of": training.distinct}
         if network.columns.further:
             provenance["inputs"] = list(network.architecture.inputs)
         if compared.of_points:
             provenance["validation_losses"] = [one.loss for one in compared.of_points]
         results.append(TrainedNetwork(network.cpu(), history, provenance))
     return results
+
+
+def _balance(
+    network: EfficiencyNetwork,
+    training: Training,
+    which: int,
+    events: TrainingEvents,
+    logger: logging.Logger,
+) -> None:
+    """Make a network predict as many tags as it learned from; say where it cannot."""
+    resample = training.resamples[which] if training.resamples else None
+    for found in balance(network, events, resample):
+        where = f" at point {network.points[found.point]!r}" if network.n_points > 1 else ""
+        logger.info(
+            "the network of seed %s has no offset for flavour %d%s: %.6g of %.6g of its jets are "
+            "tagged",
+            tuple(training.seeds[which]),
+            found.flavour,
+            where,
+            found.tags,
+            found.jets,
+        )
 
 
 def _check_comparison(

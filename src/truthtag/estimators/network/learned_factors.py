@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from truthtag.arrays import FloatArray
@@ -96,8 +97,15 @@ def _base(
     """Return the efficiency of jets that are alone, shape (n,)."""
     further = _further_columns(network, probe)
     rows = torch.tensor([[value, probe["eta"], 0.0, flavour, *further] for value in pt.tolist()])
-    base, _ = _terms(network, Batch(rows, [(len(rows), 1)]), point)
-    return base
+    batch = Batch(rows, [(len(rows), 1)])
+    base, _ = _terms(network, batch)
+    if network.offset is not None:
+        own = base.view(-1, network.n_points)
+        # The logit of the own efficiency, which is what a jet has that is alone.
+        logits = own - torch.log(-torch.expm1(own.clamp(max=-1e-6)))
+        shifted = logits + network.offset_of(batch).view(-1, network.n_points)
+        base = F.logsigmoid(shifted)
+    return _up_to_point(base, network, point)
 
 
 def _factor(
@@ -115,9 +123,9 @@ def _factor(
         neighbour = [probe["pt"], probe["eta"], distance, neighbour_flavour, *further]
         events.append([jet, neighbour])
     rows = torch.tensor(events).flatten(0, 1)
-    _, factors = _terms(network, Batch(rows, [(len(events), 2)]), point)
+    _, factors = _terms(network, Batch(rows, [(len(events), 2)]))
     # Of the two ordered pairs of each event, the first is the probe that looks at its neighbour.
-    return factors[::2]
+    return _up_to_point(factors, network, point)[::2]
 
 
 def _further_columns(network: EfficiencyNetwork, probe: Mapping[str, float]) -> list[float]:
@@ -146,24 +154,23 @@ def _chosen_category(name: str, values: Sequence[int], probe: Mapping[str, float
     return [float(probe[name] == value) for value in values]
 
 
-def _terms(network: EfficiencyNetwork, batch: Batch, point: int) -> tuple[FloatArray, FloatArray]:
-    """Return own efficiencies, shape (n_jets,), and factors, shape (n_pairs,)."""
+def _terms(network: EfficiencyNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the logarithms of own efficiencies and of factors, as ``FactorisedBody.terms``."""
     if not isinstance(network.body, FactorisedBody):
         msg = (
             f"a network of kind {network.architecture.kind!r} has no factors to read; "
             "only 'factorised' has. Choose an ensemble of that kind."
         )
         raise DataError(msg)
-    if not 0 <= point < network.n_points:
-        msg = f"working point {point} was asked for; the network has {network.n_points}, from 0"
-        raise DataError(msg)
     with torch.inference_mode():
         x = network.standardise(batch.features)[:, network.seen]
-        base, factors = network.body.terms(x, batch.shape, network.edges(batch))
-    return _up_to_point(base, network, point), _up_to_point(factors, network, point)
+        return network.body.terms(x, batch.shape, network.edges(batch))
 
 
 def _up_to_point(logarithms: Tensor, network: EfficiencyNetwork, point: int) -> FloatArray:
     """Return the product of the terms of all points up to one of them, shape (n,)."""
+    if not 0 <= point < network.n_points:
+        msg = f"working point {point} was asked for; the network has {network.n_points}, from 0"
+        raise DataError(msg)
     of_points = logarithms.view(-1, network.n_points)[:, : point + 1]
     return of_points.sum(dim=1).exp().double().numpy()

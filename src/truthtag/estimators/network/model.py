@@ -16,11 +16,13 @@ from truthtag.errors import DataError
 from truthtag.estimators.network.batches import Batch, features
 from truthtag.estimators.network.bodies import BODIES
 from truthtag.estimators.network.inputs import InputColumns
-from truthtag.estimators.network.layers import Standardise
-from truthtag.estimators.network.options import Architecture
+from truthtag.estimators.network.layers import Standardise, without_single_point
+from truthtag.estimators.network.options import FEATURES, Architecture
 from truthtag.estimators.network.pairs import pair_geometry
 
 __all__ = ["EfficiencyNetwork", "require_finite"]
+
+FLAVOUR = FEATURES.index("flavour")
 
 PREDICTION_EVENTS = 1_000
 """Events that are predicted at once: their layers stay in a processor's cache."""
@@ -44,6 +46,9 @@ class EfficiencyNetwork(nn.Module):
 
     so that a tighter point never has a higher efficiency than a looser one.
 
+    Where the network was balanced (:mod:`.balance`), its logits have an offset for the flavour of
+    the jet at each point, the buffer ``offset`` of shape (n_flavours, n_points).
+
     Source: Section 5 and Appendix B of arXiv:2004.02665.
 
     Args:
@@ -58,6 +63,8 @@ class EfficiencyNetwork(nn.Module):
         >>> sum(p.numel() for p in network.parameters())
         1435245
     """
+
+    offset: Tensor | None
 
     def __init__(
         self,
@@ -76,6 +83,8 @@ class EfficiencyNetwork(nn.Module):
         self.standardise = Standardise(len(self.columns.names))
         self.seen = self.columns.positions(architecture.inputs)
         self.body = BODIES[architecture.kind](architecture, len(self.seen), self.n_points)
+        # Nothing where there is no offset: such a network has the state that it always had.
+        self.register_buffer("offset", None)
 
     @property
     def n_points(self) -> int:
@@ -102,8 +111,21 @@ class EfficiencyNetwork(nn.Module):
         x = self.standardise(batch.features)[:, self.seen]
         logits: Tensor = self.body(x, batch.shape, self.edges(batch))
         if self.body.outputs_probability:
-            return self._plus_at_first_point(logits, -math.log(self.mu))
-        return logits
+            logits = self._plus_at_first_point(logits, -math.log(self.mu))
+        return logits if self.offset is None else logits + self.offset_of(batch)
+
+    def offset_of(self, batch: Batch) -> Tensor:
+        """Return what is added to the logits of each jet, in the shape of the logits.
+
+        Args:
+            batch: The jets; 0 for those of a flavour that the network does not know.
+        """
+        flavours = batch.features[:, FLAVOUR]
+        shift = torch.zeros(len(flavours), self.n_points, device=flavours.device)
+        if self.offset is not None:
+            for flavour, of_points in zip(self.flavours, self.offset, strict=True):
+                shift = torch.where((flavours == flavour)[:, None], of_points, shift)
+        return without_single_point(shift)
 
     def _plus_at_first_point(self, logits: Tensor, shift: float) -> Tensor:
         """Add a number to the logits of the loosest point."""

@@ -173,8 +173,10 @@ class NetworkStack:
             edges = pair_geometry(graph, events, neighbours.index, names)
         x = self._standardised(events.rows)
         if self.architecture.kind == "factorised":
-            return self._product_of_factors(x, neighbours, edges)
-        return self._plus_log_mu(self._graph_body(x, neighbours, edges))
+            logits = self._product_of_factors(x, neighbours, edges)
+        else:
+            logits = self._plus_log_mu(self._graph_body(x, neighbours, edges))
+        return self._plus_offset(logits, events)
 
     # ---- inputs
 
@@ -203,6 +205,23 @@ class NetworkStack:
         if not shift.any():
             return logits
         return self.graph.add("Add", logits, self._per_network(shift))
+
+    def _plus_offset(self, logits: str, events: Events) -> str:
+        """Add the offset of each jet's flavour, where networks have one."""
+        offsets = np.zeros((self.count, len(self.like.flavours), self.like.n_points))
+        for of_network, network in zip(offsets, self.networks, strict=True):
+            if network.offset is not None:
+                of_network[:] = network.offset.cpu().numpy()
+        if not offsets.any():
+            return logits
+        graph = self.graph
+        flavour = graph.integers([FEATURES.index("flavour")])
+        of_jet = graph.add("Gather", events.rows, flavour, axis=1)
+        for position, number in enumerate(self.like.flavours):
+            is_it = graph.add("Equal", of_jet, graph.floats([number]))
+            shift = self._per_network(offsets[:, position])
+            logits = graph.add("Add", logits, graph.add("Where", is_it, shift, graph.floats(0.0)))
+        return logits
 
     # ---- layers
 

@@ -29,6 +29,12 @@ EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
 HIDDEN = tuple(name for name in SCHEMA if name not in (*FEATURES, "mass"))
 """Columns of jets that no efficiency may see: tags, scores, weights, numbers of events."""
 
+MIN_PAIRED = 4
+"""Networks of a fold from which they learn in pairs: two resamples at least."""
+
+MIN_PAIRED_IN_ALL = 6
+"""Networks in all from which they learn in pairs: fewer resamples tell no spread."""
+
 EdgeFeature = Literal["delta_eta", "delta_phi", "delta_r"]
 Value = TypeVar("Value")
 
@@ -177,6 +183,10 @@ class TrainingOptions(Options):
     reflect_eta: bool = True
     """Mirror every event in eta at random in each batch."""
 
+    balance: bool = True
+    """After training, shift the logits of every flavour (and working point) by one number, so that
+    the network predicts as many tags as the events have that it learned from."""
+
 
 class NetworkOptions(EstimatorOptions):
     """An ensemble of networks that see all jets of an event."""
@@ -190,6 +200,14 @@ class NetworkOptions(EstimatorOptions):
 
     seeds: Annotated[Whole, Field(ge=1)]
     """Number of networks in the ensemble."""
+
+    resamples: Annotated[Whole, Field(ge=0)] = 0
+    """Different bootstrap samples that the networks learn from (`training.bootstrap`). Networks
+    whose numbers are equal modulo this are partners: one sample, another start and order of
+    training. What partners have in common is the statistics of the sample, what they have not is
+    the randomness of training, which the mean averages away; `tables/scales.csv` says how much is
+    which. 0 takes half of the networks (of those without a fold where there are folds); as many as
+    networks where there are fewer than four, or fewer than six in all."""
 
     seeds_per_job: Annotated[Whole, Field(ge=0)] = 0
     """Networks that are trained together by one job, as one batched model. 0 means all of them with
@@ -207,6 +225,30 @@ class NetworkOptions(EstimatorOptions):
     flavour by more than three standard errors is refused by its seed; with fewer than 200 steps of
     training it is only warned of, unless its loss is also above twice that of a score of 1/2 for
     all."""
+
+    def distinct_resamples(self, folds: int = 1) -> int:
+        """Return how many resamples the networks of one fold share.
+
+        Args:
+            folds: Number of folds that the networks are spread over.
+
+        Returns:
+            0 for a network that is alone and draws its events for itself.
+
+        Example:
+            >>> training = TrainingOptions(epochs=1, batch_events=9, learning_rate=0.1)
+            >>> parts = {"architecture": Architecture(width=8), "training": training}
+            >>> [NetworkOptions(seeds=n, **parts).distinct_resamples() for n in (1, 2, 5, 6, 7, 20)]
+            [0, 2, 5, 3, 4, 10]
+            >>> [NetworkOptions(seeds=n, **parts).distinct_resamples(5) for n in (5, 15, 20)]
+            [0, 3, 2]
+        """
+        if self.resamples:
+            return self.resamples
+        of_fold = self.seeds // folds
+        if of_fold < MIN_PAIRED or self.seeds < MIN_PAIRED_IN_ALL:
+            return of_fold if of_fold > 1 else 0
+        return (of_fold + 1) // 2
 
 
 class DistilOptions(Options):
@@ -257,4 +299,6 @@ class DistilOptions(Options):
             rotate_phi=False,
             reflect_phi=False,
             reflect_eta=False,
+            # Targets without noise leave nothing to balance.
+            balance=False,
         )

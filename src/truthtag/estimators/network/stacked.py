@@ -82,6 +82,15 @@ class StackedNetworks:
             for name, value in (self.weights | self.buffers).items():
                 self._one(value, which).copy_(state[name])
 
+    def set_offset(self, offset: Tensor | None) -> None:
+        """Give the only network an offset, or none; it is not trained.
+
+        Args:
+            offset: As :attr:`.model.EfficiencyNetwork.offset`.
+        """
+        self.like.offset = offset
+        self.buffers = dict(self.like.named_buffers())
+
     def _one(self, value: Tensor, which: int) -> Tensor:
         """Return the share of one network in a weight or buffer: a view, no copy."""
         return value if self.count == 1 else value[which]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from truthtag.errors import DataError
+from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.network.augmentation import transform
 from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
 from truthtag.estimators.network.checkpoint import read_checkpoint, write_checkpoint
@@ -28,7 +28,14 @@ from truthtag.estimators.network.options import Architecture, TrainingOptions
 from truthtag.estimators.network.stacked import StackedNetworks
 from truthtag.seeds import Seed, seed_words
 
-__all__ = ["EpochResult", "NetworkRecord", "Training", "evaluate", "train"]
+__all__ = [
+    "EpochResult",
+    "NetworkRecord",
+    "Training",
+    "evaluate",
+    "resample_number",
+    "train",
+]
 
 CHECKPOINT_PARTS = ("networks", "optimiser", "schedule", "averages", "records")
 
@@ -97,8 +104,12 @@ class Training:
         seeds: A seed per network, saying which of which ensemble: numbers and names,
             ``(1, "gnn", 0)`` say. Initial weights, order of events and rotations follow from it.
         device: Where to train; the events are there too.
+        distinct: Number of balanced resamples R that the networks share (with ``bootstrap``):
+            networks whose seeds end with numbers that are equal modulo R learn from the same
+            events. With 0 each draws events for itself.
 
     Raises:
+        ConfigError: Resamples are to be shared, and a seed does not end with a number.
         DataError: The events were prepared for other inputs or another use of weights, or an input
             does not vary in them.
     """
@@ -110,6 +121,7 @@ class Training:
         events: TrainingEvents,
         seeds: Sequence[Seed],
         device: torch.device | str = "cpu",
+        distinct: int = 0,
     ) -> None:
         _require_prepared(architecture, options, events)
         self.options = options
@@ -124,9 +136,10 @@ class Training:
         self.schedule = _schedule(self.optimiser, options, n_steps)
         # Functions of the seed: a checkpoint need not hold them.
         self.resamples: list[list[Tensor]] = []
+        self.distinct = distinct if options.bootstrap else 0
         if options.bootstrap:
             for seed in seeds:
-                self.resamples.append(events.resample(_generator(seed, "bootstrap")))
+                self.resamples.append(_resample(events, seed, distinct))
         self.averages: list[Tensor] = []
         if options.average:
             self.averages = [weight.detach().clone() for weight in weights]
@@ -499,6 +512,35 @@ def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
     with torch.no_grad():
         for old, new in zip(source, target, strict=True):
             new.copy_(old)
+
+
+def _resample(events: TrainingEvents, seed: Seed, distinct: int) -> list[Tensor]:
+    """Draw the events that a network learns from; partners draw the same."""
+    if not distinct:
+        return events.resample(_generator(seed, "bootstrap"))
+    # One stream for all that share resamples; the number of the network says which is its own.
+    number = resample_number(seed, distinct)
+    return events.resample(_generator(seed[:-1], "bootstrap"), number, distinct)
+
+
+def resample_number(seed: Seed, distinct: int) -> int:
+    """Return which of the shared resamples the network of a seed learns from.
+
+    Raises:
+        ConfigError: The seed does not end with a number.
+
+    Example:
+        >>> [resample_number((1, "gnn", number), 10) for number in (0, 9, 10)]
+        [0, 9, 0]
+    """
+    last = seed[-1]
+    if isinstance(last, str):
+        msg = (
+            f"the seed {tuple(seed)} ends with a name; where networks share resamples, a number "
+            "must say which is whose. Give seeds like (1, 'gnn', 0), or resamples: 0."
+        )
+        raise ConfigError(msg)
+    return last % distinct
 
 
 def _generator(seed: Seed, use: int | str) -> torch.Generator:
