@@ -126,7 +126,10 @@ def own_surface(fit: AdditiveFit) -> Node:
     sizes = {name: bases[name].size if name in bases else 0 for name in OWN}
     x_ends, x_begins, x_cubics = _cubics(bases.get("pt"), sizes["pt"])
     y_ends, y_begins, y_cubics = _cubics(bases.get("eta"), sizes["eta"])
-    axes = {"pt": [0.0, *x_ends, "inf"], "eta": ["-inf", *y_ends, "inf"]}
+    axes: dict[str, list[float | str]] = {
+        "pt": [0.0, *x_ends, "inf"],
+        "eta": ["-inf", *y_ends, "inf"],
+    }
     branches = {}
     for flavour in structure.flavours:
         surface = _surface(structure, structure.selector(flavour) @ fit.values, sizes)

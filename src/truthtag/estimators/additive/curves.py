@@ -60,7 +60,7 @@ def pair_rows(structure: Structure, flavour: int, neighbour: int, at: Points) ->
 
 def _values(term: Term, at: Points, n_points: int) -> list[FloatArray]:
     """Return the variables of a term at some points."""
-    found = []
+    found: list[FloatArray] = []
     for name, basis in zip(term.variables, term.bases, strict=True):
         middle = 0.0 if basis.is_absolute else 0.5 * (basis.low + basis.high)
         values = at.get(name, np.array([middle]))
@@ -131,6 +131,9 @@ def _apart(distance: FloatArray, probe: Points) -> Points:
 
 def _band(fit: AdditiveFit, rows: FloatArray) -> Iterator[FloatArray]:
     """Go through the sum of terms, and one standard deviation below and above it."""
+    if fit.covariance is None:
+        msg = "a replica has no covariance, and its curves no bands; take the fit itself"
+        raise DataError(msg)
     total = rows @ fit.values
     error = np.sqrt(np.einsum("ij,jk,ik->i", rows, fit.covariance, rows, optimize=True))
     yield total

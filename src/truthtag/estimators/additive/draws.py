@@ -34,7 +34,7 @@ def chain(seed: Seed, size: int, shared: Sequence[FloatArray]) -> list[FloatArra
         shared: For each point but the first, the correlations r with the one before, shape (n,).
     """
     rng = np.random.default_rng(seed_words(seed))
-    drawn = [rng.standard_normal(size)]
+    drawn: list[FloatArray] = [rng.standard_normal(size)]
     for correlation in shared:
         fresh = rng.standard_normal(size)
         drawn.append(correlation * drawn[-1] + np.sqrt(1.0 - correlation**2) * fresh)
