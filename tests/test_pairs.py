@@ -98,9 +98,11 @@ def test_a_seed_must_say_which_resample_is_its_own() -> None:
 
 @pytest.mark.parametrize(
     ("seeds", "folds", "expected"),
-    [(1, 1, 0), (2, 1, 2), (3, 1, 3), (5, 1, 5), (6, 1, 3), (7, 1, 4), (20, 1, 10), (20, 5, 2)],
+    [(1, 1, 0), (2, 1, 2), (7, 1, 7), (20, 1, 20), (20, 5, 4)],
 )
-def test_half_as_many_resamples_as_networks(seeds: int, folds: int, expected: int) -> None:
+def test_as_many_resamples_as_networks_where_nothing_is_said(
+    seeds: int, folds: int, expected: int
+) -> None:
     parts: dict[str, Any] = {"architecture": SMALL, "training": OPTIONS}
     assert NetworkOptions(seeds=seeds, **parts).distinct_resamples(folds) == expected
     assert NetworkOptions(seeds=seeds, resamples=4, **parts).distinct_resamples(folds) == 4

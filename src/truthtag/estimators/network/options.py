@@ -29,12 +29,6 @@ EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
 HIDDEN = tuple(name for name in SCHEMA if name not in (*FEATURES, "mass"))
 """Columns of jets that no efficiency may see: tags, scores, weights, numbers of events."""
 
-MIN_PAIRED = 4
-"""Networks of a fold from which they learn in pairs: two resamples at least."""
-
-MIN_PAIRED_IN_ALL = 6
-"""Networks in all from which they learn in pairs: fewer resamples tell no spread."""
-
 EdgeFeature = Literal["delta_eta", "delta_phi", "delta_r"]
 Value = TypeVar("Value")
 
@@ -206,8 +200,8 @@ class NetworkOptions(EstimatorOptions):
     whose numbers are equal modulo this are partners: one sample, another start and order of
     training. What partners have in common is the statistics of the sample, what they have not is
     the randomness of training, which the mean averages away; `tables/scales.csv` says how much is
-    which. 0 takes half of the networks (of those without a fold where there are folds); as many as
-    networks where there are fewer than four, or fewer than six in all."""
+    which. 0 takes as many as networks (as those of one fold, where there are folds): their whole
+    spread is the error then, which a bias that they share fills."""
 
     seeds_per_job: Annotated[Whole, Field(ge=0)] = 0
     """Networks that are trained together by one job, as one batched model. 0 means all of them with
@@ -239,16 +233,14 @@ class NetworkOptions(EstimatorOptions):
             >>> training = TrainingOptions(epochs=1, batch_events=9, learning_rate=0.1)
             >>> parts = {"architecture": Architecture(width=8), "training": training}
             >>> [NetworkOptions(seeds=n, **parts).distinct_resamples() for n in (1, 2, 5, 6, 7, 20)]
-            [0, 2, 5, 3, 4, 10]
+            [0, 2, 5, 6, 7, 20]
             >>> [NetworkOptions(seeds=n, **parts).distinct_resamples(5) for n in (5, 15, 20)]
-            [0, 3, 2]
+            [0, 3, 4]
         """
         if self.resamples:
             return self.resamples
         of_fold = self.seeds // folds
-        if of_fold < MIN_PAIRED or self.seeds < MIN_PAIRED_IN_ALL:
-            return of_fold if of_fold > 1 else 0
-        return (of_fold + 1) // 2
+        return of_fold if of_fold > 1 else 0
 
 
 class DistilOptions(Options):
