@@ -109,14 +109,14 @@ def test_as_many_resamples_as_networks_where_nothing_is_said(
 
 
 def test_files_say_who_partners_are(few: Jets, tmp_path: Path) -> None:
-    options = NetworkOptions(seeds=6, architecture=SMALL, training=OPTIONS)
+    options = NetworkOptions(seeds=6, resamples=3, architecture=SMALL, training=OPTIONS)
     seeds = [(1, "net", 1), (1, "net", 4)]
     members = NetworkEstimator.fit_members(few, few, options, seeds)
     assert [member.provenance["resample"] for member in members] == [{"number": 1, "of": 3}] * 2
     members[1].save(tmp_path / "seed_4.pt", {})
     assert NetworkEstimator.load(tmp_path / "seed_4.pt").resample == 1
     (alone,) = NetworkEstimator.fit_members(
-        few, few, options.model_copy(update={"seeds": 1}), seeds[:1]
+        few, few, options.model_copy(update={"seeds": 1, "resamples": 0}), seeds[:1]
     )
     assert "resample" not in alone.provenance
     assert alone.resample is None
