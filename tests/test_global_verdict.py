@@ -130,6 +130,9 @@ def test_what_must_close_is_the_global_line_where_no_histogram_is_named() -> Non
     assert len(require_closure(rows, [{"distribution": "cells"}], overall)) == 1
     with pytest.raises(DataError, match=r"panel b-b, events all: does not close, chi2 20\.0 for"):
         require_closure(rows, [{"panel": "b-b"}], overall)
+    few = closure_rows(ndf=[0, 0])
+    with pytest.raises(DataError, match=r"panel all, events all: too few events\n"):
+        require_closure(few, [{"sample": "test"}], global_table(few, LEVEL, 0.05))
     fine = closure_rows()
     chosen = require_closure(fine, [{"efficiency": "q"}], global_table(fine, LEVEL, 0.05))
     assert chosen["distribution"].tolist() == ["global"]

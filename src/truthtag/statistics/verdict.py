@@ -196,8 +196,10 @@ def _failure(row: Mapping[Any, Any]) -> str:
     what = f"{row['efficiency']}, sample {row['sample']}, {row['distribution']}"
     where = f"{what}, panel {row['panel']}, events {row['events']}: {row['verdict']}"
     if row["distribution"] == GLOBAL:
-        smallest = f", worst in {row['smallest']}" if row["smallest"] else ""
-        return f"  {where}, p-value {row['p_value']:.2g} of {row['tests']:.0f} tests{smallest}"
+        if not row["tests"]:
+            return f"  {where}"
+        of_all = f"p-value {row['p_value']:.2g} of {row['tests']:.0f} tests"
+        return f"  {where}, {of_all}, worst in {row['smallest']}"
     return f"  {where}, chi2 {row['chi2']:.1f} for {row['ndf']:.0f} bins"
 
 

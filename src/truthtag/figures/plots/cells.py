@@ -74,6 +74,7 @@ def _draw_panel(
         full = np.hypot(error, of_efficiency)
         axes.bar(place, 2 * full, width, bottom=ratio - full, color=look["color"], alpha=0.25)
         axes.errorbar(place, ratio, error, fmt=marker, color=look["color"], markersize=4)
+    axes.tick_params(axis="x", which="minor", bottom=False, top=False)
     axes.set_xticks(range(len(lows)), [_label(low, highs[low]) for low in lows])
 
 
