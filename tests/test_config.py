@@ -284,7 +284,7 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
         lambda c: c["figures"].update(only=["fig3_gnn"]),
         (
             r"figures\.only\.0: 'fig3_gnn' .*fig8, cells_test, cells_boson, calibration, "
-            r"coverage, fig3_gnn_factorised, "
+            r"coverage, fig3_gnn_factorised, curves_additive, "
             r"training, learning_curve, training_cost, "
         ),
     ),

@@ -68,7 +68,7 @@ def by_hand(array: Any, model: Any, **fields: Any) -> Any:
 def test_varied_weights_are_those_of_varied_jets_by_hand() -> None:
     array = array_of([3, 0, 5, 1, 7, 2] * 5, seed=2)
     variations = {
-        "jes_up": {"pt": array.pt * 1.1, "mass": array.mass * 1.1},
+        "jes_up": {"pt": array.pt * 1.1 + 5.0, "mass": array.mass * 1.1},
         # Every jet by itself: their order changes.
         "jer": {"pt": array.pt * np.where(mask_of(array), 1.6, 0.7)},
         "shifted": {"eta": array.eta + 0.3},
