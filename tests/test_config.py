@@ -1291,7 +1291,8 @@ def test_points_of_the_learning_curve_override_only_what_they_state(
     points = [{"events": 1000, "training": {"epochs": 7}}, {"events": 3000}]
     filled = check_config({**default_config, "learning_curve": {"points": points}})
     curve = filled.model_dump(mode="json")["learning_curve"]
-    assert curve == {"sample": "test", "points": [points[0], {"events": 3000, "training": {}}]}
+    expected = [{**points[0], "seeds": None}, {"events": 3000, "seeds": None, "training": {}}]
+    assert curve == {"sample": "test", "points": expected}
     before = config.estimators["gnn"].model_dump()
     at_point = filled.estimator_at("gnn", 1000).model_dump()
     assert at_point == {**before, "training": {**before["training"], "epochs": 7}}

@@ -91,9 +91,7 @@ use rule train_network as train_network_on_repeated_sample with:
     params:
         # The name of the random stream: each sample has networks of its own.
         name=lambda wildcards: f"{wildcards.estimator}/{wildcards.part}",
-        part=lambda wildcards: place_in_files(
-            wildcards.estimator, wildcards.part, wildcards.part
-        ),
+        part=lambda wildcards: place_in_files(wildcards.estimator, wildcards.part, wildcards.part),
         checkpoint=layout.checkpoint(
             "{estimator}", "seed_{seed}", layout.repeated_folder("{part}")
         ),
@@ -139,9 +137,7 @@ rule repeated_fits:
         sample=layout.shards(JUDGED),
         domain=layout.in_domain(JUDGED),
     output:
-        **layout.repeated_files(
-            layout.repeated_group_folder("{first}", "{last}"), "{estimator}"
-        ),
+        **layout.repeated_files(layout.repeated_group_folder("{first}", "{last}"), "{estimator}"),
     log:
         layout.log("repeated/samples_{first}_to_{last}/{estimator}"),
     conda:
@@ -154,9 +150,7 @@ rule repeated_fits:
         base_seed=config["seed"],
         first=lambda wildcards: int(wildcards.first),
         last=lambda wildcards: int(wildcards.last),
-        part=lambda wildcards: place_in_files(
-            wildcards.estimator, wildcards.first, wildcards.last
-        ),
+        part=lambda wildcards: place_in_files(wildcards.estimator, wildcards.first, wildcards.last),
         distributions=JUDGED_DISTRIBUTIONS,
         flavours=config["flavours"],
         minimum_events=config["closure"]["minimum_events"],
