@@ -53,7 +53,7 @@ HALF = 0.5
 SUBSET = 10
 """One event of so many is fitted first, to begin the fit to all of them near its end."""
 
-WORTHWHILE = 50_000
+WORTHWHILE = 200_000
 """Events from which on this is worth its time."""
 
 
@@ -199,7 +199,8 @@ def _maximise(problem: Problem, start: Fit | None, max_steps: int) -> Fit:
     prior = prior_of(problem)
     n_penalties = len(structure.penalties)
     values = prior.centre if start is None else start.values
-    smoothing = np.ones(n_penalties) if start is None else start.smoothing
+    # Penalties begin as if nothing was known: what few events leave out can come in again.
+    smoothing = np.ones(n_penalties)
     at = _At(values, problem.sums_at(values), smoothing, np.full(n_penalties, np.inf))
     for step in range(1, max_steps + 1):
         is_careful = step > QUICK
