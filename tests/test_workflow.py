@@ -494,6 +494,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
             "mlp": None,
             "gnn_geometric": None,
             "gnn_factorised": None,
+            "additive": None,
             "delta_r": None,
             "additive": None,
         },
