@@ -464,6 +464,7 @@ def test_the_workflow_plans_variations_as_it_does_samples(tmp_path: Path) -> Non
         (tmp_path / "data").mkdir(exist_ok=True)
         (tmp_path / f"data/{name}.root").touch()
     raw = stated(figures={"only": ["calibration"]})
+    raw["estimators"] = {**raw.get("estimators", {}), "additive": None}
     (tmp_path / "config/mine.yaml").write_text(yaml.safe_dump(raw))
     weights = [
         f"results/samples/weights/{name}/map.parquet"
