@@ -500,7 +500,6 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
             "gnn_factorised": None,
             "additive": None,
             "delta_r": None,
-            "additive": None,
         },
         learning_curve={
             "points": [
