@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import re
 from pathlib import Path
@@ -22,6 +23,13 @@ from truthtag.estimators.additive.estimator import AdditiveFit
 from truthtag.estimators.additive.likelihood import BEND
 from truthtag.estimators.ensemble import Ensemble
 from truthtag.exports.corrections import CorrectionOptions, export_corrections
+from truthtag.figures.catalogue import figures_of
+from truthtag.figures.catalogue import options_of as options_of_figure
+from truthtag.figures.inputs import Inputs
+from truthtag.figures.labels import DrawingContext
+from truthtag.toy.neighbour_product import NeighbourProduct
+from truthtag.workflow.export_options import CorrectionsExport, Exports, exported
+from truthtag.workflow.options import check_config
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 PROBE = {"pt": 100.0, "eta": 0.3}
@@ -75,6 +83,68 @@ def test_bands_are_the_spread_of_replicas(fitted: AdditiveFit) -> None:
     np.testing.assert_allclose(drawn.std(axis=0), band, rtol=0.1)
     with pytest.raises(DataError, match="a replica has no covariance, and so no bands"):
         read_curves(fitted.drawn(1, (1,))[0], FLAVOURS, PROBE, pt, pt, distance)
+
+
+@pytest.mark.parametrize("with_truth", [True, False])
+def test_the_figure(
+    fitted: AdditiveFit,
+    truth: NeighbourProduct,
+    default_config: dict[str, Any],
+    tmp_path: Path,
+    with_truth: bool,
+) -> None:
+    path = tmp_path / "nominal.parquet"
+    fitted.save(path, {})
+    entry = figures_of(default_config)["curves_additive"]
+    assert entry.inputs == ("truth", "fit:additive")
+    options = options_of_figure(entry, default_config)
+    known = truth if with_truth else None
+    inputs = Inputs(FLAVOURS, options, fits={"additive": path}, truth=known)
+    frame = entry.load_numbers()(inputs)
+    assert set(entry.columns) <= set(frame.columns)
+    assert frame["true"].notna().all() == with_truth
+    # Nothing is shown where no training jet was.
+    shown = frame.loc[frame["panel"] == "eta", "x"]
+    assert shown.abs().max() <= fitted.structure.terms[1].bases[0].high
+    if with_truth:
+        b_jets = frame[(frame["panel"] == "pt") & (frame["flavour"] == "b")]
+        expected = truth.own(5, b_jets["x"].to_numpy(), np.zeros(len(b_jets)))
+        np.testing.assert_allclose(b_jets["true"], expected)
+    figure = entry.load_drawing()(frame, DrawingContext(list(FLAVOURS)))
+    labels = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert ("truth" in labels) == with_truth
+    assert len(figure.axes) == 2 + 3
+    fit("binned", make_jets([2] * 9)).save(path, {})
+    with pytest.raises(DataError, match="holds no additive model, which alone has curves"):
+        entry.load_numbers()(inputs)
+
+
+# ---- the config
+
+
+def test_terms_are_checked_with_the_config(default_config: dict[str, Any]) -> None:
+    config = copy.deepcopy(default_config)
+    config["inputs"] = {"era": {"categories": [1, 2]}}
+    config["estimators"]["additive"]["terms"] = [{"of": "era"}, {"of": "n_trakcs"}]
+    with pytest.raises(ConfigError) as caught:
+        check_config(config)
+    text = str(caught.value)
+    assert "estimators.additive.terms: 'era' is a category, which has no smooth function" in text
+    assert "estimators.additive.terms: 'n_trakcs' is not a column of the jets" in text
+
+
+def test_only_products_leave_as_corrections(default_config: dict[str, Any]) -> None:
+    estimators = check_config(default_config).estimators
+    exports = Exports(correctionlib=CorrectionsExport())
+    assert "additive" in exported(exports, "correctionlib", estimators, 1)
+    assert "additive" not in exported(exports, "correctionlib", estimators, 3)
+    estimators["additive"] = options_of("additive", link="logit")
+    assert "additive" not in exported(exports, "correctionlib", estimators, 1)
+    config = copy.deepcopy(default_config)
+    config["estimators"]["additive"]["link"] = "logit"
+    config["exports"] = {"correctionlib": {"of": ["additive"]}}
+    with pytest.raises(ConfigError, match=r"exports\.correctionlib\.of: 'additive' is of a kind"):
+        check_config(config)
 
 
 # ---- correctionlib
