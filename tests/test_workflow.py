@@ -388,7 +388,8 @@ def test_a_shrunken_paper_config_runs(tmp_path: Path) -> None:
         yaml.safe_dump({"samples": samples, "estimators": dict.fromkeys(NETWORKS, small)})
     )
     outcome = place.run(
-        "results/paper/tables/summary.csv", config="config/paper.yaml config/shrunken.yaml"
+        "results/paper/predictions/test/gnn.parquet",
+        config="config/paper.yaml config/shrunken.yaml",
     )
     assert outcome.returncode == 0, outcome.stdout
     content = torch.load(tmp_path / "results/paper/estimators/gnn/seed_1.pt", weights_only=True)
