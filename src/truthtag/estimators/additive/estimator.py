@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 __all__ = ["AdditiveFit"]
 
-BLOCK = 20_000
-"""Events whose columns are made at a time."""
-
 COVARIANCE = "covariance"
 """The column whose entries are the rows of the covariance; empty for drawn replicas."""
 
@@ -214,12 +211,9 @@ class AdditiveFit(TableEstimator):
         flavour_index(self.flavours, jets)
         values = self.values if values is None else values
         total = np.zeros((*values.shape[:-1], jets.n_jets))
-        for first in range(0, jets.n_events, BLOCK):
-            some = jets.take(slice(first, first + BLOCK))
-            start = jets.offsets[first]
-            for flavour, rows, columns in self.structure.design(some):
-                own = self.structure.selector(flavour) @ values.T
-                total[..., start + rows] = (columns.astype(np.float64) @ own).T
+        for flavour, rows, columns in self.structure.design(jets):
+            own = self.structure.selector(flavour) @ values.T
+            total[..., rows] = (columns.astype(np.float64) @ own).T
         return total
 
     def of_total(self, total: FloatArray, jets: Jets) -> FloatArray:

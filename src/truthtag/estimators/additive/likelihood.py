@@ -16,9 +16,6 @@ from truthtag.estimators.additive.structure import Structure
 
 __all__ = ["BEND", "SLOPES", "Problem", "Slopes", "Sums", "efficiency_of"]
 
-BLOCK = 20_000
-"""Events whose columns are made at a time."""
-
 BEND = 0.95
 """Efficiency above which the link log is no logarithm any more, so that 1 is not exceeded."""
 
@@ -192,9 +189,5 @@ class Problem:
         return list(self._made())
 
     def _made(self) -> Iterator[_Columns]:
-        for first in range(0, self.jets.n_events, BLOCK):
-            some = self.jets.take(slice(first, first + BLOCK))
-            start = self.jets.offsets[first]
-            for flavour, rows, columns in self.structure.design(some):
-                chosen = start + rows
-                yield _Columns(flavour, columns, self.is_tagged[chosen], self.weight[chosen])
+        for flavour, rows, columns in self.structure.design(self.jets):
+            yield _Columns(flavour, columns, self.is_tagged[rows], self.weight[rows])

@@ -17,6 +17,9 @@ from truthtag.estimators.additive.variables import basis_of, of_jet, of_pair
 
 __all__ = ["Coefficient", "Penalty", "Structure", "Term"]
 
+BLOCK = 20_000
+"""Events whose columns are made at a time."""
+
 NONE = -1
 """Stands for no flavour, where a coefficient belongs to all of them."""
 
@@ -230,40 +233,41 @@ class Structure:
         return csr_matrix((np.ones(len(rows)), (rows, places)), shape=shape)
 
     def design(self, jets: Jets) -> Iterator[tuple[int, IntArray, FloatArray]]:
-        """Return the columns of the jets of each flavour.
+        """Return the columns of the jets of each flavour, some events at a time.
 
         Yields:
             The flavour, the positions of its jets (n,), and their columns (n, n_columns) in single
             precision; flavours without jets are left out.
         """
+        for first in range(0, jets.n_events, BLOCK):
+            some = jets.take(slice(first, first + BLOCK))
+            columns = self._columns_of(some)
+            for flavour in self.flavours:
+                rows = np.flatnonzero(some.flavour == flavour)
+                if len(rows):
+                    yield flavour, jets.offsets[first] + rows, columns[rows]
+
+    def _columns_of(self, jets: Jets) -> FloatArray:
+        """Return the columns of all jets, shape (n_jets, n_columns)."""
         columns = np.empty((jets.n_jets, self.n_columns), dtype=np.float32)
         columns[:, 0] = 1.0
-        first = 1
-        for term in self.terms:
-            last = first + self._width(term)
+        for position, term in enumerate(self.terms):
             if isinstance(term.options, JetTerm):
                 values = [of_jet(jets, name) for name in term.variables]
-                columns[:, first:last] = term.functions(values)
+                columns[:, self.runs[position, NONE]] = term.functions(values)
             else:
-                columns[:, first:last] = self._sums(jets, term)
-            first = last
-        for flavour in self.flavours:
-            rows = np.flatnonzero(jets.flavour == flavour)
-            if len(rows):
-                yield flavour, rows, columns[rows]
-
-    def _width(self, term: Term) -> int:
-        """Return the number of columns of a term."""
-        of_neighbours = isinstance(term.options, NeighbourTerm)
-        return term.size * (len(self.flavours) if of_neighbours else 1)
+                sums = self._sums(jets, term)
+                for place, neighbour in enumerate(self.flavours):
+                    columns[:, self.runs[position, neighbour]] = sums[:, place]
+        return columns
 
     @property
     def n_columns(self) -> int:
         """Number of columns of the jets of one flavour."""
-        return 1 + sum(self._width(term) for term in self.terms)
+        return max((run.stop for run in self.runs.values()), default=1)
 
     def _sums(self, jets: Jets, term: Term) -> FloatArray:
-        """Return sums over neighbours, by their flavour, shape (n_jets, n_flavours * size)."""
+        """Return sums over neighbours, by their flavour, shape (n_jets, n_flavours, size)."""
         sums = np.zeros((jets.n_jets, len(self.flavours), term.size), dtype=np.float32)
         position = np.searchsorted(np.array(self.flavours), jets.flavour)
         # Neighbours of a flavour that nothing was learned of do nothing.
@@ -277,7 +281,7 @@ class Structure:
                 values = [of_pair(jets, name, jet, neighbour) for name in term.variables]
                 # Each jet occurs once, so that nothing is lost in this sum.
                 sums[jet, position[neighbour]] += term.functions(values)
-        return sums.reshape(jets.n_jets, -1)
+        return sums
 
     def to_settings(self) -> dict[str, Any]:
         """Return what is needed to make it again, as JSON holds it."""
