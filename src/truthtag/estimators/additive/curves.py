@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -103,7 +103,8 @@ def read_curves(
     """
     import pandas as pd
 
-    if fit.covariance is None:
+    covariance = fit.covariance
+    if covariance is None:
         msg = "a replica has no covariance, and so no bands; read the curves of the fit itself"
         raise DataError(msg)
     structure = fit.structure
@@ -113,11 +114,13 @@ def read_curves(
     for name, number in learned.items():
         for panel, places in (("pt", pt), ("eta", eta)):
             rows = own_rows(structure, number, {**further, panel: places})
-            bands = [efficiency_of(total, fit.link) for total in _band(fit, rows)]
+            bands = [
+                efficiency_of(total, fit.link) for total in _band(fit.values, covariance, rows)
+            ]
             parts.append(_frame(panel, name, "", places, bands))
         for other, neighbour in learned.items():
             rows = pair_rows(structure, number, neighbour, _apart(distance, further))
-            bands = [np.exp(total) for total in _band(fit, rows)]
+            bands = [np.exp(total) for total in _band(fit.values, covariance, rows)]
             parts.append(_frame("factor", name, other, distance, bands))
     return pd.concat(parts, ignore_index=True)
 
@@ -129,16 +132,13 @@ def _apart(distance: FloatArray, probe: Points) -> Points:
     return {**known, "neighbour_pt": probe["pt"]} if "pt" in probe else known
 
 
-def _band(fit: AdditiveFit, rows: FloatArray) -> Iterator[FloatArray]:
-    """Go through the sum of terms, and one standard deviation below and above it."""
-    if fit.covariance is None:
-        msg = "a replica has no covariance, and its curves no bands; take the fit itself"
-        raise DataError(msg)
-    total = rows @ fit.values
-    error = np.sqrt(np.einsum("ij,jk,ik->i", rows, fit.covariance, rows, optimize=True))
-    yield total
-    yield total - error
-    yield total + error
+def _band(
+    values: FloatArray, covariance: FloatArray, rows: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return the sum of terms, and one standard deviation below and above it."""
+    total = rows @ values
+    error = np.sqrt(np.einsum("ij,jk,ik->i", rows, covariance, rows, optimize=True))
+    return total, total - error, total + error
 
 
 def _frame(
