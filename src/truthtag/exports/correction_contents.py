@@ -209,88 +209,121 @@ def _about_ends(table: Table, options: CorrectionOptions) -> str:
 
 def _of_parametric(estimator: Any, options: CorrectionOptions) -> Content:
     """Return the content of a parametric fit: two corrections, whose product it is."""
-    fits = fits_of(estimator, options.systematics[0])
-    nominal = fits[options.systematics[0]]
-    if not options.variations:
-        fits = {options.systematics[0]: nominal}
-    points = points_in_file(points_of(nominal), options)
-    first = members_of(nominal)[0]
-    own = {}
-    factor = {}
-    for name, fit in fits.items():
-        own[name] = _by_point([own_node(one) for one in members_of(fit)], points)
-        factor[name] = _by_point([factor_node(one) for one in members_of(fit)], points)
-    own_name = f"{options.name}_own"
-    factor_name = f"{options.name}_neighbour"
-    of_own = Correction(
-        own_name,
-        f"What the efficiency would be if the jet were alone; to be multiplied by {factor_name}.",
-        _by_variation(own, options),
-        ["pt", "eta"],
-        [one for one in first.flavours if one not in first.unlearned],
-        [formula(OWN_EFFICIENCY, ["pt", "eta"])],
-    )
-    of_factor = Correction(
-        factor_name,
-        f"Factor of one other jet, by which {own_name} is to be multiplied.",
-        _by_variation(factor, options),
-        [DELTA_R],
-        first.flavours,
-        [formula(FACTOR, [DELTA_R])],
-        "the other jet",
-    )
-    text = (
-        f"Probability that the tagger accepts a jet: {own_name} of the jet, times {factor_name} of "
-        "each other selected jet of the event, by the flavour of that jet and Delta R to it."
-    )
-    if len(points) > 1:
-        text += " At a tighter working point it is at most that at a looser one: take the smaller."
-    if len(fits) > 1:
-        text += f" Its error is the standard deviation of {len(fits) - 1} replicas."
-    record = {"kind": kind_name(type(first))}
-    return Content([of_own, of_factor], text, _choices(own, points, options), record)
+
+    def written(fit: ParametricFit) -> _Product:
+        return _Product(
+            own=own_node,
+            own_flavours=[one for one in fit.flavours if one not in fit.unlearned],
+            own_expression=OWN_EFFICIENCY,
+            factor=factor_node,
+            factor_flavours=fit.flavours,
+            factor_expression=FACTOR,
+            flavour_of="the other jet",
+            further_flavours={},
+            by="the flavour of that jet and Delta R to it.",
+        )
+
+    return _of_product(estimator, options, written)
 
 
 def _of_additive(estimator: Any, options: CorrectionOptions) -> Content:
     """Return the content of an additive model: two corrections, whose product it is."""
-    fits = fits_of(estimator, options.systematics[0])
-    nominal = fits[options.systematics[0]]
+
+    def written(fit: AdditiveFit) -> _Product:
+        require_product(fit)
+        return _Product(
+            own=own_surface,
+            own_flavours=fit.structure.flavours,
+            own_expression=own_expression(fit),
+            factor=pair_curves,
+            factor_flavours=fit.structure.flavours,
+            factor_expression=FACTOR_OF_PAIR,
+            flavour_of="the jet",
+            further_flavours={"neighbour_flavour": "the other jet"},
+            by=(
+                "the flavours of both and Delta R between them. "
+                f"A product p above {BEND:g} stands for 1 - {1 - BEND:.2g} (p / {BEND:g})^"
+                f"{-BEND / (1 - BEND):.3g}, below 1. The formulas are the model itself, "
+                "polynomials between its knots; beyond them it is constant."
+            ),
+        )
+
+    return _of_product(estimator, options, written)
+
+
+@dataclass(frozen=True)
+class _Product:
+    """How a fit is written as a jet's own efficiency, and a factor of each other jet.
+
+    Args:
+        own: Makes the node of the own efficiency of a fit.
+        own_flavours: Flavours of the jets that have one.
+        own_expression: Its formula, of pT and eta.
+        factor: Makes the node of the factor of a fit.
+        factor_flavours: Flavours of the jets that have one.
+        factor_expression: Its formula, of Delta R.
+        flavour_of: Whose flavour the factor takes first.
+        further_flavours: Its further flavours, and whose each is.
+        by: What the factor depends on, and what else is to know.
+    """
+
+    own: Callable[[Any], Node]
+    own_flavours: Sequence[int]
+    own_expression: str
+    factor: Callable[[Any], Node]
+    factor_flavours: Sequence[int]
+    factor_expression: str
+    flavour_of: str
+    further_flavours: Mapping[str, str]
+    by: str
+
+
+def _of_product(
+    estimator: Any, options: CorrectionOptions, written: Callable[[Any], _Product]
+) -> Content:
+    """Return the content of a fit that is a product.
+
+    Args:
+        estimator: The fit, or an ensemble with a nominal one.
+        options: Names, and what is written.
+        written: Says how a fit is written.
+    """
+    central = options.systematics[0]
+    fits = fits_of(estimator, central)
+    nominal = fits[central]
     if not options.variations:
-        fits = {options.systematics[0]: nominal}
+        fits = {central: nominal}
     points = points_in_file(points_of(nominal), options)
     first = members_of(nominal)[0]
-    require_product(first)
+    product = written(first)
     own = {}
     factor = {}
     for name, fit in fits.items():
-        own[name] = _by_point([own_surface(one) for one in members_of(fit)], points)
-        factor[name] = _by_point([pair_curves(one) for one in members_of(fit)], points)
+        own[name] = _by_point([product.own(one) for one in members_of(fit)], points)
+        factor[name] = _by_point([product.factor(one) for one in members_of(fit)], points)
     own_name = f"{options.name}_own"
     factor_name = f"{options.name}_neighbour"
-    learned = first.structure.flavours
     of_own = Correction(
         own_name,
         f"What the efficiency would be if the jet were alone; to be multiplied by {factor_name}.",
         _by_variation(own, options),
         ["pt", "eta"],
-        learned,
-        [formula(own_expression(first), ["pt", "eta"])],
+        product.own_flavours,
+        [formula(product.own_expression, ["pt", "eta"])],
     )
     of_factor = Correction(
         factor_name,
         f"Factor of one other jet, by which {own_name} is to be multiplied.",
         _by_variation(factor, options),
         [DELTA_R],
-        learned,
-        [formula(FACTOR_OF_PAIR, [DELTA_R])],
-        further_flavours={"neighbour_flavour": "the other jet"},
+        product.factor_flavours,
+        [formula(product.factor_expression, [DELTA_R])],
+        product.flavour_of,
+        product.further_flavours,
     )
     text = (
         f"Probability that the tagger accepts a jet: {own_name} of the jet, times {factor_name} of "
-        "each other selected jet of the event, by the flavours of both and Delta R between them. "
-        f"A product p above {BEND:g} stands for 1 - {1 - BEND:.2g} (p / {BEND:g})^"
-        f"{-BEND / (1 - BEND):.3g}, below 1. The formulas are the model itself, polynomials "
-        "between its knots; beyond them it is constant."
+        f"each other selected jet of the event, by {product.by}"
     )
     if len(points) > 1:
         text += " At a tighter working point it is at most that at a looser one: take the smaller."
