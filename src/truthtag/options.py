@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
-__all__ = ["Interval", "OpenInterval", "Options", "Range", "Real", "Whole", "as_tuple"]
+__all__ = [
+    "Interval",
+    "OpenInterval",
+    "Options",
+    "Range",
+    "Real",
+    "Whole",
+    "all_different",
+    "as_names",
+    "as_tuple",
+]
+
+Value = TypeVar("Value")
 
 
 def _whole(value: Any) -> Any:
@@ -30,6 +42,20 @@ def _real(value: Any) -> Any:
 def as_tuple(value: Any) -> Any:
     """Take a list, as YAML holds it, as a tuple, which nothing can change."""
     return tuple(value) if isinstance(value, list) else value
+
+
+def as_names(value: Any) -> Any:
+    """Take a single name as a list of one, and a list as :func:`as_tuple` does."""
+    return (value,) if isinstance(value, str) else as_tuple(value)
+
+
+def all_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    """Refuse a list in which a value stands twice."""
+    for position, value in enumerate(values):
+        if value in values[:position]:
+            msg = f"{list(values)} is not allowed; {value!r} is named twice; name it once"
+            raise ValueError(msg)
+    return values
 
 
 def _rising(ends: tuple[float | None, float | None]) -> tuple[float | None, float | None]:

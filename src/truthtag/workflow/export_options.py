@@ -12,7 +12,7 @@ from truthtag.estimators.network.options import DistilOptions
 from truthtag.estimators.protocol import EstimatorOptions
 from truthtag.exports.correction_options import CorrectionOptions
 from truthtag.exports.spline_form import has_product
-from truthtag.options import Options, as_tuple
+from truthtag.options import Options, all_different, as_names, as_tuple
 from truthtag.registry import did_you_mean
 
 __all__ = ["Exports", "exported", "faults_of_exports"]
@@ -27,22 +27,10 @@ PRODUCTS = ("parametric", "additive")
 """Those of them that are products of factors, which their mean over folds is not."""
 
 
-def _as_names(value: Any) -> Any:
-    """Take a single name as a list of one."""
-    return (value,) if isinstance(value, str) else as_tuple(value)
-
-
-def _different(names: tuple[str, ...]) -> tuple[str, ...]:
-    if len(set(names)) < len(names):
-        msg = f"{list(names)} is not allowed; name each once"
-        raise ValueError(msg)
-    return names
-
-
 Estimators = Annotated[
     tuple[str, ...],
-    BeforeValidator(_as_names, json_schema_input_type=str | list[str]),
-    AfterValidator(_different),
+    BeforeValidator(as_names, json_schema_input_type=str | list[str]),
+    AfterValidator(all_different),
     Field(min_length=1),
 ]
 
@@ -91,8 +79,8 @@ class FriendsExport(Options):
 
     formats: Annotated[
         tuple[Literal["root", "parquet"], ...],
-        BeforeValidator(_as_names, json_schema_input_type=str | list[str]),
-        AfterValidator(_different),
+        BeforeValidator(as_names, json_schema_input_type=str | list[str]),
+        AfterValidator(all_different),
         Field(min_length=1),
     ] = ("root", "parquet")
     """Files to write. Files that are no ROOT files have a Parquet friend only."""

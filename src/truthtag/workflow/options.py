@@ -14,7 +14,16 @@ from truthtag.data.labels import Labels
 from truthtag.data.readers.options import FormulaText, Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
-from truthtag.options import Interval, Options, Range, Real, Whole, as_tuple
+from truthtag.options import (
+    Interval,
+    Options,
+    Range,
+    Real,
+    Whole,
+    all_different,
+    as_names,
+    as_tuple,
+)
 from truthtag.registry import Chosen
 from truthtag.statistics.panels import jets_needed
 from truthtag.toy.generation import GENERATORS
@@ -127,24 +136,11 @@ def _normal_path(text: str) -> str:
     return posixpath.normpath(text)
 
 
-def _all_different(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    for position, value in enumerate(values):
-        if value in values[:position]:
-            msg = f"{list(values)} is not allowed; {value!r} is named twice"
-            raise ValueError(msg)
-    return values
-
-
 def _some(values: tuple[Any, ...]) -> tuple[Any, ...]:
     if not values:
         msg = "[] is not allowed; name at least one, or leave the key out"
         raise ValueError(msg)
     return values
-
-
-def _as_names(value: Any) -> Any:
-    """Take a single name as a list of one."""
-    return (value,) if isinstance(value, str) else as_tuple(value)
 
 
 def _rising_thresholds(values: dict[str, float]) -> dict[str, float]:
@@ -169,8 +165,8 @@ Folder = Annotated[str, AfterValidator(_check_text), AfterValidator(_normal_path
 Count = Annotated[Whole, Field(ge=1)]
 Names = Annotated[
     tuple[str, ...],
-    BeforeValidator(_as_names, json_schema_input_type=str | list[str]),
-    AfterValidator(_all_different),
+    BeforeValidator(as_names, json_schema_input_type=str | list[str]),
+    AfterValidator(all_different),
 ]
 SomeNames = Annotated[Names, AfterValidator(_some)]
 

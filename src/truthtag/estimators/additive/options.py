@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from truthtag.data.columns import SCHEMA
 from truthtag.estimators.counts import WeightedOptions
-from truthtag.options import Interval, Options, Whole, as_tuple
+from truthtag.options import Interval, Options, Whole, as_names, as_tuple
 from truthtag.registry import did_you_mean
 
 __all__ = [
@@ -31,11 +31,6 @@ efficiency."""
 
 INTERVALS = {"eta": 4, "delta_r": 12}
 """Intervals between the knots, where the options do not say; 8 for all other variables."""
-
-
-def _as_variables(value: Any) -> Any:
-    """Take a single name as a list of one."""
-    return (value,) if isinstance(value, str) else as_tuple(value)
 
 
 def _different(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -64,7 +59,7 @@ def _pair_variables(names: tuple[str, ...]) -> tuple[str, ...]:
 
 Variables = Annotated[
     tuple[str, ...],
-    BeforeValidator(_as_variables, json_schema_input_type=str | list[str]),
+    BeforeValidator(as_names, json_schema_input_type=str | list[str]),
     AfterValidator(_different),
 ]
 

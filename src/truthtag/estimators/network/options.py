@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from truthtag.data.columns import SCHEMA
 from truthtag.estimators.protocol import EstimatorOptions
-from truthtag.options import Options, Real, Whole
+from truthtag.options import Options, Real, Whole, all_different, as_tuple
 
 __all__ = [
     "EDGE_FEATURES",
@@ -30,20 +30,6 @@ HIDDEN = tuple(name for name in SCHEMA if name not in (*FEATURES, "mass"))
 """Columns of jets that no efficiency may see: tags, scores, weights, numbers of events."""
 
 EdgeFeature = Literal["delta_eta", "delta_phi", "delta_r"]
-Value = TypeVar("Value")
-
-
-def _as_tuple(value: Any) -> Any:
-    """Take a list, as configs and files hold it, as a tuple."""
-    return tuple(value) if isinstance(value, list) else value
-
-
-def _all_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    for position, value in enumerate(values):
-        if value in values[:position]:
-            msg = f"{value!r} is named twice; name it once"
-            raise ValueError(msg)
-    return values
 
 
 def _input_name(value: str) -> str:
@@ -78,7 +64,7 @@ class Architecture(Options):
     blocks: Annotated[Whole, Field(ge=0)] = 4
     """Number of graph blocks; with 0 a jet does not see its neighbours."""
 
-    head: Annotated[tuple[LayerSize, ...], BeforeValidator(_as_tuple)] = (256, 128, 50)
+    head: Annotated[tuple[LayerSize, ...], BeforeValidator(as_tuple)] = (256, 128, 50)
     """Hidden layers of the jet efficiency network; of a jet's own efficiency where the kind is
     `factorised`."""
 
@@ -88,8 +74,8 @@ class Architecture(Options):
 
     inputs: Annotated[
         tuple[Feature, ...],
-        BeforeValidator(_as_tuple),
-        AfterValidator(_all_different),
+        BeforeValidator(as_tuple),
+        AfterValidator(all_different),
         Field(min_length=1),
     ] = ("pt", "eta", "phi", "flavour")
     """What each jet shows of itself: `pt`, `eta`, `phi`, `flavour`, `mass`, or any further column
@@ -98,7 +84,7 @@ class Architecture(Options):
     events are turned and mirrored (`training.rotate_phi`, `reflect_phi`, `reflect_eta`)."""
 
     edge_features: Annotated[
-        tuple[EdgeFeature, ...], BeforeValidator(_as_tuple), AfterValidator(_all_different)
+        tuple[EdgeFeature, ...], BeforeValidator(as_tuple), AfterValidator(all_different)
     ] = ()
     """What each pair of jets shows beside its two jets. With these and without phi as an input, a
     rotation in phi changes nothing."""
