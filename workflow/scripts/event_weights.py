@@ -1,7 +1,5 @@
 """Turn the efficiencies of the jets of a sample into weights of its events."""
 
-import numpy as np
-
 from truthtag.data.files import read_frames, write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.predictions import points_of, read_prediction
@@ -32,8 +30,7 @@ if __name__ == "__main__":
         direct = bool(stated and stated["direct"])
         for source, target in zip(snakemake.input.predictions, snakemake.output, strict=True):
             prediction = read_prediction(source).aligned_to(jets)
-            columns = [prediction.of_point(jets, point).values for point in points]
-            eff = np.column_stack(columns) if len(points) > 1 else columns[0]
+            eff = prediction.at_points_of(jets)
             weights = sample_weights(jets, eff, selection, scale_factors, direct=direct)
             table, effective = weights_table(jets, weights.counts, events, weights.factors)
             metadata = {"options": options, "effective_events": effective, "versions": versions()}

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from truthtag.data.jets import Jets
 
 if TYPE_CHECKING:
@@ -49,18 +47,11 @@ class ScaledWeights:
         self, jets: Jets, prediction: Prediction, events: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """Return the table of weights, as :data:`truthtag.exports.weighing.Weigh` does."""
-        from truthtag.estimators.predictions import points_of
+        from truthtag.exports.weighing import TagWeights
         from truthtag.weights.events import weights_table
-        from truthtag.weights.sample_weights import Selection, sample_weights
-        from truthtag.weights.tag_counts import is_leading
 
-        columns = [prediction.of_point(jets, point).values for point in points_of(jets)]
-        efficiency = np.column_stack(columns) if len(columns) > 1 else columns[0]
-        chosen = is_leading(jets, self.leading) if self.leading else None
-        selection = Selection(self.tags, chosen, self.keep_tags_of)
-        weights = sample_weights(
-            jets, efficiency, selection, self.scale_factors, direct=self.direct
-        )
+        plain = TagWeights(self.tags, self.leading, self.keep_tags_of)
+        weights = plain.weights(jets, prediction, self.scale_factors, direct=self.direct)
         for what, by_variation in weights.notes.items():
             for variation, count in by_variation.items():
                 self.notes[what][variation] += count

@@ -161,6 +161,18 @@ class Prediction:
         first = point or next(iter(jets.labels.points), None)
         return self.at_point(first, below)
 
+    def at_points_of(self, jets: Jets) -> FloatArray:
+        """Return the efficiencies at the working points that some jets know.
+
+        Returns:
+            Shape (n_jets,), or (n_jets, n_points) where they know several.
+
+        Raises:
+            DataError: The efficiency does not know one of them.
+        """
+        columns = [self.of_point(jets, point).values for point in points_of(jets)]
+        return np.column_stack(columns) if len(columns) > 1 else columns[0]
+
     def aligned_to(self, jets: Jets) -> Prediction:
         """Return the prediction itself, if it belongs to these jets.
 

@@ -19,16 +19,19 @@ from truthtag.data.readers.events import ReadChunk
 from truthtag.data.readers.options import Input, ReaderOptions
 from truthtag.data.readers.reading import read_events
 from truthtag.errors import ConfigError
-from truthtag.estimators.predictions import Prediction, points_of, predict
+from truthtag.estimators.predictions import Prediction, predict
 from truthtag.estimators.protocol import Efficiency
 from truthtag.exports.alignment import SELECTED, Places, number_columns, require_format
 from truthtag.exports.friends import FriendFile
 from truthtag.exports.knowledge import inputs_of, labels_of
-from truthtag.weights.events import ORIGIN, hybrid, weights_table
-from truthtag.weights.tag_counts import is_leading, tag_counts
+from truthtag.weights.events import ORIGIN, weights_table
+from truthtag.weights.sample_weights import SampleWeights, Selection, sample_weights
+from truthtag.weights.tag_counts import is_leading
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from truthtag.weights.scale_factors import ScaleFactors
 
 __all__ = ["TagWeights", "Weigh", "efficiency_columns", "weigh_file", "weigh_sample"]
 
@@ -62,14 +65,28 @@ class TagWeights:
         self, jets: Jets, prediction: Prediction, events: pd.DataFrame | None = None
     ) -> pd.DataFrame:
         """Return the table of weights; see :data:`Weigh`."""
+        return weights_table(jets, self.weights(jets, prediction).counts, events)[0]
+
+    def weights(
+        self,
+        jets: Jets,
+        prediction: Prediction,
+        scale_factors: ScaleFactors | None = None,
+        *,
+        direct: bool = False,
+    ) -> SampleWeights:
+        """Return the weights as such; see :func:`~truthtag.weights.sample_weights.sample_weights`.
+
+        Args:
+            jets: The events.
+            prediction: Their efficiencies.
+            scale_factors: Scale factors, if any.
+            direct: Whether events with tags get weights for direct tagging, too.
+        """
         chosen = is_leading(jets, self.leading) if self.leading else None
-        counts = {}
-        for point in points_of(jets):
-            eff = prediction.of_point(jets, point).values
-            if self.keep_tags_of:
-                eff = hybrid(jets.at_point(point), eff, self.keep_tags_of)
-            counts[point or ""] = tag_counts(jets, eff, self.tags, chosen)
-        return weights_table(jets, counts, events)[0]
+        selection = Selection(self.tags, chosen, self.keep_tags_of)
+        eff = prediction.at_points_of(jets)
+        return sample_weights(jets, eff, selection, scale_factors, direct=direct)
 
 
 def weigh_file(

@@ -6,15 +6,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, TypedDict, Unpack
 
-import numpy as np
-
 from truthtag.arrays import FloatArray
 from truthtag.data.awkward_arrays import AwkwardJets, from_awkward
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
 from truthtag.data.ragged import awkward_package, candidates, field_names, field_values
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.predictions import Prediction, points_of
+from truthtag.estimators.predictions import Prediction
 from truthtag.estimators.protocol import Efficiency
 from truthtag.registry import did_you_mean
 from truthtag.weights.events import weights_table
@@ -222,5 +220,4 @@ def _for_jets(jets: Jets, values: FloatArray, names: tuple[str, ...]) -> FloatAr
         DataError: There is not one for each, or the efficiency does not know a point.
     """
     prediction = Prediction(jets.per_jet("event"), values, points=names or jets.labels.points)
-    columns = [prediction.of_point(jets, point).values for point in points_of(jets)]
-    return np.column_stack(columns) if len(columns) > 1 else columns[0]
+    return prediction.at_points_of(jets)
