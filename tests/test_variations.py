@@ -25,10 +25,11 @@ from truthtag.data.readers.convert import convert
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.cross_fitting import CrossFitted, Folds
 from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.knowledge import labels_of
 from truthtag.estimators.predictions import predict
 from truthtag.weights.events import weights_table
 from truthtag.weights.tag_counts import tag_counts
-from truthtag.weights.varied import names_of_points, varied_jets, varied_weights
+from truthtag.weights.varied import varied_jets, varied_weights
 from truthtag.workflow.bases import on_base
 from truthtag.workflow.layout import Layout
 from truthtag.workflow.options import Config, check_config
@@ -155,8 +156,8 @@ class TwoPoints:
 def test_working_points_are_those_of_the_model() -> None:
     array = array_of([2, 3])
     ensemble = Ensemble([TwoPoints(), TwoPoints()])
-    assert names_of_points(ensemble) == names_of_points(TwoPoints()) == ("loose", "tight")
-    assert names_of_points(FromEverything()) == ()
+    assert labels_of(ensemble).points == labels_of(TwoPoints()).points == ("loose", "tight")
+    assert labels_of(FromEverything()).points == ()
     for model in (TwoPoints(), ensemble):
         table = varied_weights(model, array, tags=1)["nominal"]
         assert list(table)[2:] == [

@@ -27,11 +27,11 @@ from truthtag.data.readers.reading import read_events
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.cross_fitting import CrossFitted, Folds
 from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.knowledge import inputs_of, labels_of
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.predictions import Prediction, predict
-from truthtag.exports.knowledge import inputs_of, labels_of
 from truthtag.exports.weighing import TagWeights, weigh_file, weigh_sample
 
 pytest.importorskip("uproot")

@@ -135,7 +135,7 @@ def _to_onnx(
 
 def _ranges_of(model: Any, request: Request) -> Ranges:
     """Return the ranges of training, from the domain that is stated or lies beside the model."""
-    from truthtag.exports.knowledge import inputs_of
+    from truthtag.estimators.knowledge import inputs_of
     from truthtag.statistics.domain import Domain
 
     beside = domain_beside(Path(request.model))

@@ -10,6 +10,7 @@ import numpy as np
 
 from truthtag.arrays import AnyArray, BoolArray
 from truthtag.data.jets import Jets
+from truthtag.estimators.knowledge import layers_of
 
 if TYPE_CHECKING:
     from truthtag.statistics.domain import Domain
@@ -18,9 +19,6 @@ __all__ = ["Ranges", "domain_beside", "outside", "ranges_of", "ranges_of_domain"
 
 Ranges = Mapping[str, tuple[float, float]]
 """Lowest and highest values by column; ``n_jets`` is the number of jets of the event."""
-
-INNER = ("nominal", "members", "parts", "base", "network", "model")
-"""Attributes by which an efficiency holds what it is made of."""
 
 DOMAIN = "domain.parquet"
 
@@ -32,17 +30,12 @@ def ranges_of(model: Any) -> Ranges:
         model: Any efficiency: a map states the ends of its axes, an ONNX file what its networks
             were trained on.
     """
-    if hasattr(model, "content") and hasattr(model, "ranges"):
-        return _ranges_of_onnx(model)
-    axes = getattr(getattr(model, "bins", None), "axes", None)
-    if isinstance(axes, Mapping):
-        return {name: (float(edges[0]), float(edges[-1])) for name, edges in axes.items()}
-    for name in INNER:
-        inner = getattr(model, name, None)
-        if isinstance(inner, tuple | list):
-            inner = next(iter(inner), None)
-        if inner is not None and (found := ranges_of(inner)):
-            return found
+    for layer in layers_of(model):
+        if hasattr(layer, "content") and hasattr(layer, "ranges"):
+            return _ranges_of_onnx(layer)
+        axes = getattr(getattr(layer, "bins", None), "axes", None)
+        if isinstance(axes, Mapping):
+            return {name: (float(edges[0]), float(edges[-1])) for name, edges in axes.items()}
     return {}
 
 

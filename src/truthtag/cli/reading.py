@@ -109,7 +109,7 @@ class Reading:
 
     def labels_for(self, model: Any) -> Labels:
         """Return the labels that files are read with."""
-        from truthtag.exports.knowledge import labels_of
+        from truthtag.estimators.knowledge import labels_of
 
         known = labels_of(model)
         points = tuple(self.points_for(model)) or known.points
@@ -117,7 +117,7 @@ class Reading:
 
     def points_for(self, model: Any) -> Mapping[str, float]:
         """Return the thresholds by working point; none where no tags are read."""
-        from truthtag.exports.knowledge import labels_of
+        from truthtag.estimators.knowledge import labels_of
 
         if not self.needs_tags or self.working_points:
             return self.working_points

@@ -220,7 +220,7 @@ def _model_of(request: Request) -> Any:
     """
     from truthtag.estimators.cross_fitting import CrossFitted
     from truthtag.estimators.ensemble import accelerated
-    from truthtag.exports.knowledge import labels_of
+    from truthtag.estimators.knowledge import labels_of
 
     model = accelerated(load_model(request.model, request.trusted))
     if isinstance(model, CrossFitted):

@@ -19,11 +19,11 @@ from truthtag.data.readers.events import ReadChunk
 from truthtag.data.readers.options import Input, ReaderOptions
 from truthtag.data.readers.reading import read_events
 from truthtag.errors import ConfigError
+from truthtag.estimators.knowledge import inputs_of, labels_of
 from truthtag.estimators.predictions import Prediction, predict
 from truthtag.estimators.protocol import Efficiency
 from truthtag.exports.alignment import SELECTED, Places, number_columns, require_format
 from truthtag.exports.friends import FriendFile
-from truthtag.exports.knowledge import inputs_of, labels_of
 from truthtag.weights.events import ORIGIN, weights_table
 from truthtag.weights.sample_weights import SampleWeights, Selection, sample_weights
 from truthtag.weights.tag_counts import is_leading

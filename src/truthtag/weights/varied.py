@@ -12,6 +12,7 @@ from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
 from truthtag.data.ragged import awkward_package, candidates, field_names, field_values
 from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.knowledge import labels_of
 from truthtag.estimators.predictions import Prediction
 from truthtag.estimators.protocol import Efficiency
 from truthtag.registry import did_you_mean
@@ -23,7 +24,7 @@ from truthtag.weights.tag_counts import is_leading
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["NOMINAL", "Reading", "names_of_points", "varied_jets", "varied_weights"]
+__all__ = ["NOMINAL", "Reading", "varied_jets", "varied_weights"]
 
 NOMINAL = "nominal"
 """Name of what is not varied."""
@@ -134,7 +135,7 @@ def varied_weights(
         >>> found["nominal"]["p_tag_ge_1"].tolist(), found["jes_up"]["p_tag_ge_1"].round(3).tolist()
         ([0.4, 0.0], [0.69, 0.0])
     """
-    names = names_of_points(model)
+    names = labels_of(model).points
     labels = reading.get("labels") or Labels()
     if len(names) > 1 and not labels.points:
         reading["labels"] = replace(labels, points=names)
@@ -147,17 +148,6 @@ def varied_weights(
         weights = sample_weights(jets, efficiency, selection, scale_factors)
         found[name], _ = weights_table(jets, weights.counts, factors=weights.factors)
     return found
-
-
-def names_of_points(model: Any) -> tuple[str, ...]:
-    """Return the names of the working points that an efficiency knows; empty where it has one.
-
-    Args:
-        model: The efficiency; of an ensemble its members say it.
-    """
-    own = tuple(getattr(model, "points", ()))
-    members = getattr(model, "members", ())
-    return own if own or not members else names_of_points(members[0])
 
 
 # ---- variations of jets

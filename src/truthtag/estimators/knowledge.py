@@ -9,9 +9,9 @@ from typing import Any
 from truthtag.data.columns import SCHEMA
 from truthtag.data.labels import Labels
 
-__all__ = ["inputs_of", "labels_of"]
+__all__ = ["inputs_of", "labels_of", "layers_of"]
 
-INNER = ("nominal", "members", "parts", "fitted", "network", "base", "bins", "columns")
+INNER = ("nominal", "members", "parts", "fitted", "network", "model", "base", "bins", "columns")
 """Attributes by which an efficiency holds what it is made of; of several, the first knows all."""
 
 
@@ -54,19 +54,26 @@ def inputs_of(model: Any) -> tuple[str, ...]:
 
 def _first(model: Any, name: str) -> Any:
     """Return an attribute of the outermost layer of an efficiency that has it, and not empty."""
-    for layer in _layers(model):
+    for layer in layers_of(model):
         value = getattr(layer, name, None)
         if isinstance(value, tuple | list | Mapping) and value:
             return value
     return None
 
 
-def _layers(model: Any) -> Iterator[Any]:
-    """Go through an efficiency and what it is made of, from the outside."""
+def layers_of(model: Any) -> Iterator[Any]:
+    """Go through an efficiency and what it is made of, from the outside.
+
+    Args:
+        model: Any efficiency.
+
+    Yields:
+        The efficiency itself, then what it is made of; of several parts that are alike the first.
+    """
     yield model
     for name in INNER:
         inner = getattr(model, name, None)
         if isinstance(inner, tuple | list):
             inner = next(iter(inner), None)
         if inner is not None and not inspect.isroutine(inner):
-            yield from _layers(inner)
+            yield from layers_of(inner)
