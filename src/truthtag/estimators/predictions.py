@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 __all__ = [
+    "ROUNDING",
     "Prediction",
     "at_point",
     "point_name",

@@ -14,6 +14,7 @@ from pydantic import BeforeValidator, Field, model_validator
 from truthtag.arrays import FloatArray, in_unit_interval, plain_array
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
+from truthtag.estimators.predictions import ROUNDING
 from truthtag.options import Options, Real, Whole, as_tuple
 from truthtag.registry import did_you_mean, validated
 from truthtag.weights.flavour_groups import (
@@ -49,10 +50,6 @@ MAX_NEGATIVE = 0.01
 MAX_EXCLUDED = 0.05
 """Largest share of jets whose tag is excluded, in the workflow: bins of a map in which all jets of
 the training sample were tagged, say."""
-
-ROUNDING = 1e-6
-"""By how much an efficiency may exceed that at a looser working point: numbers of single precision
-are rounded by less."""
 
 Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 

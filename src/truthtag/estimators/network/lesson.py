@@ -13,15 +13,13 @@ from truthtag.arrays import FloatArray, in_unit_interval, plain_array
 from truthtag.data.jets import Jets, concatenate
 from truthtag.errors import DataError
 from truthtag.estimators.network.filling import bare
+from truthtag.estimators.predictions import ROUNDING
 from truthtag.estimators.protocol import Efficiency
 
 __all__ = ["Lesson", "excess_losses"]
 
 CLIP = 1e-6
 """No predicted probability is taken as lower: the logarithm of 0 is infinite."""
-
-ROUNDING = 1e-6
-"""By so much an efficiency may rise from a working point to a tighter one."""
 
 
 @dataclass(frozen=True, eq=False)
