@@ -66,7 +66,8 @@ def _add_export(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -
         required=True,
         choices=("onnx", "athena", "correctionlib"),
         help="onnx: networks, for onnxruntime; athena: the same with the inputs and outputs that "
-        "ATLAS's truth tagging expects; correctionlib: maps and parametric fits",
+        "ATLAS's truth tagging expects; correctionlib: maps, parametric fits "
+        "and additive models",
     )
     parser.add_argument("-o", "--output", metavar="FILE", required=True, help="file to write")
     parser.add_argument("--point", metavar="NAME", help="for ONNX: the working point, of several")

@@ -184,9 +184,10 @@ def networks_of(model: Any) -> list[EfficiencyNetwork]:
         raise ConfigError(msg)
     described = getattr(model, "nominal", None) or model
     msg = (
-        f"{type(described).__name__} cannot be written as ONNX, only networks can. Maps and "
-        "parametric fits have a file of correctionlib (truthtag.exports.corrections); weights of "
-        "any estimator can be written as friend trees (truthtag.exports.friends)."
+        f"{type(described).__name__} cannot be written as ONNX, only networks can. Maps, "
+        "parametric fits and additive models have a file of correctionlib "
+        "(truthtag.exports.corrections); weights of any estimator can be written as friend trees "
+        "(truthtag.exports.friends)."
     )
     raise ConfigError(msg)
 

@@ -187,7 +187,9 @@ class NetworkOptions(EstimatorOptions):
     training. What partners have in common is the statistics of the sample, what they have not is
     the randomness of training, which the mean averages away; `tables/scales.csv` says how much is
     which. 0 takes as many as networks (as those of one fold, where there are folds): their whole
-    spread is the error then, which a bias that they share fills."""
+    spread is the error then, which a bias that they share fills. All resamples together hold every
+    event equally often, so that another number of them, or with 0 of networks, trains all networks
+    anew; where it is stated, more networks train only those that are new."""
 
     seeds_per_job: Annotated[Whole, Field(ge=0)] = 0
     """Networks that are trained together by one job, as one batched model. 0 means all of them with
