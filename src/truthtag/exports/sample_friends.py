@@ -17,8 +17,9 @@ from truthtag.arrays import AnyArray
 from truthtag.data.event_rows import EventRows, open_rows
 from truthtag.data.files import check_columns, open_parquet, read_metadata
 from truthtag.data.folds import file_number
-from truthtag.data.readers.entries import ENTRY_BITS, Entries, read_entries
+from truthtag.data.readers.entries import Entries, read_entries
 from truthtag.data.readers.options import ReaderOptions
+from truthtag.data.readers.raw_events import ENTRY_BITS
 from truthtag.errors import DataError
 from truthtag.estimators.predictions import POINTS, Prediction
 from truthtag.exports.alignment import SELECTED, Places, number_columns, require_format

@@ -18,12 +18,9 @@ from truthtag.data.readers.names import Names
 from truthtag.data.readers.opening import open_source
 from truthtag.data.readers.options import ReaderOptions
 from truthtag.data.readers.plan import plan_of_entries
-from truthtag.data.readers.raw_events import Context, RawEvents
+from truthtag.data.readers.raw_events import ENTRY_BITS, Context, RawEvents
 
 __all__ = ["Entries", "entries_of", "entry_of", "read_entries"]
-
-ENTRY_BITS = 32
-"""Bits of our own number of an event that hold its place in the file; the others hold the file."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,10 @@ from truthtag.data.readers.source import Block, Source
 from truthtag.data.validation import Limit
 from truthtag.errors import DataError
 
-__all__ = ["Context", "RawEvents"]
+__all__ = ["ENTRY_BITS", "Context", "RawEvents"]
+
+ENTRY_BITS = 32
+"""Bits of our own number of an event that hold its place in the file; the others hold the file."""
 
 MOST_GEV = 1000.0
 """Median transverse momentum above which momenta are thought to be in MeV [GeV]."""
@@ -110,7 +113,7 @@ class RawEvents:
     @cached_property
     def own_numbers(self) -> IntArray:
         """Numbers of the events that no event of another file has, shape (n_events,)."""
-        return (self.context.file << 32) | self.entries
+        return (self.context.file << ENTRY_BITS) | self.entries
 
     @cached_property
     def event_numbers(self) -> IntArray:

@@ -22,11 +22,9 @@ from torch import Tensor
 
 from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
 from truthtag.estimators.network.model import EfficiencyNetwork
-from truthtag.estimators.network.options import FEATURES
+from truthtag.estimators.network.options import FLAVOUR
 
 __all__ = ["Unbalanced", "balance", "find_shift"]
-
-FLAVOUR = FEATURES.index("flavour")
 
 MAX_STEPS = 100
 """Steps in which a shift is found; each at least halves the interval that holds it."""

@@ -12,7 +12,7 @@ from torch import Tensor
 from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
 from truthtag.estimators.network.loss import chain_losses
 from truthtag.estimators.network.model import EfficiencyNetwork
-from truthtag.estimators.network.options import FEATURES
+from truthtag.estimators.network.options import FLAVOUR
 
 __all__ = [
     "MIN_STEPS_TO_JUDGE",
@@ -21,7 +21,6 @@ __all__ = [
     "constant_logits",
 ]
 
-FLAVOUR = FEATURES.index("flavour")
 MAX_STANDARD_ERRORS = 3.0
 """A loss counts as above that of the constant from so many standard errors of the difference."""
 

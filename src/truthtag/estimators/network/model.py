@@ -17,12 +17,10 @@ from truthtag.estimators.network.batches import Batch, features
 from truthtag.estimators.network.bodies import BODIES
 from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.layers import Standardise, without_single_point
-from truthtag.estimators.network.options import FEATURES, Architecture
+from truthtag.estimators.network.options import FLAVOUR, Architecture
 from truthtag.estimators.network.pairs import pair_geometry
 
 __all__ = ["EfficiencyNetwork", "require_finite"]
-
-FLAVOUR = FEATURES.index("flavour")
 
 PREDICTION_EVENTS = 1_000
 """Events that are predicted at once: their layers stay in a processor's cache."""

@@ -20,7 +20,7 @@ from torch import nn
 from truthtag.arrays import FloatArray
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.onnx_builder import Graph
-from truthtag.estimators.network.options import FEATURES
+from truthtag.estimators.network.options import FEATURES, FLAVOUR
 
 __all__ = ["Events", "Neighbours", "NetworkStack", "find_neighbours"]
 
@@ -215,7 +215,7 @@ class NetworkStack:
         if not offsets.any():
             return logits
         graph = self.graph
-        flavour = graph.integers([FEATURES.index("flavour")])
+        flavour = graph.integers([FLAVOUR])
         of_jet = graph.add("Gather", events.rows, flavour, axis=1)
         for position, number in enumerate(self.like.flavours):
             is_it = graph.add("Equal", of_jet, graph.floats([number]))

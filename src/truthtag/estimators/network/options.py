@@ -14,6 +14,7 @@ from truthtag.options import Options, Real, Whole, all_different, as_tuple
 __all__ = [
     "EDGE_FEATURES",
     "FEATURES",
+    "FLAVOUR",
     "Architecture",
     "DistilOptions",
     "NetworkOptions",
@@ -22,6 +23,9 @@ __all__ = [
 
 FEATURES = ("pt", "eta", "phi", "flavour")
 """What every feature row begins with; the columns of further inputs follow."""
+
+FLAVOUR = FEATURES.index("flavour")
+"""Where the flavour of a jet stands in its row."""
 
 EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
 """What a network can see of each ordered pair of jets: neighbour minus jet."""
