@@ -34,6 +34,18 @@ KINDS = {
     "factorised, edges": Architecture(
         kind="factorised", width=8, head=(8,), inputs=("flavour", "pt"), edge_features=EDGES[::-1]
     ),
+    "one-hot": Architecture(width=8, blocks=1, head=(8,), inputs=FURTHER, flavour="one_hot"),
+    "near": Architecture(
+        width=8, blocks=1, head=(8,), edge_features=("near_0.3", "delta_r", "near_1")
+    ),
+    "factorised, one-hot": Architecture(
+        kind="factorised",
+        width=8,
+        head=(8,),
+        inputs=("flavour", "pt"),
+        edge_features=EDGES,
+        flavour="one_hot",
+    ),
     "categories": Architecture(width=8, blocks=1, head=(8,), inputs=FURTHER, edge_features=EDGES),
     "factorised, categories": Architecture(kind="factorised", width=8, head=(8,), inputs=FURTHER),
 }

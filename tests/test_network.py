@@ -27,6 +27,7 @@ from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.predictions import Efficiency
 
 EDGES = ("delta_eta", "delta_phi", "delta_r")
+NEAR = ("near_0.3", "near_1")
 SEEN = ("pt", "eta", "flavour")
 KINDS = {
     "gnn": Architecture(width=16, blocks=2, head=(8,)),
@@ -35,6 +36,12 @@ KINDS = {
     ),
     "gnn_factorised": Architecture(
         kind="factorised", width=16, head=(8,), inputs=SEEN, edge_features=EDGES
+    ),
+    "one_hot": Architecture(
+        width=16, blocks=1, head=(8,), inputs=SEEN, edge_features=NEAR, flavour="one_hot"
+    ),
+    "one_hot_factorised": Architecture(
+        kind="factorised", width=16, head=(8,), inputs=SEEN[::-1], flavour="one_hot"
     ),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -195,7 +202,7 @@ def test_a_lone_jet_of_a_factorised_network_has_its_own_efficiency() -> None:
     jets = make_jets([1, 3])
     batch = Batch(features(jets), [(1, 1), (1, 3)])
     with torch.inference_mode():
-        x = network.standardise(batch.features)[:, network.seen]
+        x = network.see(batch.features)
         base, factors = network.body.terms(x, batch.shape, network.edges(batch))
     assert factors.shape == (6,)
     assert (factors < 0).all()
@@ -280,7 +287,13 @@ def test_inputs_that_cannot_be_scaled_are_refused() -> None:
         ({"inputs": ["efficiency_true_x"]}, r"inputs\.0\n.*is nothing that an efficiency may"),
         ({"inputs": ["pt", "pt"]}, "inputs\n.*'pt' is named twice"),
         ({"inputs": []}, "inputs\n.*at least 1 item"),
-        ({"edge_features": ["mass"]}, r"edge_features\.0\n.*'delta_eta', 'delta_phi' or 'delta_r'"),
+        (
+            {"edge_features": ["mass"]},
+            r"edge_features\.0\n.*'mass' is not allowed; allowed are delta",
+        ),
+        ({"edge_features": ["near_0"]}, r"edge_features\.0\n.*'near_0' is not allowed; .* above 0"),
+        ({"edge_features": ["near_-1"]}, r"edge_features\.0\n.*'near_-1' is not allowed"),
+        ({"flavour": "binary"}, "flavour\n.*'number' or 'one_hot'"),
         ({"depth": 3}, "depth\n.*Extra inputs are not permitted"),
     ],
 )

@@ -16,8 +16,30 @@ def geometry(network: EfficiencyNetwork, a: Tensor, b: Tensor) -> Tensor:
     d_eta = float(b[1] - a[1])
     d_phi = float(b[2] - a[2])
     d_phi -= 2 * math.pi * math.floor((d_phi + math.pi) / (2 * math.pi))
-    known = {"delta_eta": d_eta, "delta_phi": d_phi, "delta_r": math.hypot(d_eta, d_phi)}
-    return torch.tensor([known[name] for name in network.architecture.edge_features])
+    distance = math.hypot(d_eta, d_phi)
+    known = {"delta_eta": d_eta, "delta_phi": d_phi, "delta_r": distance}
+    columns = []
+    for name in network.architecture.edge_features:
+        if name.startswith("near_"):
+            scale = float(name.removeprefix("near_"))
+            columns.append(2 / (1 + (distance / scale) ** 2) - 1)
+        else:
+            columns.append(known[name])
+    return torch.tensor(columns)
+
+
+def seen(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
+    """Return what the network sees of one event's jets, one column after the other."""
+    columns = []
+    for name in network.architecture.inputs:
+        if name == "flavour" and network.architecture.flavour == "one_hot":
+            continue
+        for place in network.columns.positions([name]):
+            shifted = rows[:, place] - network.standardise.mean[place]
+            columns.append(shifted / network.standardise.scale[place])
+    if network.architecture.flavour == "one_hot" and "flavour" in network.architecture.inputs:
+        columns.extend((rows[:, 3] == flavour).float() for flavour in network.flavours)
+    return torch.stack(columns, dim=-1)
 
 
 def textbook_block(block: GNBlock, x: Tensor, edges: list[list[Tensor]]) -> Tensor:
@@ -43,7 +65,7 @@ def textbook_network(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
     """
     n = len(rows)
     body = network.body
-    x0 = x = ((rows - network.standardise.mean) / network.standardise.scale)[:, network.seen]
+    x0 = x = seen(network, rows)
     edges = [[geometry(network, a, b) for b in rows] for a in rows]
     if network.architecture.kind == "factorised":
         conditional = torch.sigmoid(body.base(x))

@@ -163,7 +163,7 @@ def _terms(network: EfficiencyNetwork, batch: Batch) -> tuple[Tensor, Tensor]:
         )
         raise DataError(msg)
     with torch.inference_mode():
-        x = network.standardise(batch.features)[:, network.seen]
+        x = network.see(batch.features)
         return network.body.terms(x, batch.shape, network.edges(batch))
 
 

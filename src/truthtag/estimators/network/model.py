@@ -79,8 +79,8 @@ class EfficiencyNetwork(nn.Module):
         self.points = tuple(points)
         self.columns = InputColumns.of(architecture.inputs, categories or {})
         self.standardise = Standardise(len(self.columns.names))
-        self.seen = self.columns.positions(architecture.inputs)
-        self.body = BODIES[architecture.kind](architecture, len(self.seen), self.n_points)
+        self.seen = self.columns.positions(architecture.scaled_inputs)
+        self.body = BODIES[architecture.kind](architecture, self.n_seen, self.n_points)
         # Nothing where there is no offset: such a network has the state that it always had.
         self.register_buffer("offset", None)
 
@@ -88,6 +88,16 @@ class EfficiencyNetwork(nn.Module):
     def n_points(self) -> int:
         """Number of working points, at least 1."""
         return max(1, len(self.points))
+
+    @property
+    def has_indicators(self) -> bool:
+        """Whether it sees a column of 0 and 1 for each flavour that it knows."""
+        return len(self.architecture.scaled_inputs) < len(self.architecture.inputs)
+
+    @property
+    def n_seen(self) -> int:
+        """Number of columns that the body sees of each jet."""
+        return len(self.seen) + (len(self.flavours) if self.has_indicators else 0)
 
     @property
     def meaning(self) -> dict[str, Any]:
@@ -106,11 +116,23 @@ class EfficiencyNetwork(nn.Module):
 
     def forward(self, batch: Batch) -> Tensor:
         """Return the logits of the scores, shape (n_jets,), or (n_jets, n_points) where several."""
-        x = self.standardise(batch.features)[:, self.seen]
-        logits: Tensor = self.body(x, batch.shape, self.edges(batch))
+        logits: Tensor = self.body(self.see(batch.features), batch.shape, self.edges(batch))
         if self.body.outputs_probability:
             logits = self._plus_at_first_point(logits, -math.log(self.mu))
         return logits if self.offset is None else logits + self.offset_of(batch)
+
+    def see(self, rows: Tensor) -> Tensor:
+        """Return what the body sees of each jet, shape (n_jets, n_seen).
+
+        Args:
+            rows: The columns of the jets, neither shifted nor scaled, shape (n_jets, n_columns).
+        """
+        x: Tensor = self.standardise(rows)[:, self.seen]
+        if not self.has_indicators:
+            return x
+        known = torch.tensor(self.flavours, dtype=rows.dtype, device=rows.device)
+        indicators = (rows[:, FLAVOUR, None] == known).to(x.dtype)
+        return torch.cat([x, indicators], dim=-1)
 
     def offset_of(self, batch: Batch) -> Tensor:
         """Return what is added to the logits of each jet, in the shape of the logits.

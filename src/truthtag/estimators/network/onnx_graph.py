@@ -20,7 +20,7 @@ from torch import nn
 from truthtag.arrays import FloatArray
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.onnx_builder import Graph
-from truthtag.estimators.network.options import FEATURES, FLAVOUR
+from truthtag.estimators.network.options import FEATURES, FLAVOUR, near_scale
 
 __all__ = ["Events", "Neighbours", "NetworkStack", "find_neighbours"]
 
@@ -100,11 +100,25 @@ def pair_geometry(graph: Graph, events: Events, index: str, names: Sequence[str]
     d_eta = _neighbour_minus_jet(graph, events, index, "eta")
     d_phi = _wrapped(graph, _neighbour_minus_jet(graph, events, index, "phi"))
     squared = graph.add("Add", *(graph.add("Mul", d, d) for d in (d_eta, d_phi)))
-    known = {"delta_eta": d_eta, "delta_phi": d_phi, "delta_r": graph.add("Sqrt", squared)}
+    known = {"delta_eta": d_eta, "delta_phi": d_phi}
     last = graph.integers([-1])
-    columns = [graph.add("Unsqueeze", known[name], last) for name in names]
+    columns = []
+    for name in names:
+        values = known[name] if name in known else _of_distance(graph, name, squared)
+        columns.append(graph.add("Unsqueeze", values, last))
     together = graph.add("Concat", *columns, axis=-1)
     return graph.add("Reshape", together, graph.integers([-1, len(names)]))
+
+
+def _of_distance(graph: Graph, name: str, squared: str) -> str:
+    """Return the distance of jets or their nearness, from the square of the distance."""
+    scale = near_scale(name)
+    if scale is None:
+        return graph.add("Sqrt", squared)
+    in_scale = graph.add("Div", squared, graph.floats(scale**2))
+    one = graph.floats(1.0)
+    share = graph.add("Div", graph.floats(2.0), graph.add("Add", in_scale, one))
+    return graph.add("Sub", share, one)
 
 
 def _neighbour_minus_jet(graph: Graph, events: Events, index: str, name: str) -> str:
@@ -171,7 +185,7 @@ class NetworkStack:
         if self.architecture.edge_features and self.sees_neighbours and edges is None:
             names = self.architecture.edge_features
             edges = pair_geometry(graph, events, neighbours.index, names)
-        x = self._standardised(events.rows)
+        x = self._seen(events.rows)
         if self.architecture.kind == "factorised":
             logits = self._product_of_factors(x, neighbours, edges)
         else:
@@ -189,14 +203,30 @@ class NetworkStack:
         """Return a constant of each network, shape (K, size), that is the same for all rows."""
         return self.graph.floats(values[:, None] if self.count > 1 else values[0])
 
-    def _standardised(self, rows: str) -> str:
-        """Return what the networks see, shifted and scaled, shape (K, ..., R, n_seen)."""
+    def _seen(self, rows: str) -> str:
+        """Return what the networks see of each jet, shape (K, ..., R, n_seen)."""
         graph = self.graph
         shifted = graph.add("Sub", rows, self._per_network(self._weight("standardise.mean")))
         x = graph.add("Div", shifted, self._per_network(self._weight("standardise.scale")))
-        if self.like.seen == list(range(len(self.like.columns.names))):
+        if self.like.seen != list(range(len(self.like.columns.names))):
+            x = graph.add("Gather", x, graph.integers(self.like.seen), axis=-1)
+        if not self.like.has_indicators:
             return x
-        return graph.add("Gather", x, graph.integers(self.like.seen), axis=-1)
+        return graph.add("Concat", x, self._indicators(rows), axis=-1)
+
+    def _indicators(self, rows: str) -> str:
+        """Return 1 for the flavour of each jet, 0 for others, shape (K, ..., R, n_flavours)."""
+        graph = self.graph
+        is_it = graph.add("Equal", self._flavour_of(rows), graph.floats(self.like.flavours))
+        indicators = graph.add("Cast", is_it, to=FLOAT)
+        if self.count == 1:
+            return indicators
+        # All networks see the same: a product with ones gives each its copy.
+        return graph.add("Mul", indicators, graph.floats(np.ones((self.count, 1, 1))))
+
+    def _flavour_of(self, rows: str) -> str:
+        """Return the flavour of each jet, shape (R, 1)."""
+        return self.graph.add("Gather", rows, self.graph.integers([FLAVOUR]), axis=1)
 
     def _plus_log_mu(self, logits: str) -> str:
         """Correct the logits of the loosest point for the weight of non-tagged jets."""
@@ -215,8 +245,7 @@ class NetworkStack:
         if not offsets.any():
             return logits
         graph = self.graph
-        flavour = graph.integers([FLAVOUR])
-        of_jet = graph.add("Gather", events.rows, flavour, axis=1)
+        of_jet = self._flavour_of(events.rows)
         for position, number in enumerate(self.like.flavours):
             is_it = graph.add("Equal", of_jet, graph.floats([number]))
             shift = self._per_network(offsets[:, position])
@@ -302,11 +331,11 @@ class NetworkStack:
     def _graph_body(self, x0: str, neighbours: Neighbours, edges: str | None) -> str:
         """Return the logits of the scores, as :class:`.bodies.GraphBody` does."""
         x = x0
-        size = len(self.like.seen)
+        size = self.like.n_seen
         for number in range(self.architecture.blocks):
             updated = self._block(f"body.blocks.{number}", x, size, neighbours, edges)
             x = self.graph.add("Concat", updated, x0, axis=-1)
-            size = self.architecture.width + len(self.like.seen)
+            size = self.architecture.width + self.like.n_seen
         return self._layers("body.head", x)
 
     def _block(
@@ -326,7 +355,7 @@ class NetworkStack:
         With :math:`-\log\sigma(z) = \log(1 + e^{-z})`, which is the operator Softplus of -z.
         """
         graph = self.graph
-        size = len(self.like.seen)
+        size = self.like.n_seen
         factors = self._minus_log(self._pair_layers("body.factor", x, size, neighbours, edges))
         lost = self._sum_over_pairs(factors, self.like.n_points, neighbours)
         total = graph.add("Add", self._minus_log(self._layers("body.base", x)), lost)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
 
 from truthtag.data.columns import SCHEMA
 from truthtag.estimators.protocol import EstimatorOptions
@@ -19,6 +19,7 @@ __all__ = [
     "DistilOptions",
     "NetworkOptions",
     "TrainingOptions",
+    "near_scale",
 ]
 
 FEATURES = ("pt", "eta", "phi", "flavour")
@@ -28,12 +29,44 @@ FLAVOUR = FEATURES.index("flavour")
 """Where the flavour of a jet stands in its row."""
 
 EDGE_FEATURES = ("delta_eta", "delta_phi", "delta_r")
-"""What a network can see of each ordered pair of jets: neighbour minus jet."""
+"""What a network can see of each ordered pair of jets, neighbour minus jet, beside nearness."""
+
+NEAR = re.compile(r"near_(\d+(?:\.\d+)?)")
+"""Name of the nearness of two jets on the scale of an angular distance, as ``near_0.3``."""
 
 HIDDEN = tuple(name for name in SCHEMA if name not in (*FEATURES, "mass"))
 """Columns of jets that no efficiency may see: tags, scores, weights, numbers of events."""
 
-EdgeFeature = Literal["delta_eta", "delta_phi", "delta_r"]
+
+def near_scale(name: str) -> float | None:
+    """Return the distance that a nearness is measured in; None for another edge feature.
+
+    Example:
+        >>> near_scale("near_0.3"), near_scale("delta_r")
+        (0.3, None)
+    """
+    found = NEAR.fullmatch(name)
+    return float(found[1]) if found else None
+
+
+def _edge_feature(value: str) -> str:
+    """Refuse what is no property of a pair of jets."""
+    if value not in EDGE_FEATURES and not near_scale(value):
+        msg = (
+            f"{value!r} is not allowed; allowed are {', '.join(EDGE_FEATURES)}, and near_ with a "
+            "distance above 0: near_0.3"
+        )
+        raise ValueError(msg)
+    return value
+
+
+EdgeFeature = Annotated[
+    str,
+    AfterValidator(_edge_feature),
+    WithJsonSchema(
+        {"type": "string", "pattern": f"^({'|'.join((*EDGE_FEATURES, NEAR.pattern))})$"}
+    ),
+]
 
 
 def _input_name(value: str) -> str:
@@ -87,15 +120,35 @@ class Architecture(Options):
     column of 0 and 1 for each value; any other is a number. Further columns stay as they are where
     events are turned and mirrored (`training.rotate_phi`, `reflect_phi`, `reflect_eta`)."""
 
+    flavour: Literal["number", "one_hot"] = "number"
+    """How the flavour is shown, where it is an input: as its `number`, 5, 4 or 0, or `one_hot`, as
+    a column of 0 and 1 for each flavour. As a number, b and c jets are alike to a smooth network;
+    as columns, no two flavours are."""
+
     edge_features: Annotated[
         tuple[EdgeFeature, ...], BeforeValidator(as_tuple), AfterValidator(all_different)
     ] = ()
-    """What each pair of jets shows beside its two jets. With these and without phi as an input, a
-    rotation in phi changes nothing."""
+    """What each pair of jets shows beside its two jets: `delta_eta`, `delta_phi`, `delta_r`, or
+    nearness, `near_0.3` say, which is 2 / (1 + (delta_r / 0.3)²) - 1: from 1 where two jets
+    coincide, through 0 at the distance 0.3, to -1 far away. Unlike delta_r it is smooth where two
+    jets coincide. With edge features and without phi as an input, a rotation in phi changes
+    nothing."""
 
     hidden: LayerSize | None = None
     """Size of the hidden layers of pair and node networks; by default that of Appendix B (of
     `factorised`, the width)."""
+
+    @property
+    def scaled_inputs(self) -> tuple[str, ...]:
+        """Inputs that are seen shifted and scaled: all but a flavour that is one-hot.
+
+        Example:
+            >>> Architecture(width=8, inputs=("pt", "flavour"), flavour="one_hot").scaled_inputs
+            ('pt',)
+        """
+        if self.flavour == "number":
+            return self.inputs
+        return tuple(name for name in self.inputs if name != "flavour")
 
 
 class TrainingOptions(Options):

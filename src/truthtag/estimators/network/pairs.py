@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from truthtag.data.kinematics import wrap_angle
-from truthtag.estimators.network.options import FEATURES
+from truthtag.estimators.network.options import FEATURES, near_scale
 
 __all__ = ["Shape", "pair_geometry", "pair_linear", "sum_neighbours"]
 
@@ -81,11 +81,13 @@ def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | 
         rows: The jets, neither shifted nor scaled, shape (n_jets, n_columns); the first columns are
             those of :data:`~truthtag.estimators.network.options.FEATURES`.
         shape: Which rows make an event, as in :class:`truthtag.estimators.network.batches.Batch`.
-        names: Which of :data:`~truthtag.estimators.network.options.EDGE_FEATURES`.
+        names: Edge features, as :class:`~truthtag.estimators.network.options.Architecture` has
+            them.
 
     Returns:
-        Neighbour minus jet, :math:`\Delta\phi` wrapped, shape (n_pairs, len(names)); None where no
-        name is given.
+        Neighbour minus jet, :math:`\Delta\phi` wrapped, and nearness on a scale s,
+        :math:`2 / (1 + (\Delta R / s)^2) - 1`, shape (n_pairs, len(names)); None where no name is
+        given.
     """
     if not names:
         return None
@@ -101,10 +103,19 @@ def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | 
         for k in range(1, n):
             d_eta = (eta.roll(-k, dims=1) - eta).flatten()
             d_phi = wrap_angle((phi.roll(-k, dims=1) - phi).flatten())
-            known = {
-                "delta_eta": d_eta,
-                "delta_phi": d_phi,
-                "delta_r": torch.hypot(d_eta, d_phi),
-            }
-            pairs.append(torch.stack([known[name] for name in names], dim=-1))
+            columns = [_edge_feature(name, d_eta, d_phi) for name in names]
+            pairs.append(torch.stack(columns, dim=-1))
     return torch.cat(pairs) if pairs else rows.new_zeros(0, len(names))
+
+
+def _edge_feature(name: str, d_eta: Tensor, d_phi: Tensor) -> Tensor:
+    """Return one property of pairs of jets, shape (n_pairs,)."""
+    if name == "delta_eta":
+        return d_eta
+    if name == "delta_phi":
+        return d_phi
+    scale = near_scale(name)
+    if scale is None:
+        return torch.hypot(d_eta, d_phi)
+    squared = d_eta * d_eta + d_phi * d_phi
+    return 2.0 / (1.0 + squared / scale**2) - 1.0

@@ -479,7 +479,7 @@ def _new_network(
     network.standardise.fit(
         events.rows,
         events.columns.names,
-        used=architecture.inputs,
+        used=architecture.scaled_inputs,
         indicators=events.columns.indicators,
         possible={"flavour": events.flavours},
     )
