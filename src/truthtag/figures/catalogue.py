@@ -566,11 +566,11 @@ def _coverage() -> FigureEntry:
         title="truth within the errors",
         caption=(
             "Are the errors right? How often the true efficiency of a jet in the domain lies "
-            "within one (lower lines) and two (upper lines) standard deviations of the predicted "
-            "one. Dotted: the spread of the replicas as it is. Full: the spread scaled to what "
-            "the tags say. Grey lines are the Gaussian fractions, 68.3% and 95.4%; bands are 5 "
-            "and 3 points wide on either side. This is one draw: all jets share the errors that "
-            "one training sample made, and another sample gives lines several points higher or "
+            "within one standard deviation of the predicted one: the spread of the replicas, "
+            "scaled to what the tags say. The grey line is the Gaussian fraction, 68.3%; the band "
+            "is 5 points wide on either side. `tables/coverage.csv` has two standard deviations, "
+            "and the spread as it is. This is one draw: all jets share the errors that one "
+            "training sample made, and another sample gives points several percent higher or "
             "lower. Whether errors are right on average only repeated training samples say: "
             "`config/studies/repeated.yaml`."
         ),

@@ -11,6 +11,7 @@ from truthtag.statistics.panels import OF_EVENTS
 
 __all__ = [
     "FLAVOUR_NAMES",
+    "MAX_SHOWN",
     "DistributionLabel",
     "DrawingContext",
     "distribution_title",
@@ -18,6 +19,9 @@ __all__ = [
     "pair_name",
     "split_by_flavour",
 ]
+
+MAX_SHOWN = 5
+"""Most efficiencies of a figure: more cannot be told apart."""
 
 FLAVOUR_NAMES = {"light": "light", "b": r"$b$", "c": r"$c$"}
 OBSERVABLES = {
@@ -135,7 +139,7 @@ def drawing_options(config: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "flavours": list(config["flavours"]),
         "known": known,
-        "shown": list(figures.get("efficiencies") or known),
+        "shown": list(figures.get("efficiencies") or known[:MAX_SHOWN]),
         "remark": figures.get("remark") or "",
         "origin": "toy simulation" if _all_toys(config) else "simulation",
         "trained_on": trained_on,

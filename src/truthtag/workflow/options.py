@@ -14,6 +14,7 @@ from truthtag.data.labels import Labels
 from truthtag.data.readers.options import FormulaText, Input, ReaderOptions, Take
 from truthtag.errors import ConfigError
 from truthtag.estimators.protocol import KINDS, EstimatorOptions
+from truthtag.figures.labels import MAX_SHOWN
 from truthtag.options import (
     Interval,
     Options,
@@ -469,9 +470,9 @@ class Figures(Options):
     factor_probe: FactorProbe
     """The jet whose neighbours are looked at when a factorised network is read."""
 
-    efficiencies: SomeNames | None = None
-    """Efficiencies that figures of jets and events show; all by default. Tables hold all in any
-    case."""
+    efficiencies: Annotated[SomeNames, Field(max_length=MAX_SHOWN)] | None = None
+    """Efficiencies that figures of jets and events show, at most five; by default the first five.
+    Tables hold all in any case."""
 
     calibration_bins: Count = 12
     """Bins of the calibration figure, each with as many jets of a flavour."""
