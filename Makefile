@@ -9,6 +9,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile "$(CONFIG)"
+# Expanded in a recipe, when the environment is there.
+RESULTS = $$($(BIN)/python -c '$(RESULTS_OF)' "$(CONFIG)")
 RESULTS_OF := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("results", "results").rstrip("/"))
 # Tests that start the whole workflow; `make test-fast` leaves them out.
 SLOW := slow
@@ -29,11 +31,16 @@ $(READY): envs/requirements.txt pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
-run: $(READY) ## Make all figures and tables
+run: $(READY) ## Make all figures and tables and the HTML report, and say what came out
 	$(SNAKEMAKE) $(LIVE)
+	@results="$(RESULTS)"; report="$$results/report.html"; \
+	if [ ! -e "$$report" ] || [ -n "$$(find "$$results"/tables "$$results"/figures -newer "$$report" 2>/dev/null)" ]; then \
+		$(SNAKEMAKE) --quiet all --report "$$report" || exit; \
+	fi; \
+	$(BIN)/truthtag inspect "$$results"
 
-report: run ## Make all, and the HTML report
-	$(SNAKEMAKE) --report "$$($(BIN)/python -c '$(RESULTS_OF)' "$(CONFIG)")/report.html"
+report: $(READY) ## Write the HTML report of a finished run anew
+	$(SNAKEMAKE) --report "$(RESULTS)/report.html"
 
 # Tests go to the cores one by one, in the order of conftest.py: slow ones first.
 test: $(READY) ## Run all tests, on all cores

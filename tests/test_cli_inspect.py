@@ -293,6 +293,61 @@ def test_a_folder_of_results_names_what_is_in_it(results: Path) -> None:
     assert "estimators   binned, nearest_jet, net, parametric, smoothed" in text
 
 
+GLOBAL_ROW = {"distribution": "global", "panel": "all", "events": "all"}
+VERDICTS = [
+    {"sample": "test", **GLOBAL_ROW, "true": "closes", "map": "does not close", "gnn": "closes"},
+    {"sample": "test", **GLOBAL_ROW, "events": "in_domain", "true": "x", "map": "x", "gnn": "x"},
+    {"sample": "test", **GLOBAL_ROW, "distribution": "m_jj", "true": "x", "map": "x", "gnn": "x"},
+]
+LIKELIHOOD = [
+    {"sample": "test", "efficiency": "map", "difference": 0.00123, "error": 0.0001},
+    {"sample": "test", "efficiency": "gnn", "difference": 0.0, "error": 0.0},
+]
+
+
+def tables_of_a_run(folder: Path, accuracy: dict[str, list[float]]) -> Path:
+    summary = {
+        "sample": "test",
+        "efficiency": ["map", "gnn", "map"],
+        "flavour": [*["all"] * 2, "b"],
+    }
+    frames = {
+        "verdict": pd.DataFrame(VERDICTS),
+        "summary": pd.DataFrame({**summary, **accuracy}),
+        "likelihood": pd.DataFrame(LIKELIHOOD),
+    }
+    (folder / "tables").mkdir(parents=True)
+    for name, frame in frames.items():
+        frame.to_csv(folder / f"tables/{name}.csv", index=False)
+    return folder
+
+
+def test_results_say_how_accurate_each_efficiency_is_and_whether_it_closes(tmp_path: Path) -> None:
+    folder = tables_of_a_run(tmp_path / "results", {"regret": [0.01, 3e-4, 9.0]})
+    (folder / "report.html").touch()
+    lines = said(folder).splitlines()
+    assert lines[0] == "results of the workflow"
+    assert lines[1].split() == ["report", f"{folder}/report.html"]
+    assert lines[2].split() == ["tables", f"{folder}/tables"]
+    assert lines[-3:] == [
+        "  test  regret [nats/jet]  all closure tests together",
+        "  map            1.00e-02              does not close",
+        "  gnn            3.00e-04                      closes",
+    ]
+
+
+def test_results_without_a_truth_compare_likelihoods(tmp_path: Path) -> None:
+    folder = tables_of_a_run(tmp_path / "results", {"deviation": [0.01, 3e-4, 9.0]})
+    lines = said(folder).splitlines()
+    assert "report" not in lines[1]
+    assert lines[-3].split("  ")[2:] == [
+        "loss above the best [nats/jet]",
+        "all closure tests together",
+    ]
+    assert lines[-2].split() == ["map", "1.23e-03", "±", "1.0e-04", "does", "not", "close"]
+    assert lines[-1].split() == ["gnn", "the", "best", "closes"]
+
+
 def test_a_folder_of_several_tables_lists_them(results: Path) -> None:
     text = said(results / "predictions/train")
     assert text.startswith("a folder of 2 tables")

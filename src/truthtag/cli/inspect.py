@@ -18,9 +18,6 @@ KNOWN = (
 
 MAGIC_BYTES = 8
 
-RESULTS = ("samples", "estimators", "predictions", "weights", "exports", "tables", "figures")
-"""Folders that a folder of results has."""
-
 EXPORTS = (".onnx", ".json", ".gz", ".root", ".pt")
 """Suffixes of files that a folder may hold beside tables."""
 
@@ -109,12 +106,11 @@ def _describe_folder(path: Path) -> Report:
         from truthtag.cli.models import describe_estimator
 
         return describe_estimator(path)
-    facts = {}
-    for name in RESULTS:
-        entries = sorted(one.name for one in path.glob(f"{name}/*") if not one.name.startswith("."))
-        facts[name] = ", ".join(entries)
-    if any(facts.values()):
-        return Report("results of the workflow; name one of its folders to see more", facts)
+    from truthtag.cli.results import describe_results
+
+    results = describe_results(path)
+    if results is not None:
+        return results
     shards = sorted(path.glob("*.parquet"))
     if shards:
         from truthtag.cli.tables import describe_tables
