@@ -96,7 +96,7 @@ def test_everything_promised_comes_out(finished: Workplace) -> None:
 def test_predictions_are_those_of_the_files(finished: Workplace) -> None:
     """The files of an estimator are enough to predict; predictions lie beside their jets."""
     results = finished.folder / "results/tiny"
-    for sample in ("train", "validation", "test", "boson"):
+    for sample in ("validation", "test", "boson"):
         jets = read_jets(results / "samples" / sample)
         by_map = pd.read_parquet(results / "predictions" / sample / "map.parquet")
         by_gnn = pd.read_parquet(results / "predictions" / sample / "gnn.parquet")
@@ -568,7 +568,7 @@ def test_every_jet_knows_whether_it_is_in_the_domain(finished: Workplace) -> Non
     inside = pd.read_csv(results / "tables/summary_in_domain.csv").set_index(
         ["sample", "efficiency", "flavour"]
     )
-    for sample in ("train", "validation", "test", "boson"):
+    for sample in ("validation", "test", "boson"):
         jets, flags = (
             read_jets(results / "samples" / sample),
             pd.read_parquet(results / f"domain/{sample}.parquet"),

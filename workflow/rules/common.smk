@@ -42,6 +42,7 @@ ESTIMATORS = config["estimators"]
 ROLES = config["roles"]
 GENERATED = [name for name in config["samples"] if not checked.is_read(name)]
 READ = [name for name in config["samples"] if checked.is_read(name)]
+WEIGHTED = checked.weighted
 # How the training samples are cut into folds, if they are.
 FOLDS = {"count": ROLES["folds"], "by": ROLES["fold_by"]} if ROLES["folds"] > 1 else None
 # Graphics processors that a job asks for where networks are trained or evaluated.
@@ -327,12 +328,12 @@ EVERYTHING = [
     *TABLES,
     *(layout.table_page(page) for page in ("tables", "verdict")),
     *([layout.table("required_closure")] if REQUIRED_CLOSURE else []),
-    *(layout.weights(sample, name) for sample in config["samples"] for name in ESTIMATORS),
-    *(layout.in_domain(sample) for sample in config["samples"]),
+    *(layout.weights(sample, name) for sample in WEIGHTED for name in ESTIMATORS),
+    *(layout.in_domain(sample) for sample in WEIGHTED),
     *layout.export_files(),
     *CELLS,
     *HISTOGRAMS,
-    *(file for sample in config["samples"] for file in prediction_files(sample)),
+    *(file for sample in WEIGHTED for file in prediction_files(sample)),
     *(file for name in ESTIMATORS for file in layout.fit_outputs(name)),
     *(file for sample in config["samples"] for file in layout.shards(sample)),
 ]

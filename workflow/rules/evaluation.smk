@@ -62,11 +62,9 @@ rule measure_spread:
 
 rule summary:
     input:
-        samples=[file for sample in config["samples"] for file in layout.shards(sample)],
-        predictions=[
-            layout.prediction(sample, name) for sample in config["samples"] for name in ESTIMATORS
-        ],
-        domains=[layout.in_domain(sample) for sample in config["samples"]],
+        samples=[file for sample in WEIGHTED for file in layout.shards(sample)],
+        predictions=[layout.prediction(sample, name) for sample in WEIGHTED for name in ESTIMATORS],
+        domains=[layout.in_domain(sample) for sample in WEIGHTED],
     output:
         all_jets=layout.table("summary"),
         in_range=layout.table("summary_in_range"),
@@ -77,12 +75,12 @@ rule summary:
     conda:
         ENVIRONMENT
     params:
-        samples={sample: layout.shards(sample) for sample in config["samples"]},
+        samples={sample: layout.shards(sample) for sample in WEIGHTED},
         predictions={
             sample: {name: layout.prediction(sample, name) for name in ESTIMATORS}
-            for sample in config["samples"]
+            for sample in WEIGHTED
         },
-        domains={sample: layout.in_domain(sample) for sample in config["samples"]},
+        domains={sample: layout.in_domain(sample) for sample in WEIGHTED},
         flavours=config["flavours"],
         in_range=config["closure"]["in_range"],
         code=code("summary.py"),

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import chi2 as chi2_distribution
-from scipy.stats import norm as normal
+from scipy.special import chdtrc, ndtr
 
 from truthtag.arrays import FloatArray, divide, plain_array
 from truthtag.errors import DataError
@@ -156,8 +155,8 @@ def closure_test(
         chi2 = float(difference @ np.linalg.solve(total, difference))
         pull = float(difference.sum() / np.sqrt(total.sum()))
     ndf = len(merge)
-    p_value = float(chi2_distribution.sf(chi2, ndf))
-    return ClosureTest(chi2, ndf, p_value, pull, float(2 * normal.sf(abs(pull))))
+    p_value = float(chdtrc(ndf, chi2))
+    return ClosureTest(chi2, ndf, p_value, pull, float(2 * ndtr(-abs(pull))))
 
 
 def _checked_replicas(replicas: Any, shape: tuple[int, ...]) -> FloatArray:

@@ -23,8 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm as normal
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit
 
 from truthtag.arrays import FloatArray, IntArray, plain_array
 from truthtag.errors import DataError
@@ -153,7 +152,7 @@ def error_of_mean(share: float, resample: Sequence[int]) -> MeanError:
     scatter = between * square_between**2 + within * square_within**2
     # Satterthwaite's approximation, doi 10.2307/3002019.
     freedom = (seen * (count - 1)) ** 2 / scatter
-    quantile = float(student.ppf(normal.cdf(1), freedom))
+    quantile = float(stdtrit(freedom, ndtr(1.0)))
     return MeanError(of_mean, quantile / math.sqrt(seen))
 
 

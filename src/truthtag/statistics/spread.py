@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
-from scipy.stats import norm as normal
-from scipy.stats import t as student
+from scipy.special import ndtr, stdtrit
 
 from truthtag.arrays import (
     AnyArray,
@@ -183,6 +181,9 @@ def fit_spread_scale(
     squares = (directions.T @ (difference[can_scatter] / unit)) ** 2
     likelihood = _Likelihood(variances, squares, prior_width)
 
+    # It takes half a second to import, and most users of this module do not fit.
+    from scipy.optimize import minimize_scalar
+
     lower = np.log(MIN_SCALE)
     upper = np.log(min(max_scale, 1 / MIN_SCALE))
     fit = minimize_scalar(likelihood.cost, bounds=(lower, upper), method="bounded")
@@ -267,7 +268,7 @@ def student_quantile(count: int) -> float:
         >>> round(student_quantile(20), 3)
         1.027
     """
-    return float(student.ppf(normal.cdf(1), count - 1))
+    return float(stdtrit(count - 1, ndtr(1.0)))
 
 
 def spread_scales(

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
+from scipy.special import stdtr
 
 from truthtag.arrays import BoolArray
 from truthtag.data.jets import Jets
@@ -75,7 +75,7 @@ def expected_coverage(replicas: int, *, averaged: bool) -> tuple[float, float]:
         msg = f"coverage: {replicas} replica(s) have no spread; make at least two"
         raise DataError(msg)
     wider = np.sqrt(1 + 1 / replicas) if averaged else 1.0
-    one, two = (float(2 * student.cdf(n / wider, replicas - 1) - 1) for n in (1, 2))
+    one, two = (float(2 * stdtr(replicas - 1, n / wider) - 1) for n in (1, 2))
     return one, two
 
 

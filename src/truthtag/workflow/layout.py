@@ -577,6 +577,7 @@ class Layout:
         for sample in self.config.samples:
             yield from self.shards(sample)
             yield from self.event_files(sample)
+        for sample in self.config.weighted:
             yield self.in_domain(sample)
             for estimator in self.config.estimators:
                 yield self.prediction(sample, estimator)

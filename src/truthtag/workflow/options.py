@@ -657,6 +657,23 @@ class Config(Options):
         weighted by what did not see it, as are variations of it."""
         return self.roles.folds > 1 and self.nominal_of(sample) in self.roles.train
 
+    @property
+    def weighted(self) -> list[str]:
+        """Samples whose jets get efficiencies and whose events get weights.
+
+        All but generated ones that are only learned from: nobody analyses these, and what saw their
+        tags is no judge of them.
+        """
+        roles = self.roles
+        of_distributions = [one.sample for one in self.distributions.values()]
+        needed = {*roles.judged, *roles.validation, self.uncertainty.sample, *of_distributions}
+        found = []
+        for sample in self.samples:
+            only_teaches = sample in roles.train and not self.is_held_out(sample)
+            if self.is_read(sample) or sample in needed or not only_teaches:
+                found.append(sample)
+        return found
+
     def reader_of(self, sample: str) -> ReaderOptions | None:
         """Return how a sample is read, columns of a variation in place; None if it is generated."""
         reader = self.samples[sample].reader
