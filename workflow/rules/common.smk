@@ -309,6 +309,8 @@ TABLES = [
         "verdict",
         "cells",
         "power",
+        "shifts",
+        "templates",
         "calibration",
         "scales",
         "samples",

@@ -198,12 +198,15 @@ rule closure:
     input:
         cells=CELLS,
         histograms=HISTOGRAMS,
+        likelihood=layout.table("likelihood"),
     output:
         closure=layout.table("closure"),
         overall=layout.table("global"),
         verdict=layout.table("verdict"),
         cells=layout.table("cells"),
         power=layout.table("power"),
+        shifts=layout.table("shifts"),
+        templates=layout.table("templates"),
     log:
         layout.log("tables/closure"),
     conda:
@@ -241,6 +244,7 @@ rule require_closure:
 
 rule render_tables:
     input:
+        # Without a truth there is no coverage.
         **({"coverage": layout.table("coverage")} if TRUTH_IS_KNOWN else {}),
         overall=layout.table("global"),
         verdict=layout.table("verdict"),
@@ -248,10 +252,10 @@ rule render_tables:
         samples=layout.table("samples"),
         closure=layout.table("closure"),
         likelihood=layout.table("likelihood"),
+        shifts=layout.table("shifts"),
         summary=layout.table("summary"),
         in_range=layout.table("summary_in_range"),
         in_domain=layout.table("summary_in_domain"),
-        # Without a truth there is none.
     output:
         tables=report(
             layout.table_page("tables"),

@@ -53,6 +53,7 @@ TITLES = {
     "closure": "Closure: direct tagging against weights",
     "coverage": "Coverage: is the truth within the errors?",
     "likelihood": "Likelihood of the tags: difference to the best efficiency",
+    "shifts": "Differences between efficiencies: shift of a yield towards the best one",
     "summary": "Against the truth, all jets",
     "in_range": "Against the truth, jets inside the training range",
     "in_domain": "Against the truth, jets in the domain",
