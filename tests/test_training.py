@@ -526,6 +526,9 @@ def test_a_loss_that_explodes_is_reported(few: Jets) -> None:
         {"precision": "float8"},
         {"weights": "absolut"},
         {"learning_rate": float("nan")},
+        {"betas": (0.9,)},
+        {"betas": (0.9, 1.0)},
+        {"betas": (-0.1, 0.9)},
         # All efficiencies would be 1, or all 0.
         {"mu": 1e6},
         {"mu": 1e-6},
@@ -536,6 +539,15 @@ def test_bad_options_are_refused(bad: dict[str, Any]) -> None:
     (name,) = bad
     with pytest.raises(ValidationError, match=name):
         changed(OPTIONS, **bad)
+
+
+def test_adam_has_the_betas_of_the_options(few: Jets) -> None:
+    """A shorter memory takes other steps."""
+    usual = run(few, OPTIONS).records[0].history[-1].train_loss
+    short = changed(OPTIONS, betas=(0.8, 0.9))
+    training = run(few, short)
+    assert training.optimiser.param_groups[0]["betas"] == (0.8, 0.9)
+    assert training.records[0].history[-1].train_loss != usual
 
 
 @pytest.mark.parametrize("warm_up", [0.1, 0.3])

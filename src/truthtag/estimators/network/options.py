@@ -151,6 +151,9 @@ class Architecture(Options):
         return tuple(name for name in self.inputs if name != "flavour")
 
 
+Share = Annotated[Real, Field(ge=0, lt=1)]
+
+
 class TrainingOptions(Options):
     """How a network is trained.
 
@@ -172,6 +175,11 @@ class TrainingOptions(Options):
 
     learning_rate: Annotated[Real, Field(gt=0)]
     """Learning rate of Adam; its peak where the schedule is `one_cycle`."""
+
+    betas: Annotated[tuple[Share, Share], BeforeValidator(as_tuple)] = (0.9, 0.999)
+    """How much of the mean gradient and of the mean squared gradient Adam keeps from step to step.
+    Where the rate falls to nothing within a few thousand steps, a second number of 0.95 learns
+    faster."""
 
     schedule: Literal["one_cycle", "constant"] = "one_cycle"
     """Course of the learning rate: a rise and a cosine fall to almost nothing, or none."""

@@ -130,7 +130,9 @@ class Training:
         self.networks = StackedNetworks(networks)
         weights = list(self.networks.weights.values())
         # A fused step of Adam takes a quarter of the time of a plain one.
-        self.optimiser = torch.optim.Adam(weights, lr=options.learning_rate, fused=True)
+        self.optimiser = torch.optim.Adam(
+            weights, lr=options.learning_rate, betas=options.betas, fused=True
+        )
         self.steps_per_epoch = events.steps(options.batch_events)
         n_steps = self.steps_per_epoch * options.epochs
         self.schedule = _schedule(self.optimiser, options, n_steps)
