@@ -35,6 +35,15 @@ KINDS = {
         kind="factorised", width=8, head=(8,), inputs=("flavour", "pt"), edge_features=EDGES[::-1]
     ),
     "one-hot": Architecture(width=8, blocks=1, head=(8,), inputs=FURTHER, flavour="one_hot"),
+    "pair inputs": Architecture(
+        kind="factorised",
+        width=8,
+        head=(8,),
+        inputs=("width", "flavour", "pt"),
+        pair_inputs=("flavour", "width"),
+        flavour="one_hot",
+        edge_features=("near_1",),
+    ),
     "near": Architecture(
         width=8, blocks=1, head=(8,), edge_features=("near_0.3", "delta_r", "near_1")
     ),

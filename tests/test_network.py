@@ -43,6 +43,15 @@ KINDS = {
     "one_hot_factorised": Architecture(
         kind="factorised", width=16, head=(8,), inputs=SEEN[::-1], flavour="one_hot"
     ),
+    "pair_inputs": Architecture(
+        kind="factorised",
+        width=16,
+        head=(8,),
+        inputs=SEEN,
+        flavour="one_hot",
+        pair_inputs=("flavour", "eta"),
+        edge_features=NEAR,
+    ),
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)
 
@@ -293,6 +302,11 @@ def test_inputs_that_cannot_be_scaled_are_refused() -> None:
         ),
         ({"edge_features": ["near_0"]}, r"edge_features\.0\n.*'near_0' is not allowed; .* above 0"),
         ({"edge_features": ["near_-1"]}, r"edge_features\.0\n.*'near_-1' is not allowed"),
+        ({"pair_inputs": ["pt"]}, "pair_inputs are for the kind 'factorised', this is 'graph'"),
+        (
+            {"kind": "factorised", "pair_inputs": ["mass"]},
+            "'mass' of pair_inputs is not one of the inputs pt, eta, phi, flavour",
+        ),
         ({"flavour": "binary"}, "flavour\n.*'number' or 'one_hot'"),
         ({"depth": 3}, "depth\n.*Extra inputs are not permitted"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -28,16 +29,16 @@ def geometry(network: EfficiencyNetwork, a: Tensor, b: Tensor) -> Tensor:
     return torch.tensor(columns)
 
 
-def seen(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
+def seen(network: EfficiencyNetwork, rows: Tensor, inputs: Sequence[str]) -> Tensor:
     """Return what the network sees of one event's jets, one column after the other."""
     columns = []
-    for name in network.architecture.inputs:
+    for name in inputs:
         if name == "flavour" and network.architecture.flavour == "one_hot":
             continue
         for place in network.columns.positions([name]):
             shifted = rows[:, place] - network.standardise.mean[place]
             columns.append(shifted / network.standardise.scale[place])
-    if network.architecture.flavour == "one_hot" and "flavour" in network.architecture.inputs:
+    if network.architecture.flavour == "one_hot" and "flavour" in inputs:
         columns.extend((rows[:, 3] == flavour).float() for flavour in network.flavours)
     return torch.stack(columns, dim=-1)
 
@@ -65,14 +66,15 @@ def textbook_network(network: EfficiencyNetwork, rows: Tensor) -> Tensor:
     """
     n = len(rows)
     body = network.body
-    x0 = x = seen(network, rows)
+    x0 = x = seen(network, rows, network.architecture.inputs)
     edges = [[geometry(network, a, b) for b in rows] for a in rows]
     if network.architecture.kind == "factorised":
         conditional = torch.sigmoid(body.base(x))
+        p = seen(network, rows, network.architecture.pair_inputs or network.architecture.inputs)
         for i in range(n):
             for j in range(n):
                 if j != i:
-                    factor = torch.sigmoid(body.factor(torch.cat([x[i], x[j], edges[i][j]])))
+                    factor = torch.sigmoid(body.factor(torch.cat([p[i], p[j], edges[i][j]])))
                     conditional[i] = conditional[i] * factor
     else:
         for block in body.blocks:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -12,7 +13,7 @@ from truthtag.estimators.network.layers import head_in_float32, mlp, without_sin
 from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.network.pairs import Shape, pair_linear, sum_neighbours
 
-__all__ = ["BODIES", "INITIAL_FACTOR_LOGIT", "FactorisedBody", "GNBlock", "GraphBody"]
+__all__ = ["INITIAL_FACTOR_LOGIT", "FactorisedBody", "GNBlock", "GraphBody", "body_of"]
 
 INITIAL_FACTOR_LOGIT = 3.0
 """Logit of a neighbour's factor before training: 0.95, since most neighbours change little."""
@@ -112,8 +113,9 @@ class FactorisedBody(nn.Module):
 
     .. math:: \log\epsilon_i = \log\sigma(g(x_i)) + \sum_{j \ne i} \log\sigma(h(x_i, x_j, e_{ij}))
 
-    Both g and h are small networks and :math:`\sigma` the logistic function. Unlike a graph network
-    it can be read: :meth:`terms` gives the two terms.
+    where h may see only some of the columns of the two jets. Both g and h are small networks and
+    :math:`\sigma` the logistic function. Unlike a graph network it can be read: :meth:`terms` gives
+    the two terms.
 
     With several working points, the probability to pass each given that the jet passes the one
     before has this form, with an output of g and of h of its own. So has the efficiency at each
@@ -125,15 +127,24 @@ class FactorisedBody(nn.Module):
         architecture: Sizes of the layers.
         n_in: Number of columns that it sees of each jet.
         n_points: Number of working points.
+        pair_columns: Which of those columns the factors see of the two jets; all by default.
     """
 
     # A product of probabilities is the efficiency itself, not the score that Eq. 5 trains.
     outputs_probability = True
     """Whether the first output is the logit of the efficiency itself, whatever mu."""
 
-    def __init__(self, architecture: Architecture, n_in: int, n_points: int = 1) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        n_in: int,
+        n_points: int = 1,
+        pair_columns: Sequence[int] | None = None,
+    ) -> None:
         super().__init__()
-        n_pair = 2 * n_in + len(architecture.edge_features)
+        self.pair_columns = None if pair_columns is None else list(pair_columns)
+        n_of_each = n_in if self.pair_columns is None else len(self.pair_columns)
+        n_pair = 2 * n_of_each + len(architecture.edge_features)
         hidden = architecture.hidden or architecture.width
         self.base = mlp([n_in, *architecture.head, n_points])
         self.factor = mlp([n_pair, hidden, hidden, n_points])
@@ -161,7 +172,8 @@ class FactorisedBody(nn.Module):
         """Return :meth:`terms` with an axis for the working points, also where there is one."""
         first = cast("nn.Linear", self.factor[0])
         rest = cast("nn.Sequential", self.factor[1:])
-        factor_logits = head_in_float32(rest, pair_linear(first, x, shape, edges))
+        of_pair = x if self.pair_columns is None else x[:, self.pair_columns]
+        factor_logits = head_in_float32(rest, pair_linear(first, of_pair, shape, edges))
         base_logits = head_in_float32(self.base, x)
         return F.logsigmoid(base_logits), F.logsigmoid(factor_logits)
 
@@ -178,8 +190,20 @@ class FactorisedBody(nn.Module):
         return without_single_point(log_eff - torch.log(-torch.expm1(log_eff)))
 
 
-BODIES: dict[str, type[GraphBody | FactorisedBody]] = {
-    "graph": GraphBody,
-    "factorised": FactorisedBody,
-}
-"""Bodies by the name that the config gives them (``architecture.kind``)."""
+def body_of(
+    architecture: Architecture,
+    n_in: int,
+    n_points: int = 1,
+    pair_columns: Sequence[int] | None = None,
+) -> GraphBody | FactorisedBody:
+    """Return the body of a network.
+
+    Args:
+        architecture: Sizes of the layers; its ``kind`` says which body it is.
+        n_in: Number of columns that it sees of each jet.
+        n_points: Number of working points.
+        pair_columns: As for :class:`FactorisedBody`.
+    """
+    if architecture.kind == "factorised":
+        return FactorisedBody(architecture, n_in, n_points, pair_columns)
+    return GraphBody(architecture, n_in, n_points)

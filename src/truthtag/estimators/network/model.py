@@ -14,7 +14,7 @@ from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.estimators.network.batches import Batch, features
-from truthtag.estimators.network.bodies import BODIES
+from truthtag.estimators.network.bodies import body_of
 from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.layers import Standardise, without_single_point
 from truthtag.estimators.network.options import FLAVOUR, Architecture
@@ -80,7 +80,7 @@ class EfficiencyNetwork(nn.Module):
         self.columns = InputColumns.of(architecture.inputs, categories or {})
         self.standardise = Standardise(len(self.columns.names))
         self.seen = self.columns.positions(architecture.scaled_inputs)
-        self.body = BODIES[architecture.kind](architecture, self.n_seen, self.n_points)
+        self.body = body_of(architecture, self.n_seen, self.n_points, self._seen_by_pairs())
         # Nothing where there is no offset: such a network has the state that it always had.
         self.register_buffer("offset", None)
 
@@ -98,6 +98,17 @@ class EfficiencyNetwork(nn.Module):
     def n_seen(self) -> int:
         """Number of columns that the body sees of each jet."""
         return len(self.seen) + (len(self.flavours) if self.has_indicators else 0)
+
+    def _seen_by_pairs(self) -> list[int] | None:
+        """Return which of the columns that the body sees it sees of pairs; None for all."""
+        chosen = self.architecture.pair_inputs
+        if chosen is None:
+            return None
+        scaled = [name for name in chosen if name in self.architecture.scaled_inputs]
+        found = [self.seen.index(place) for place in self.columns.positions(scaled)]
+        if len(scaled) < len(chosen):
+            found += range(len(self.seen), self.n_seen)
+        return found
 
     @property
     def meaning(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from torch import nn
@@ -21,6 +22,9 @@ from truthtag.arrays import FloatArray
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.onnx_builder import Graph
 from truthtag.estimators.network.options import FEATURES, FLAVOUR, near_scale
+
+if TYPE_CHECKING:
+    from truthtag.estimators.network.bodies import FactorisedBody
 
 __all__ = ["Events", "Neighbours", "NetworkStack", "find_neighbours"]
 
@@ -355,8 +359,13 @@ class NetworkStack:
         With :math:`-\log\sigma(z) = \log(1 + e^{-z})`, which is the operator Softplus of -z.
         """
         graph = self.graph
-        size = self.like.n_seen
-        factors = self._minus_log(self._pair_layers("body.factor", x, size, neighbours, edges))
+        columns = cast("FactorisedBody", self.like.body).pair_columns
+        of_pair = x
+        if columns is not None:
+            of_pair = graph.add("Gather", x, graph.integers(columns), axis=-1)
+        size = self.like.n_seen if columns is None else len(columns)
+        pairs = self._pair_layers("body.factor", of_pair, size, neighbours, edges)
+        factors = self._minus_log(pairs)
         lost = self._sum_over_pairs(factors, self.like.n_points, neighbours)
         total = graph.add("Add", self._minus_log(self._layers("body.base", x)), lost)
         log_eff = graph.add("Neg", graph.add("Max", total, graph.floats(1e-6)))

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, Field, WithJsonSchema, model_validator
 
 from truthtag.data.columns import SCHEMA
 from truthtag.estimators.protocol import EstimatorOptions
@@ -125,6 +125,19 @@ class Architecture(Options):
     a column of 0 and 1 for each flavour. As a number, b and c jets are alike to a smooth network;
     as columns, no two flavours are."""
 
+    pair_inputs: (
+        Annotated[
+            tuple[Feature, ...],
+            BeforeValidator(as_tuple),
+            AfterValidator(all_different),
+            Field(min_length=1),
+        ]
+        | None
+    ) = None
+    """Which of the inputs the two jets of a pair show to the factors of `factorised`; all by
+    default. With `flavour` alone, a factor is one function of the edge features for each two
+    flavours, as in Eq. 2, and takes fewer events to learn."""
+
     edge_features: Annotated[
         tuple[EdgeFeature, ...], BeforeValidator(as_tuple), AfterValidator(all_different)
     ] = ()
@@ -137,6 +150,22 @@ class Architecture(Options):
     hidden: LayerSize | None = None
     """Size of the hidden layers of pair and node networks; by default that of Appendix B (of
     `factorised`, the width)."""
+
+    @model_validator(mode="after")
+    def _pairs_show_inputs(self) -> Self:
+        """Refuse properties of pairs that jets do not show, or that no network would see."""
+        if self.pair_inputs is None:
+            return self
+        if self.kind != "factorised":
+            msg = (
+                f"pair_inputs are for the kind 'factorised', this is {self.kind!r}; leave them out"
+            )
+            raise ValueError(msg)
+        unknown = [name for name in self.pair_inputs if name not in self.inputs]
+        if unknown:
+            msg = f"{unknown[0]!r} of pair_inputs is not one of the inputs {', '.join(self.inputs)}"
+            raise ValueError(msg)
+        return self
 
     @property
     def scaled_inputs(self) -> tuple[str, ...]:
