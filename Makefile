@@ -35,7 +35,7 @@ run: $(READY) ## Make all figures and tables and the HTML report, and say what c
 	$(SNAKEMAKE) $(LIVE)
 	@results="$(RESULTS)"; report="$$results/report.html"; \
 	if [ ! -e "$$report" ] || [ -n "$$(find "$$results"/tables "$$results"/figures -newer "$$report" 2>/dev/null)" ]; then \
-		$(SNAKEMAKE) --quiet all --report "$$report" || exit; \
+		PYTHONWARNINGS=ignore::RuntimeWarning $(SNAKEMAKE) --quiet all --report "$$report" || exit; \
 	fi; \
 	$(BIN)/truthtag inspect "$$results"
 
