@@ -251,6 +251,7 @@ def all_files(layout: Layout) -> list[str]:
     files = [layout.domain(), layout.table("closure"), *layout.figure_files("fig1")]
     for sample in layout.config.samples:
         files += layout.shards(sample)
+    for sample in layout.config.weighted:
         files.append(layout.in_domain(sample))
         for pair in layout.predictions_with_replicas(sample).values():
             files += pair
@@ -313,7 +314,7 @@ def test_what_an_earlier_config_left_is_found(
     gone |= {before.checkpoint("gnn", 1), before.checkpoint("gnn", "seeds_0_to_1")}
     for name in ("map", "gnn"):
         gone |= set(before.estimator_files(name, before.curve_folder(100)))
-    for sample in before.config.samples:
+    for sample in before.config.weighted:
         gone |= set(before.predictions_with_replicas(sample)["map"])
         gone.add(before.weights(sample, "map"))
     gone |= {before.histograms(name) for name in before.config.distributions if name != "m_jj"}
@@ -366,3 +367,19 @@ def test_links_are_not_followed(default_config: dict[str, Any], tmp_path: Path) 
     (tmp_path / "results/samples/test").mkdir()
     (tmp_path / "results/samples/test/0098.parquet").symlink_to(elsewhere / "0099.parquet")
     assert layout.stale_files(tmp_path) == []
+
+
+def test_toy_samples_that_only_teach_are_not_weighted(default_config: dict[str, Any]) -> None:
+    """They are where something asks for their efficiencies: a distribution, say."""
+    assert check_config(default_config).weighted == ["validation", "test", "boson"]
+    of_train = {**default_config["distributions"]["m_jj"], "sample": "train"}
+    distributions = {**default_config["distributions"], "m_jj": of_train}
+    assert "train" in check_config({**default_config, "distributions": distributions}).weighted
+
+
+def test_what_is_no_longer_weighted_is_stale(layout: Layout, tmp_path: Path) -> None:
+    for sample in ("train", "test"):
+        make(tmp_path, layout.weights(sample, "map"))
+        make(tmp_path, layout.in_domain(sample))
+    stale = [str(path.relative_to(tmp_path)) for path in layout.stale_files(tmp_path)]
+    assert stale == [layout.in_domain("train"), layout.weights("train", "map")]

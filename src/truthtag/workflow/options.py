@@ -666,7 +666,7 @@ class Config(Options):
         """
         roles = self.roles
         of_distributions = [one.sample for one in self.distributions.values()]
-        needed = {*roles.judged, *roles.validation, self.uncertainty.sample, *of_distributions}
+        needed = {*roles.judged, *roles.validation, *of_distributions}
         found = []
         for sample in self.samples:
             only_teaches = sample in roles.train and not self.is_held_out(sample)
