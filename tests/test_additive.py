@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -13,9 +14,11 @@ import pytest
 from estimator_kinds import b_jets, fit, options_of
 from scipy.interpolate import BSpline
 from scipy.optimize import approx_fprime
+from scipy.special import chdtrc
 
 from conftest import make_jets
-from truthtag.data.jets import Jets
+from truthtag.arrays import FloatArray
+from truthtag.data.jets import Jets, concatenate
 from truthtag.data.kinematics import delta_r
 from truthtag.data.labels import Labels
 from truthtag.errors import ConfigError, DataError
@@ -32,6 +35,11 @@ from truthtag.estimators.predictions import predict
 from truthtag.estimators.resampling import fit_replicas
 from truthtag.estimators.table_file import PointwiseEstimator, load_replicas, save_replicas
 from truthtag.statistics.accuracy import excess_loss
+from truthtag.statistics.closure import ClosureHistogram, Entries
+from truthtag.statistics.coverage import calibration
+from truthtag.toy.generation import generate
+from truthtag.toy.generator import Generator
+from truthtag.toy.truth import make_truth
 
 OWN = {"terms": [{"of": "pt"}]}
 SMALL = {
@@ -663,3 +671,54 @@ def test_long_tails_have_logarithmic_knots() -> None:
     assert not problem_of(jets, **stated).structure.terms[0].bases[0].logarithmic
     short = b_jets([1] * 3, pt=[20.0, 50.0, 100.0], is_tagged=[1, 0, 1])
     assert not problem_of(short, **OWN).structure.terms[0].bases[0].logarithmic
+
+
+def test_a_step_that_it_cannot_follow_shows_in_closure_and_calibration(
+    multijet: Generator, default_config: dict[str, Any]
+) -> None:
+    """The truth of `config/studies/sharp_step.yaml`: tags alone say that a smooth model fails."""
+    options = copy.deepcopy(default_config["truth"])
+    for base in options["base"].values():
+        base["step"] = {"pt": 150.0, "factor": 0.6}
+    truth = make_truth(options, default_config["flavours"])
+    train, test = (
+        concatenate(list(generate(multijet, truth, range(100_000), (1, name))))
+        for name in ("train", "test")
+    )
+    assert test.efficiency_true is not None
+    p_values = {}
+    efficiencies = {
+        "additive": fit("additive", train).efficiency(test),
+        "true": test.efficiency_true,
+    }
+    for name, efficiency in efficiencies.items():
+        p_values[name] = (
+            closure_in_leading_pt(test, efficiency),
+            calibration_of_b(test, efficiency),
+        )
+    assert max(p_values["additive"]) < 1e-4
+    assert min(p_values["true"]) > 1e-3
+
+
+def closure_in_leading_pt(jets: Jets, efficiency: FloatArray) -> float:
+    """Return the p-value of the leading jet's pT where it is tagged, in bins of 20 GeV."""
+    assert jets.is_tagged is not None
+    events, leading = jets.leading_jets(1)
+    chosen = leading[:, 0]
+    entries = Entries(
+        jets.pt[chosen].astype(float),
+        jets.weight[events],
+        jets.is_tagged[chosen],
+        {"it": efficiency[chosen].astype(float)},
+    )
+    test = ClosureHistogram.fill(entries, np.linspace(20, 600, 30)).test("it", 10.0)
+    assert test is not None
+    return test.p_value
+
+
+def calibration_of_b(jets: Jets, efficiency: FloatArray) -> float:
+    """Return the p-value that the tagged fraction of b jets is what was predicted, in 12 bins."""
+    table = calibration(jets, {"it": efficiency}, {"b": 5}, 12)
+    variance = table["predicted"] * (1 - table["predicted"]) / table["jets"]
+    chi2 = ((table["tagged_fraction"] - table["predicted"]) ** 2 / variance).sum()
+    return float(chdtrc(len(table), chi2))

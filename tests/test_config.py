@@ -174,7 +174,7 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     (
         "seeds that do not spread over the folds",
         lambda c: c["roles"].update(folds=3, validation="train"),
-        r"estimators\.gnn\.seeds: 20 is not allowed; it must be a multiple of roles\.folds, 3",
+        r"estimators\.gnn\.seeds: 8 is not allowed; it must be a multiple of roles\.folds, 3",
     ),
     (
         "a generated sample without a truth",
@@ -557,9 +557,9 @@ BAD: list[tuple[str, Callable[[Raw], Any], str]] = [
     ),
     (
         "more networks at a point than there are",
-        lambda c: c.update(learning_curve={"points": [{"events": 10, "seeds": 21}]}),
+        lambda c: c.update(learning_curve={"points": [{"events": 10, "seeds": 9}]}),
         (
-            r"learning_curve\.points\.0\.seeds: 21 is more than estimators\.gnn\.seeds, 20; "
+            r"learning_curve\.points\.0\.seeds: 9 is more than estimators\.gnn\.seeds, 8; "
             r"lower it, or train more networks"
         ),
     ),

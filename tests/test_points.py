@@ -40,7 +40,7 @@ from truthtag.workflow.report import too_few_events, verdict_page
 
 FLAVOURS = {"b": 5, "c": 4, "light": 0}
 POINTS = ("loose", "tight")
-CLOSURE_TABLES = ("closure", "verdict", "cells", "power")
+CLOSURE_TABLES = ("closure", "verdict", "cells", "power", "shifts", "templates")
 CASES = {"one point": (1, True), "two points": (2, True), "read": (2, False)}
 WITHOUT_JETS = 7
 
@@ -261,17 +261,27 @@ def run_all(case: Case) -> None:
         cells=borders,
         **flavours,
     )
+    nominal = {name: files[0] for name, files in case.predictions.items()}
+    names = ("all_jets", "in_range", "in_domain", "likelihood")
+    case.run(
+        "summary",
+        Named(**{name: case.path(f"{name}.csv") for name in names}),
+        samples={"test": [jets]},
+        predictions={"test": nominal},
+        domains={"test": case.path("domain.parquet")},
+        in_range={"pt": [20.0, 600.0]},
+        **flavours,
+    )
     tables_of_closure = {"overall": "global", **{n: n for n in CLOSURE_TABLES}}
     case.run(
         "closure_tables",
         Named(**{name: case.path(f"{table}.csv") for name, table in tables_of_closure.items()}),
-        Named(cells=[cells], histograms=histograms),
+        Named(cells=[cells], histograms=histograms, likelihood=case.path("likelihood.csv")),
         minimum_events=10.0,
         p_value=0.01,
         max_uncertainty=0.05,
         close=0.4,
     )
-    nominal = {name: files[0] for name, files in case.predictions.items()}
     case.run(
         "measure_calibration",
         [case.path("calibration.csv")],
@@ -290,16 +300,6 @@ def run_all(case: Case) -> None:
             minimum_events=10.0,
             **flavours,
         )
-    names = ("all_jets", "in_range", "in_domain", "likelihood")
-    case.run(
-        "summary",
-        Named(**{name: case.path(f"{name}.csv") for name in names}),
-        samples={"test": [jets]},
-        predictions={"test": nominal},
-        domains={"test": case.path("domain.parquet")},
-        in_range={"pt": [20.0, 600.0]},
-        **flavours,
-    )
     case.run(
         "event_weights",
         [case.path(f"weights_{name}.parquet") for name in nominal],
@@ -320,6 +320,7 @@ def run_all(case: Case) -> None:
     }
     tables["summary"] = case.path("all_jets.csv")
     tables["power"] = case.path("power.csv")
+    tables["shifts"] = case.path("shifts.csv")
     tables["overall"] = case.path("global.csv")
     if case.has_truth:
         tables["coverage"] = case.path("coverage.csv")

@@ -17,7 +17,7 @@ from truthtag.data.kinematics import delta_r, wrap_angle_float32
 from truthtag.errors import ConfigError, DataError
 from truthtag.toy.nearest_neighbour import NearestNeighbour
 from truthtag.toy.neighbour_product import NeighbourProduct
-from truthtag.toy.shapes import GaussianBase, NearbyDip
+from truthtag.toy.shapes import BaseOptions, GaussianBase, NearbyDip
 from truthtag.toy.tagging import tag
 from truthtag.toy.truth import make_truth
 from truthtag.toy.with_variable import (
@@ -63,6 +63,15 @@ def default_truth() -> NeighbourProduct:
         base={f: GaussianBase(*v) for f, v in TABLE.items()},
         correction={f: NearbyDip(*v) for f, v in DIPS.items()},
     )
+
+
+def test_a_step_multiplies_the_efficiency_from_its_pt_on() -> None:
+    options = {"amplitude": 0.8, "pt_mean": 160.0, "pt_width": 280.0, "eta_width": 1.8}
+    smooth = GaussianBase.from_options(BaseOptions(**options))
+    stepped = GaussianBase.from_options(BaseOptions(**options, step={"pt": 150.0, "factor": 0.6}))
+    pt = np.array([20.0, 149.9, 150.0, 400.0])
+    factors = stepped(pt, np.zeros(4)) / smooth(pt, np.zeros(4))
+    assert factors == pytest.approx([1.0, 1.0, 0.6, 0.6])
 
 
 def test_the_config_holds_the_numbers_of_the_table(truth: NeighbourProduct) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Annotated
@@ -20,10 +21,21 @@ __all__ = [
     "CorrectionOptions",
     "GaussianBase",
     "NearbyDip",
+    "StepOptions",
     "TruthOptions",
     "by_flavour",
     "own_efficiencies",
 ]
+
+
+class StepOptions(Options):
+    """A jump of the efficiency at one transverse momentum, as where two taggers meet."""
+
+    pt: Real
+    """Where it is [GeV]."""
+
+    factor: Annotated[Real, Field(ge=0, le=1)]
+    """What the efficiency is multiplied by from there on."""
 
 
 class BaseOptions(Options):
@@ -40,6 +52,9 @@ class BaseOptions(Options):
 
     eta_width: Annotated[Real, Field(gt=0)]
     """Width in pseudorapidity."""
+
+    step: StepOptions | None = None
+    """A jump in transverse momentum, which no smooth function can follow."""
 
 
 class CorrectionOptions(Options):
@@ -95,27 +110,36 @@ class GaussianBase:
 
     .. math:: A \exp\left(-\frac{(p_T - \mu)^2}{2 s_{p_T}^2} - \frac{\eta^2}{2 s_\eta^2}\right)
 
+    times a factor from one transverse momentum on, where there is such a step.
+
     Args:
         amplitude: Largest efficiency :math:`A`, in [0, 1].
         pt_mean: Where it is largest, :math:`\mu` [GeV].
         pt_width: Width :math:`s_{p_T}` [GeV].
         eta_width: Width :math:`s_\eta`.
+        step_pt: Where the step is [GeV].
+        step_factor: The factor from there on.
     """
 
     amplitude: float
     pt_mean: float
     pt_width: float
     eta_width: float
+    step_pt: float = math.inf
+    step_factor: float = 1.0
 
     @classmethod
     def from_options(cls, options: BaseOptions) -> GaussianBase:
         """Build from options."""
-        return cls(options.amplitude, options.pt_mean, options.pt_width, options.eta_width)
+        smooth = (options.amplitude, options.pt_mean, options.pt_width, options.eta_width)
+        step = options.step
+        return cls(*smooth) if step is None else cls(*smooth, step.pt, step.factor)
 
     def __call__(self, pt: FloatArray, eta: FloatArray) -> FloatArray:
         """Return the efficiency at each (pT, eta)."""
         exponent = ((pt - self.pt_mean) / self.pt_width) ** 2 + (eta / self.eta_width) ** 2
-        return np.asarray(self.amplitude * np.exp(-exponent / 2))
+        smooth = self.amplitude * np.exp(-exponent / 2)
+        return np.where(pt >= self.step_pt, self.step_factor * smooth, smooth)
 
 
 @dataclass(frozen=True)
