@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+import itertools
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -25,30 +26,41 @@ def draw_cells(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     Args:
         frame: Rows of :func:`truthtag.statistics.cells.summed_over_pt`; of several working points,
             each has panels of its own, the loosest above.
-        context: Names of the flavours; each has a row and a column of panels.
+        context: Names of the flavours; where none is missing, each has a row and a column of panels.
     """
     with style():
         by_point = rows_by_point(frame)
         flavours = list(context.flavours)
-        panels_of = [(point, flavour) for point in by_point for flavour in flavours]
-        figure = new_figure(6 * len(flavours), 4.2 * len(panels_of))
-        grid = figure.subplots(
-            len(panels_of), len(flavours), sharex=True, sharey="row", squeeze=False
-        )
+        every = list(itertools.product(by_point, flavours, flavours))
+        # A boson decays to two jets of one flavour: what no jet is next to has no panel.
+        present = [panel for panel in every if not _of_panel(by_point, panel).empty]
+        panels = present or every
+        n_rows = -(-len(panels) // len(flavours))
+        figure = new_figure(6 * len(flavours), 4.2 * n_rows + 0.6)
+        # Where nothing is missing, a row is of one flavour.
+        share: Literal["row", "none"] = "row" if panels == every else "none"
+        grid = figure.subplots(n_rows, len(flavours), sharex=True, sharey=share, squeeze=False)
         looks = look_of(list(frame["efficiency"].unique()))
-        for panels, (point, flavour) in zip(grid, panels_of, strict=True):
-            of_flavour = by_point[point]
-            of_flavour = of_flavour[of_flavour["flavour"] == flavour]
-            for axes, neighbour in zip(panels, flavours, strict=True):
-                of_cell = of_flavour[of_flavour["neighbour"] == neighbour]
-                _draw_panel(axes, rows_by(of_cell, "efficiency"), looks)
-                which = f"{_named(flavour)} next to {_named(neighbour)}"
-                stamp(axes, f"{which}, {point}" if point else which)
-            panels[0].set_ylabel("tagged / predicted")
+        for axes in grid.flat[len(panels) :]:
+            axes.set_axis_off()
+        for axes, panel in zip(grid.flat, panels, strict=False):
+            _draw_panel(axes, rows_by(_of_panel(by_point, panel), "efficiency"), looks)
+            point, flavour, neighbour = panel
+            which = f"{_named(flavour)} next to {_named(neighbour)}"
+            stamp(axes, f"{which}, {point}" if point else which)
+        for axes in grid[:, 0]:
+            axes.set_ylabel("tagged / predicted")
         for axes in grid[-1]:
             axes.set_xlabel(r"$\Delta R$ to the nearest jet")
         _legend(figure, grid[0, 0], looks)
     return figure
+
+
+def _of_panel(by_point: dict[str, pd.DataFrame], panel: tuple[str, str, str]) -> pd.DataFrame:
+    """Return the rows of a panel: of a working point, a flavour and that of the nearest jet."""
+    point, flavour, neighbour = panel
+    rows = by_point[point]
+    return rows[(rows["flavour"] == flavour) & (rows["neighbour"] == neighbour)]
 
 
 def _draw_panel(
