@@ -26,7 +26,7 @@ def draw_cells(frame: pd.DataFrame, context: DrawingContext) -> Figure:
     Args:
         frame: Rows of :func:`truthtag.statistics.cells.summed_over_pt`; of several working points,
             each has panels of its own, the loosest above.
-        context: Names of the flavours; where none is missing, each has a row and a column of panels.
+        context: Names of the flavours; each has a row and a column of panels if none is missing.
     """
     with style():
         by_point = rows_by_point(frame)
