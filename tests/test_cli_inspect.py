@@ -32,6 +32,9 @@ from truthtag.data.readers.convert import convert
 from truthtag.errors import DataError, TruthtagError
 from truthtag.estimators.cross_fitting import Folds
 from truthtag.estimators.network.checkpoint import write_checkpoint
+from truthtag.estimators.network.estimator import NetworkEstimator
+from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.options import Architecture
 
 
 @pytest.fixture(scope="module")
@@ -271,6 +274,23 @@ def test_networks_of_several_points_and_categories_are_described(tmp_path: Path)
     assert "points    loose, tight" in text
     assert "width 0 ± 1" in text
     assert "b (5) tight" in text
+
+
+def test_a_flavour_that_is_one_hot_has_values_and_pairs_say_what_they_show(tmp_path: Path) -> None:
+    architecture = Architecture(
+        kind="factorised",
+        width=8,
+        head=(8,),
+        inputs=("pt", "flavour"),
+        flavour="one_hot",
+        pair_inputs=("flavour",),
+        edge_features=("near_0.3",),
+    )
+    member = NetworkEstimator(EfficiencyNetwork(architecture))
+    member.save(tmp_path / "a.pt", {})
+    text = said(tmp_path / "a.pt")
+    assert "flavour one of 0, 4, 5" in text
+    assert "pairs     flavour, near_0.3" in text
 
 
 def test_folds_are_described(few: Jets, tmp_path: Path) -> None:

@@ -194,6 +194,8 @@ def _of_network(member: Any) -> dict[str, str]:
     for name in network.architecture.inputs:
         if name in known:
             means.append(f"{name} one of {', '.join(map(str, known[name]))}")
+        elif name not in network.architecture.scaled_inputs:
+            means.append(f"{name} one of {', '.join(map(str, network.flavours))}")
         elif name in network.columns.names:
             place = network.columns.names.index(name)
             mean, scale = (float(one[place]) for one in _scaling(network))
@@ -202,11 +204,12 @@ def _of_network(member: Any) -> dict[str, str]:
         None if member.training is None else member.training.model_dump(exclude_defaults=True)
     )
     seen = member.provenance.get("train_events")
+    of_pairs = [*(network.architecture.pair_inputs or ()), *network.architecture.edge_features]
     return {
         "flavours": ", ".join(map(flavour_name, network.flavours)),
         "points": ", ".join(network.points),
         "inputs": "\n".join(means),
-        "pairs": ", ".join(network.architecture.edge_features),
+        "pairs": ", ".join(of_pairs),
         "training": short(training),
         "events": plural(seen, "training event") if isinstance(seen, int) else "",
     }
