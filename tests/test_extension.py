@@ -127,6 +127,7 @@ SMALL = {
     "test": {"events": 1000},
     "boson": {"events": 500},
 }
+WEIGHTED = ("validation", "test", "boson")
 NOT_NEEDED = ("delta_r", "additive", "mlp", "gnn", "gnn_geometric", "gnn_factorised")
 HAS_TREES = importlib.util.find_spec("lightgbm") is not None
 
@@ -224,7 +225,7 @@ def test_an_added_estimator_predicts_and_weights_every_sample(
     extended: Workplace, name: str
 ) -> None:
     results = results_of(extended)
-    for sample in SMALL:
+    for sample in WEIGHTED:
         prediction = pd.read_parquet(results / f"predictions/{sample}/{name}.parquet")
         assert prediction["efficiency"].between(0, 1).all()
         assert list(prediction) == ["event", "efficiency", "efficiency_std"]
@@ -280,7 +281,7 @@ def test_an_edit_outside_runs_that_estimator_only(copy: Workplace) -> None:
     only = re.sub(r"\x1b\[[\d;]*m", "", output)
     undo()
     assert plan["fit_map"] == plan["replicate_map"] == 1
-    assert plan["predict"] == len(SMALL)
+    assert plan["predict"] == len(WEIGHTED)
     assert not {"generate_sample", "train_network"} & set(plan)
     fits = re.findall(r"(?:Fitting|Predicting) .*", only)
     assert fits
