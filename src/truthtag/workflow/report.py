@@ -22,7 +22,8 @@ CLASSES = {
     UNTESTED: "untested",
 }
 STYLE = """<style>
-.prose:has(.verdict) { max-width: min(68rem, 92vw); }
+.prose:has(.verdict) { max-width: min(92vw, max(68rem, 100vw - 20rem)); }
+.prose:has(.verdict) > p { max-width: 68rem; }
 .h-screen:has(.verdict) { align-items: flex-start; }
 .items-start:has(.verdict) { flex-wrap: wrap; }
 div.verdict { overflow-x: auto; }
