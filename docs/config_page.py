@@ -18,7 +18,7 @@ INTRODUCTION = """# Configs
 | file | for |
 |---|---|
 | `config.yaml` | the default: the paper's figures on a laptop |
-| `quick.yaml` | a first look in a minute or two, fewer events and networks, figures marked as such |
+| `quick.yaml` | a first look in a minute or two, fewer events and networks, figures say so |
 | `twenty.yaml` | the default with twenty networks of each kind, the paper's number |
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
 | `samples.yaml` | what serves for samples of your own; others lie on it, `base: samples` |
@@ -28,7 +28,7 @@ INTRODUCTION = """# Configs
 | `tiny.yaml` | the whole chain in a minute, too small for physics: tests, and trying a cluster |
 | `studies/nonfactorised.yaml` | a toy whose efficiency is no product over neighbours |
 | `studies/other_truth.yaml` | a toy whose flavours do not act in the order of their numbers |
-| `studies/sharp_step.yaml` | a toy whose efficiency jumps: what a smooth model cannot follow, and what says so |
+| `studies/sharp_step.yaml` | a toy whose efficiency jumps, which no smooth model follows |
 | `studies/further_variable.yaml` | a toy whose efficiency depends on a fifth variable |
 | `studies/two_points.yaml` | two working points, and the bin between them |
 | `studies/learning_curve.yaml` | regret of maps, of a fit of the right form and of networks |
