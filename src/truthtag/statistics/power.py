@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
-from scipy.stats import chi2 as chi2_distribution
-from scipy.stats import ncx2
-from scipy.stats import norm as normal
+from scipy.special import chdtr, chdtri, chndtr, ndtr, ndtri
 
 from truthtag.arrays import BoolArray, FloatArray
 from truthtag.statistics.cells import cells_in, close_cells
@@ -29,8 +27,8 @@ POWER = 0.9
 LARGEST = 10.0
 """Largest bias that is searched for."""
 
-NODES = 64
-"""Nodes of the integral over the pull."""
+NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(64)
+"""Nodes in [-1, 1] and weights of the integral over the pull."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,15 +69,15 @@ class CellTests:
         claimed = self.covariance + np.diag(more)
         total = float(self.covariance.sum())
         pull = float(shift.sum()) / np.sqrt(total)
-        edge = float(normal.isf(max(self.level_sum, 1e-300) / 2))
+        edge = float(-ndtri(max(self.level_sum, 1e-300) / 2))
         edge *= float(np.sqrt(claimed.sum() / total))
         ndf = len(shift)
         if self.level_cells <= 0 or ndf == 1:
-            return float(normal.cdf(edge - pull) - normal.cdf(-edge - pull))
+            return float(ndtr(edge - pull) - ndtr(-edge - pull))
         inverse = np.linalg.inv(claimed)
         # By how much the cells scatter less, in the mean, than the tests take them to.
         scatter = float(np.trace(inverse @ self.covariance)) / ndf
-        limit = float(chi2_distribution.isf(self.level_cells, ndf)) / scatter
+        limit = float(chdtri(ndf, self.level_cells)) / scatter
         rest = max(float(shift @ inverse @ shift) / scatter - pull**2, 0.0)
         return _below(edge, limit, ndf, pull, rest)
 
@@ -94,16 +92,19 @@ def _below(edge: float, limit: float, ndf: int, pull: float, rest: float) -> flo
         pull: Mean of the pull.
         rest: Noncentrality of what chi2 has beside the pull squared.
     """
-    edge = min(edge, float(np.sqrt(limit)))
+    if limit <= 0:
+        return 0.0
+    edge = min(edge, math.sqrt(limit))
     # Nine standard deviations about the mean hold all of a Gaussian.
     low = max(-edge, pull - 9)
     high = min(edge, pull + 9)
     if low >= high:
         return 0.0
-    nodes, weights = np.polynomial.legendre.leggauss(NODES)
-    at = (low + high) / 2 + (high - low) / 2 * nodes
-    other = chi2_distribution.cdf if rest == 0 else partial(ncx2.cdf, nc=rest)
-    parts = weights * normal.pdf(at - pull) * other(limit - at**2, df=ndf - 1)
+    at = (low + high) / 2 + (high - low) / 2 * NODES
+    density = np.exp(-((at - pull) ** 2) / 2) / math.sqrt(2 * math.pi)
+    room = limit - at**2
+    other = chdtr(ndf - 1, room) if rest == 0 else chndtr(room, ndf - 1, rest)
+    parts = NODE_WEIGHTS * density * other
     return float((high - low) / 2 * parts.sum())
 
 
