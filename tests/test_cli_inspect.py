@@ -356,6 +356,21 @@ def test_results_say_how_accurate_each_efficiency_is_and_whether_it_closes(tmp_p
     ]
 
 
+def test_results_name_the_points_of_samples_that_have_several(tmp_path: Path) -> None:
+    """A sample with one point has an empty cell in its rows, which is no name."""
+    folder = tables_of_a_run(tmp_path / "results", {"regret": [0.01, 3e-4, 9.0]})
+    for name in ("verdict", "summary", "likelihood"):
+        path = folder / f"tables/{name}.csv"
+        frame = pd.read_csv(path)
+        named = frame.assign(sample="other", working_point="tight")
+        pd.concat([frame, named]).to_csv(path, index=False)
+    lines = said(folder).splitlines()
+    first, second = lines.index("  map            1.00e-02              does not close"), -2
+    assert lines[first - 1].split()[0] == "test"
+    assert lines[second - 1].split()[:3] == ["other", "at", "tight"]
+    assert lines[second].split()[:2] == ["map", "1.00e-02"]
+
+
 def test_results_without_a_truth_compare_likelihoods(tmp_path: Path) -> None:
     folder = tables_of_a_run(tmp_path / "results", {"deviation": [0.01, 3e-4, 9.0]})
     lines = said(folder).splitlines()

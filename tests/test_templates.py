@@ -8,7 +8,12 @@ import pytest
 
 from truthtag.errors import DataError
 from truthtag.statistics.closure import ClosureHistogram, Entries
-from truthtag.statistics.templates import best_efficiencies, shift_table, template_table
+from truthtag.statistics.templates import (
+    best_efficiencies,
+    differences,
+    shift_table,
+    template_table,
+)
 
 MARKS = {"sample": "test", "distribution": "fig6", "title": "x", "panel": "all", "events": "all"}
 LIKELIHOOD = pd.DataFrame(
@@ -39,7 +44,7 @@ def histograms() -> pd.DataFrame:
 
 
 def test_templates_by_hand(histograms: pd.DataFrame) -> None:
-    table = template_table(histograms, LIKELIHOOD)
+    table = template_table(differences(histograms, LIKELIHOOD))
     assert list(table["efficiency"]) == ["other", "other", "map", "map"]
     assert set(table["best"]) == {"best"}
     other = table[table["efficiency"] == "other"]
@@ -51,7 +56,7 @@ def test_templates_by_hand(histograms: pd.DataFrame) -> None:
 
 
 def test_shifts_by_hand(histograms: pd.DataFrame) -> None:
-    table = shift_table(histograms, LIKELIHOOD).set_index("efficiency")
+    table = shift_table(differences(histograms, LIKELIHOOD)).set_index("efficiency")
     error = np.std([0.5, 0.7], ddof=1)
     assert table.loc["other", "shift"] == pytest.approx(0.0)
     assert table.loc["other", "uncertainty"] == pytest.approx(error / 1.2)
@@ -61,8 +66,8 @@ def test_shifts_by_hand(histograms: pd.DataFrame) -> None:
 
 
 def test_the_sum_of_a_template_is_the_shift(histograms: pd.DataFrame) -> None:
-    templates = template_table(histograms, LIKELIHOOD).groupby("efficiency")
-    shifts = shift_table(histograms, LIKELIHOOD).set_index("efficiency")["shift"]
+    templates = template_table(differences(histograms, LIKELIHOOD)).groupby("efficiency")
+    shifts = shift_table(differences(histograms, LIKELIHOOD)).set_index("efficiency")["shift"]
     sums = templates["difference"].sum() / templates["yield"].sum()
     assert sums.to_dict() == pytest.approx(shifts.to_dict())
 
@@ -80,19 +85,19 @@ def test_each_point_has_its_best_and_bins_that_of_the_loosest(histograms: pd.Dat
         ("test", "tight"): "map",
     }
     parts = [histograms.assign(working_point=point) for point in ("tight", "loose, not tight")]
-    table = template_table(pd.concat(parts), at_points)
+    table = template_table(differences(pd.concat(parts), at_points))
     best = dict(zip(table["working_point"], table["best"], strict=True))
     assert best == {"tight": "map", "loose, not tight": "best"}
 
 
 def test_a_sample_without_a_likelihood_is_refused(histograms: pd.DataFrame) -> None:
     with pytest.raises(DataError, match=r"no row of the sample 'boson'.* Make both from the same"):
-        shift_table(histograms.assign(sample="boson"), LIKELIHOOD)
+        shift_table(differences(histograms.assign(sample="boson"), LIKELIHOOD))
 
 
 def test_the_best_alone_has_no_templates(histograms: pd.DataFrame) -> None:
     alone = histograms[histograms["filled_by"].isin(["direct", "true", "best"])]
     for function in (template_table, shift_table):
-        table = function(alone, LIKELIHOOD)
+        table = function(differences(alone, LIKELIHOOD))
         assert table.empty
-        assert list(table) == list(function(histograms, LIKELIHOOD))
+        assert list(table) == list(function(differences(histograms, LIKELIHOOD)))

@@ -6,7 +6,7 @@ from truthtag.data.files import read_csv, read_frame, write_frame
 from truthtag.statistics.cells import cells_table
 from truthtag.statistics.global_verdict import global_table
 from truthtag.statistics.power import power_table
-from truthtag.statistics.templates import shift_table, template_table
+from truthtag.statistics.templates import differences, shift_table, template_table
 from truthtag.statistics.verdict import closure_table, verdict_table
 from truthtag.workflow.logs import job_log
 
@@ -14,8 +14,8 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
         cells = pd.concat(map(read_frame, snakemake.input.cells), ignore_index=True)
-        distributions = list(map(read_frame, snakemake.input.histograms))
-        histograms = pd.concat([cells, *distributions], ignore_index=True)
+        distributions = pd.concat(map(read_frame, snakemake.input.histograms), ignore_index=True)
+        histograms = pd.concat([cells, distributions], ignore_index=True)
         likelihood = read_csv(snakemake.input.likelihood)
         limits = (params.p_value, params.max_uncertainty)
         table = closure_table(histograms, params.minimum_events, *limits)
@@ -27,9 +27,9 @@ if __name__ == "__main__":
         write_frame(cells_table(cells), snakemake.output.cells)
         write_frame(power, snakemake.output.power)
         # Cells are for the verdict; an analysis takes templates of its histograms.
-        whole = pd.concat(distributions, ignore_index=True)
-        write_frame(shift_table(whole, likelihood), snakemake.output.shifts)
-        write_frame(template_table(whole, likelihood), snakemake.output.templates)
+        found = differences(distributions, likelihood)
+        write_frame(shift_table(found), snakemake.output.shifts)
+        write_frame(template_table(found), snakemake.output.templates)
         for verdict, count in table["verdict"].value_counts().items():
             log.info("%s: %d of %d histograms", verdict, count, len(table))
         for row in overall.itertuples():

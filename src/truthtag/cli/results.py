@@ -52,12 +52,12 @@ def _samples(tables: Path) -> Iterator[list[str]]:
     """Go through the judged samples: a table of the efficiencies on each, as lines."""
     from truthtag.data.files import read_csv
     from truthtag.statistics.panels import GLOBAL
-    from truthtag.statistics.points import with_marks
+    from truthtag.statistics.points import with_known_points, with_marks
 
     needed = [tables / f"{name}.csv" for name in ("verdict", "summary", "likelihood")]
     if not all(path.exists() for path in needed):
         return
-    verdicts, summary, likelihood = (read_csv(path) for path in needed)
+    verdicts, summary, likelihood = (with_known_points(read_csv(path)) for path in needed)
     chosen = (verdicts["distribution"] == GLOBAL) & (verdicts["events"] == "all")
     keys = with_marks(["sample"], verdicts)
     known = list(dict.fromkeys(summary["efficiency"]))
@@ -65,7 +65,7 @@ def _samples(tables: Path) -> Iterator[list[str]]:
         accuracy = _rows_of(summary[summary["flavour"] == "all"], row, keys)
         losses = _rows_of(likelihood, row, keys)
         truth_is_known = "regret" in accuracy
-        title = " at ".join(str(row[key]) for key in keys)
+        title = " at ".join(str(row[key]) for key in keys if row[key])
         header = [
             title,
             "regret [nats/jet]" if truth_is_known else "loss above the best [nats/jet]",

@@ -116,6 +116,14 @@ class Filling:
             return np.full(len(self.total), np.nan)
         return Histogram.from_replicas(self.total, self.replicas).error
 
+    @property
+    def uncertainty_of_sum(self) -> float:
+        """Relative error of the sum over bins that is due to the efficiency; NaN without."""
+        if self.covariance is None:
+            return np.nan
+        error = np.sqrt(max(float(self.covariance.sum()), 0.0))
+        return float(divide(error, abs(self.total.sum())))
+
     def gain(self, direct: Filling, with_efficiency: bool) -> FloatArray:
         """Return the relative error of direct tagging over that of this, shape (n,).
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-__all__ = ["WORKING_POINT", "joined", "rows_at", "with_marks"]
+__all__ = ["WORKING_POINT", "joined", "rows_at", "with_known_points", "with_marks"]
 
 WORKING_POINT = "working_point"
 """Column of tables that are about several working points; those about one do not have it."""
@@ -47,6 +47,13 @@ def rows_at(table: pd.DataFrame, point: str | None = None) -> pd.DataFrame:
         return table
     chosen = table[WORKING_POINT].iloc[0] if point is None else point
     return table[table[WORKING_POINT] == chosen].drop(columns=WORKING_POINT)
+
+
+def with_known_points(table: pd.DataFrame) -> pd.DataFrame:
+    """Give rows of samples that have one working point only an empty name for it."""
+    if WORKING_POINT not in table:
+        return table
+    return table.assign(**{WORKING_POINT: table[WORKING_POINT].fillna("")})
 
 
 def with_marks(keys: list[str], table: pd.DataFrame) -> list[str]:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
-from truthtag.arrays import divide
+from truthtag.arrays import FloatArray, divide
 from truthtag.errors import DataError
-from truthtag.statistics.closure import ClosureHistogram, histograms_in
-from truthtag.statistics.points import WORKING_POINT, with_marks
+from truthtag.statistics.closure import ClosureHistogram, Filling, histograms_in
+from truthtag.statistics.points import WORKING_POINT, with_known_points, with_marks
 
-__all__ = ["best_efficiencies", "shift_table", "template_table"]
+__all__ = ["Difference", "best_efficiencies", "differences", "shift_table", "template_table"]
 
 KEYS = ["sample", "distribution", "panel", "events"]
 """Columns that tell histograms apart, beside the working point."""
 
-TEMPLATE = ("efficiency", "best", "low", "high", "yield", "difference", "uncertainty")
-SHIFT = ("efficiency", "best", "shift", "uncertainty", "largest")
-"""Columns of the two tables after those."""
+TEMPLATE = [*KEYS, "efficiency", "best", "low", "high", "yield", "difference", "uncertainty"]
+SHIFT = [*KEYS, "efficiency", "best", "shift", "uncertainty", "largest"]
+"""Columns of the two tables, also where nothing differs."""
 
 TRUE = "true"
 """What histograms call the true efficiency, which is no rival."""
@@ -41,19 +42,19 @@ def best_efficiencies(likelihood: pd.DataFrame) -> dict[tuple[str, str], str]:
         >>> best_efficiencies(pd.DataFrame(rows))
         {('test', ''): 'gnn'}
     """
-    rivals = likelihood[likelihood["efficiency"] != TRUE]
+    rivals = with_known_points(likelihood[likelihood["efficiency"] != TRUE])
     found: dict[tuple[str, str], str] = {}
-    points = rivals[WORKING_POINT].fillna("") if WORKING_POINT in rivals else ""
-    marked = rivals.assign(**{WORKING_POINT: points})
-    for (sample, point), rows in marked.groupby(["sample", WORKING_POINT], sort=False):
+    for values, rows in rivals.groupby(with_marks(["sample"], rivals), sort=False):
+        sample, *point = map(str, values)
         best = str(rows.set_index("efficiency")["log_loss"].idxmin())
-        found.setdefault((str(sample), ""), best)
-        found[str(sample), str(point)] = best
+        found.setdefault((sample, ""), best)
+        found[sample, "".join(point)] = best
     return found
 
 
-def template_table(histograms: pd.DataFrame, likelihood: pd.DataFrame) -> pd.DataFrame:
-    r"""Return by how much each efficiency's yields differ from those of the best one.
+@dataclass(frozen=True, eq=False)
+class Difference:
+    r"""One histogram, weighted by an efficiency and by the one that the tags like best.
 
     Replicas have the statistics of the training sample, not what all networks of one architecture
     get wrong alike. Two architectures get different things wrong: their difference
@@ -63,88 +64,49 @@ def template_table(histograms: pd.DataFrame, likelihood: pd.DataFrame) -> pd.Dat
     in all bins b at once is a variation that an analysis can take as fully correlated, up and down.
 
     Args:
+        marks: What tells the histogram apart: ``sample, distribution, panel, events`` (and
+            ``working_point``).
+        efficiency: Name of the efficiency.
+        best: Name of the best one.
+        histogram: The histogram.
+    """
+
+    marks: Mapping[str, str]
+    efficiency: str
+    best: str
+    histogram: ClosureHistogram
+
+    @property
+    def weighted(self) -> Filling:
+        """The histogram weighted by the efficiency."""
+        return self.histogram.weighted(self.efficiency)
+
+    @property
+    def names(self) -> dict[str, str]:
+        """The columns that say what it is about."""
+        return {**self.marks, "efficiency": self.efficiency, "best": self.best}
+
+    @property
+    def by_bin(self) -> FloatArray:
+        """The difference in each bin, shape (n,)."""
+        return self.histogram.weighted(self.best).total - self.weighted.total
+
+
+def differences(histograms: pd.DataFrame, likelihood: pd.DataFrame) -> list[Difference]:
+    """Return each histogram with each efficiency but the best and the true one.
+
+    Args:
         histograms: Rows of all distributions, as
             :func:`truthtag.statistics.distributions.fill_distribution` makes them.
         likelihood: As :func:`best_efficiencies` takes it.
 
-    Returns:
-        A row per bin of each histogram and efficiency, those of the best and the true one left out:
-        ``efficiency, best, low, high, yield, difference``, and ``uncertainty``, the error of the
-        yield that the replicas give (NaN without replicas).
-
     Raises:
         DataError: The likelihood of a sample is missing.
     """
-    parts = []
-    for marks, name, best, histogram in _pairs(histograms, likelihood):
-        weighted = histogram.weighted(name)
-        columns = {
-            **marks,
-            "efficiency": name,
-            "best": best,
-            "low": histogram.edges[:-1],
-            "high": histogram.edges[1:],
-            "yield": weighted.total,
-            "difference": histogram.weighted(best).total - weighted.total,
-            "uncertainty": weighted.efficiency_error,
-        }
-        parts.append(pd.DataFrame(columns))
-    if not parts:
-        return pd.DataFrame(columns=[*with_marks(KEYS, histograms), *TEMPLATE])
-    return pd.concat(parts, ignore_index=True)
-
-
-def shift_table(histograms: pd.DataFrame, likelihood: pd.DataFrame) -> pd.DataFrame:
-    """Return by how much each efficiency's sum over bins differs from that of the best one.
-
-    Args:
-        histograms: As for :func:`template_table`.
-        likelihood: As there.
-
-    Returns:
-        A row per histogram and efficiency: ``efficiency, best, shift``, the difference as a
-        fraction of the yield; ``uncertainty``, the relative error that the replicas give (NaN
-        without replicas); and ``largest``, the largest shift of a bin in units of that bin's own
-        uncertainty.
-
-    Raises:
-        DataError: The likelihood of a sample is missing.
-    """
-    rows = []
-    for marks, name, best, histogram in _pairs(histograms, likelihood):
-        weighted = histogram.weighted(name)
-        difference = histogram.weighted(best).total - weighted.total
-        total = abs(float(weighted.total.sum()))
-        covariance = weighted.covariance
-        error = np.nan
-        largest = np.nan
-        if covariance is not None:
-            error = float(np.sqrt(max(float(covariance.sum()), 0.0)))
-            pulls = np.abs(divide(difference, weighted.efficiency_error))
-            largest = float(pd.Series(pulls).max())
-        row = {
-            **marks,
-            "efficiency": name,
-            "best": best,
-            "shift": float(divide(float(difference.sum()), total)),
-            "uncertainty": float(divide(error, total)),
-            "largest": largest,
-        }
-        rows.append(row)
-    return pd.DataFrame(rows, columns=[*with_marks(KEYS, histograms), *SHIFT])
-
-
-def _pairs(
-    histograms: pd.DataFrame, likelihood: pd.DataFrame
-) -> list[tuple[dict[str, Any], str, str, ClosureHistogram]]:
-    """Return each histogram with each efficiency that is not the best, and with the best."""
     best_of = best_efficiencies(likelihood)
-    used = histograms[histograms["spread"] == "corrected"]
+    used = with_known_points(histograms[histograms["spread"] == "corrected"])
     keys = with_marks(KEYS, used)
     found = []
-    if WORKING_POINT in used:
-        # Samples that have one working point only have no name for it.
-        used = used.assign(**{WORKING_POINT: used[WORKING_POINT].fillna("")})
     for values, histogram in histograms_in(used, keys):
         marks = dict(zip(keys, values, strict=True))
         sample = marks["sample"]
@@ -157,5 +119,50 @@ def _pairs(
             )
             raise DataError(msg)
         rivals = [name for name in histogram.filled_by if name not in (best, TRUE)]
-        found += [(marks, name, best, histogram) for name in rivals]
+        found += [Difference(marks, name, best, histogram) for name in rivals]
     return found
+
+
+def template_table(found: Sequence[Difference]) -> pd.DataFrame:
+    """Return differences bin by bin.
+
+    Returns:
+        A row per bin: the marks of the histogram, ``efficiency, best, low, high, yield,
+        difference``, and ``uncertainty``, the error of the yield that the replicas give (NaN
+        without replicas).
+    """
+    parts = []
+    for one in found:
+        columns = {
+            **one.names,
+            "low": one.histogram.edges[:-1],
+            "high": one.histogram.edges[1:],
+            "yield": one.weighted.total,
+            "difference": one.by_bin,
+            "uncertainty": one.weighted.efficiency_error,
+        }
+        parts.append(pd.DataFrame(columns))
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=TEMPLATE)
+
+
+def shift_table(found: Sequence[Difference]) -> pd.DataFrame:
+    """Return differences of the sums over bins.
+
+    Returns:
+        A row per difference: the marks of the histogram, ``efficiency, best, shift``, the
+        difference as a fraction of the yield; ``uncertainty``, the relative error that the
+        replicas give (NaN without replicas); and ``largest``, the largest shift of a bin in units
+        of that bin's own uncertainty.
+    """
+    rows = []
+    for one in found:
+        shift = divide(float(one.by_bin.sum()), abs(float(one.weighted.total.sum())))
+        pulls = np.abs(divide(one.by_bin, one.weighted.efficiency_error))
+        row = {
+            **one.names,
+            "shift": float(shift),
+            "uncertainty": one.weighted.uncertainty_of_sum,
+            "largest": float(pd.Series(pulls).max()),
+        }
+        rows.append(row)
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=SHIFT)

@@ -12,7 +12,7 @@ from truthtag.arrays import FloatArray, divide
 from truthtag.errors import DataError
 from truthtag.statistics.closure import ClosureHistogram, Filling, histograms_in
 from truthtag.statistics.panels import GLOBAL
-from truthtag.statistics.points import WORKING_POINT, with_marks
+from truthtag.statistics.points import with_known_points, with_marks
 from truthtag.statistics.words import CLOSES, WITHIN, stated, verdict_on
 
 __all__ = ["closure_table", "gains", "require_closure", "verdict_table"]
@@ -53,7 +53,7 @@ def closure_table(
         msg = f"p_value is {p_value}; it must be above 0 and below 1. Take 0.01, say."
         raise DataError(msg)
     rows = []
-    used = _with_known_points(histograms[histograms["spread"] == "corrected"])
+    used = with_known_points(histograms[histograms["spread"] == "corrected"])
     keys = with_marks(["sample", "distribution", "title", "panel", "events"], used)
     for values, histogram in histograms_in(used, keys):
         marks = dict(zip(keys, values, strict=True))
@@ -133,7 +133,7 @@ def verdict_table(closure: pd.DataFrame, overall: pd.DataFrame | None = None) ->
     """
     if overall is not None:
         closure = pd.concat([overall, closure], ignore_index=True)
-    closure = _with_known_points(closure)
+    closure = with_known_points(closure)
     keys = with_marks(["sample", "distribution", "panel", "events"], closure)
     words = [stated(*one) for one in zip(closure["verdict"], closure["uncertainty"], strict=True)]
     wide = closure.assign(said=words).pivot(index=keys, columns="efficiency", values="said")
@@ -203,13 +203,6 @@ def _failure(row: Mapping[Any, Any]) -> str:
     return f"  {where}, chi2 {row['chi2']:.1f} for {row['ndf']:.0f} bins"
 
 
-def _with_known_points(table: pd.DataFrame) -> pd.DataFrame:
-    """Give rows of samples that have one working point only an empty name for it."""
-    if WORKING_POINT not in table:
-        return table
-    return table.assign(**{WORKING_POINT: table[WORKING_POINT].fillna("")})
-
-
 def _tested(histogram: ClosureHistogram, name: str, minimum_events: float) -> dict[str, Any]:
     """Test one histogram; columns of its row in the table."""
     weighted = histogram.weighted(name)
@@ -218,10 +211,6 @@ def _tested(histogram: ClosureHistogram, name: str, minimum_events: float) -> di
     if alone is None:
         msg = f"the histogram weighted by {name!r} cannot be tested; fill it again"
         raise DataError(msg)
-    uncertainty = np.nan
-    if weighted.covariance is not None:
-        error = np.sqrt(max(float(weighted.covariance.sum()), 0.0))
-        uncertainty = float(divide(error, abs(weighted.total.sum())))
     return {
         "direct": histogram.direct.total.sum(),
         "weighted": weighted.total.sum(),
@@ -237,7 +226,7 @@ def _tested(histogram: ClosureHistogram, name: str, minimum_events: float) -> di
         "pull_total": total.pull if total else np.nan,
         "p_sum_total": total.p_sum if total else np.nan,
         "p_both_total": total.p_both if total else np.nan,
-        "uncertainty": uncertainty,
+        "uncertainty": weighted.uncertainty_of_sum,
     }
 
 
