@@ -35,6 +35,7 @@ from truthtag.figures.catalogue import figures_of, options_of, samples_of
 from truthtag.figures.catalogue import standard_figures as standard
 from truthtag.figures.inputs import Inputs, read_inputs
 from truthtag.figures.labels import DistributionLabel, DrawingContext, drawing_options, pair_name
+from truthtag.figures.plots.cells import draw_cells
 from truthtag.figures.plots.drawing import draw_figure, shown_rows
 from truthtag.figures.plots.style import save_figure
 from truthtag.figures.tables import read_numbers, read_rows
@@ -1253,3 +1254,35 @@ def single(pair: Jets) -> dict[str, Any]:
     """Return the columns of the first jet of a pair, alone in its event."""
     names = list(pair.jet_columns)
     return {"offsets": np.array([0, 1]), **{name: getattr(pair, name)[:1] for name in names}}
+
+
+def cells_of(*panels: tuple[str, str, float, float]) -> pd.DataFrame:
+    """Cells with fifty of a hundred predicted tags: flavour, neighbour, ends of Delta R."""
+    rows = [
+        {"flavour": flavour, "neighbour": neighbour, "delta_r_low": low, "delta_r_high": high}
+        for flavour, neighbour, low, high in panels
+    ]
+    numbers = {"predicted": 100.0, "tagged": 50.0, "error": 1.0, "efficiency_error": 0.0}
+    return pd.DataFrame(rows).assign(efficiency="map", **numbers)
+
+
+def test_cells_stand_above_their_own_bin_where_others_lack_it() -> None:
+    """Panels share their axis: a panel without close jets must not move the labels of others."""
+    cells = cells_of(("b", "b", 0.0, 0.4), ("b", "b", 0.4, 1.0), ("c", "c", 0.4, 1.0))
+    figure = draw_cells(cells, DrawingContext(flavours=("b", "c")))
+    left, right = figure.axes
+    for axes, places in ((left, [0, 1]), (right, [1])):
+        figure.canvas.draw()
+        assert [label.get_text() for label in axes.get_xticklabels()] == ["0-0.4", "0.4-1"]
+        drawn = axes.containers[-1].lines[0].get_xdata()
+        assert np.round(drawn).tolist() == places
+
+
+def test_the_lowest_panel_of_each_column_of_cells_is_labelled() -> None:
+    cells = cells_of(("b", "b", 0.0, 0.4), ("b", "c", 0.0, 0.4), ("c", "c", 0.0, 0.4))
+    figure = draw_cells(cells, DrawingContext(flavours=("b", "c")))
+    upper_left, upper_right, lower, empty = figure.axes
+    assert not empty.axison
+    for axes, is_lowest in ((upper_left, False), (upper_right, True), (lower, True)):
+        assert bool(axes.get_xlabel()) == is_lowest
+        assert axes.xaxis.get_tick_params()["labelbottom"] == is_lowest

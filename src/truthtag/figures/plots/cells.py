@@ -41,17 +41,21 @@ def draw_cells(frame: pd.DataFrame, context: DrawingContext) -> Figure:
         share: Literal["row", "none"] = "row" if panels == every else "none"
         grid = figure.subplots(n_rows, len(flavours), sharex=True, sharey=share, squeeze=False)
         looks = look_of(list(frame["efficiency"].unique()))
+        # All panels share their axis, whichever bins their own jets are in.
+        bins = sorted(set(zip(frame["delta_r_low"], frame["delta_r_high"], strict=True)))
         for axes in grid.flat[len(panels) :]:
             axes.set_axis_off()
         for axes, panel in zip(grid.flat, panels, strict=False):
-            _draw_panel(axes, rows_by(_of_panel(by_point, panel), "efficiency"), looks)
+            _draw_panel(axes, rows_by(_of_panel(by_point, panel), "efficiency"), looks, bins)
             point, flavour, neighbour = panel
             which = f"{_named(flavour)} next to {_named(neighbour)}"
             stamp(axes, f"{which}, {point}" if point else which)
         for axes in grid[:, 0]:
             axes.set_ylabel("tagged / predicted")
-        for axes in grid[-1]:
-            axes.set_xlabel(r"$\Delta R$ to the nearest jet")
+        for column in grid.T:
+            lowest = [axes for axes in column if axes.axison][-1]
+            lowest.set_xlabel(r"$\Delta R$ to the nearest jet")
+            lowest.tick_params(labelbottom=True)
         _legend(figure, grid[0, 0], looks)
     return figure
 
@@ -64,14 +68,16 @@ def _of_panel(by_point: dict[str, pd.DataFrame], panel: tuple[str, str, str]) ->
 
 
 def _draw_panel(
-    axes: Axes, by_name: dict[str, pd.DataFrame], looks: dict[str, dict[str, Any]]
+    axes: Axes,
+    by_name: dict[str, pd.DataFrame],
+    looks: dict[str, dict[str, Any]],
+    bins: list[tuple[float, float]],
 ) -> None:
     """Draw the bins of Delta R one beside the other, and in each the efficiencies."""
     axes.axhline(1, color="0.3", linewidth=1)
     if not by_name:
         return
-    lows = sorted({low for rows in by_name.values() for low in rows["delta_r_low"]})
-    highs = {low: high for rows in by_name.values() for low, high in _ends(rows)}
+    lows = [low for low, _ in bins]
     width = 0.8 / len(by_name)
     for number, (name, rows) in enumerate(by_name.items()):
         enough = rows[rows["predicted"].abs() >= MIN_TAGS]
@@ -87,12 +93,7 @@ def _draw_panel(
         axes.bar(place, 2 * full, width, bottom=ratio - full, color=look["color"], alpha=0.25)
         axes.errorbar(place, ratio, error, fmt=marker, color=look["color"], markersize=4)
     axes.tick_params(axis="x", which="minor", bottom=False, top=False)
-    axes.set_xticks(range(len(lows)), [_label(low, highs[low]) for low in lows])
-
-
-def _ends(rows: pd.DataFrame) -> list[tuple[float, float]]:
-    """Return the ends of the bins of Delta R."""
-    return list(zip(rows["delta_r_low"], rows["delta_r_high"], strict=True))
+    axes.set_xticks(range(len(bins)), [_label(low, high) for low, high in bins])
 
 
 def _label(low: float, high: float) -> str:
