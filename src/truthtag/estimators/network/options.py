@@ -84,6 +84,12 @@ def _input_name(value: str) -> str:
 
 
 Feature = Annotated[str, AfterValidator(_input_name)]
+Inputs = Annotated[
+    tuple[Feature, ...],
+    BeforeValidator(as_tuple),
+    AfterValidator(all_different),
+    Field(min_length=1),
+]
 LayerSize = Annotated[Whole, Field(ge=1)]
 
 
@@ -109,12 +115,7 @@ class Architecture(Options):
     """`graph` has the blocks of Appendix B; `factorised` is a jet's own efficiency times a factor
     in (0, 1) for each neighbour."""
 
-    inputs: Annotated[
-        tuple[Feature, ...],
-        BeforeValidator(as_tuple),
-        AfterValidator(all_different),
-        Field(min_length=1),
-    ] = ("pt", "eta", "phi", "flavour")
+    inputs: Inputs = ("pt", "eta", "phi", "flavour")
     """What each jet shows of itself: `pt`, `eta`, `phi`, `flavour`, `mass`, or any further column
     of the samples. A column of categories, whose values are in the labels of the sample, becomes a
     column of 0 and 1 for each value; any other is a number. Further columns stay as they are where
@@ -125,15 +126,7 @@ class Architecture(Options):
     a column of 0 and 1 for each flavour. As a number, b and c jets are alike to a smooth network;
     as columns, no two flavours are."""
 
-    pair_inputs: (
-        Annotated[
-            tuple[Feature, ...],
-            BeforeValidator(as_tuple),
-            AfterValidator(all_different),
-            Field(min_length=1),
-        ]
-        | None
-    ) = None
+    pair_inputs: Inputs | None = None
     """Which of the inputs the two jets of a pair show to the factors of `factorised`; all by
     default. With `flavour` alone, a factor is one function of the edge features for each two
     flavours, as in Eq. 2, and takes fewer events to learn."""
