@@ -238,8 +238,9 @@ class _Pool:
 
     def times(self, drawn: IntArray) -> IntArray:
         """Return how often each event that is learned from was drawn, small whole numbers."""
-        often = np.asarray(np.bincount(drawn, minlength=self.n_events)[self.taken])
-        return often.astype(np.min_scalar_type(int(often.max(initial=0))))
+        often = np.bincount(drawn, minlength=self.n_events)[self.taken]
+        smallest: Any = np.min_scalar_type(int(often.max(initial=0)))
+        return np.asarray(often, dtype=smallest)
 
 
 def resamples_of(fitted: Any) -> list[int] | None:
