@@ -25,6 +25,7 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.additive.draws import chain, root_of, shared_by_points
 from truthtag.estimators.additive.engine import DesignEngine, engine_of
 from truthtag.estimators.additive.estimator import AdditiveFit
+from truthtag.estimators.additive.events import TaggedBlock, TaggedEvents
 from truthtag.estimators.additive.fitting import _maximise, prior_of
 from truthtag.estimators.additive.likelihood import BEND, SLOPES, Problem, efficiency_of
 from truthtag.estimators.additive.smoothing import uncertain_smoothing
@@ -63,10 +64,17 @@ def fitted(few: Jets) -> AdditiveFit:
 
 def problem_of(jets: Jets, weights: np.ndarray | None = None, **changes: Any) -> Problem:
     options = options_of("additive", **changes)
-    structure = Structure.for_jets(jets, (0, 4, 5), options)
+    census = TaggedEvents([jets], "ignore").census(["pt", "eta", "mass"])
+    structure = Structure.for_sample([jets], census.ends, (0, 4, 5), options)
     weight = np.ones(jets.n_jets) if weights is None else weights
     assert jets.is_tagged is not None
-    return Problem(structure, jets, jets.is_tagged, weight, options.link, in_memory=True)
+    events = [TaggedBlock(jets, jets.is_tagged, weight)]
+    return Problem(structure, events, options.link, in_memory=True)
+
+
+def block_of(problem: Problem) -> TaggedBlock:
+    (block,) = problem.events
+    return block
 
 
 def some_values(problem: Problem, seed: int = 1) -> np.ndarray:
@@ -199,12 +207,14 @@ def test_sums_over_jets_have_the_slopes_of_the_likelihood(link: Any) -> None:
     design = explicit(problem)
 
     def likelihood_at(there: np.ndarray) -> float:
-        return float(weights @ SLOPES[problem.link](design @ there, problem.is_tagged).likelihood)
+        return float(
+            weights @ SLOPES[problem.link](design @ there, block_of(problem).is_tagged).likelihood
+        )
 
     numeric = approx_fprime(values, likelihood_at, 1e-6)
     np.testing.assert_allclose(sums.gradient, numeric, atol=2e-3)
     likelihood = likelihood_at(values)
-    at = SLOPES[problem.link](design @ values, problem.is_tagged)
+    at = SLOPES[problem.link](design @ values, block_of(problem).is_tagged)
     assert sums.likelihood == pytest.approx(likelihood, rel=1e-5)
     information = design.T @ (design * (weights * at.information)[:, None])
     np.testing.assert_allclose(sums.information, information, atol=1e-3)
@@ -216,9 +226,8 @@ def test_integer_weights_are_repeated_events() -> None:
     problem = problem_of(jets, repeats[jets.event_of_jet].astype(float), **SMALL)
     several = jets.take(np.repeat(np.arange(jets.n_events), repeats))
     several = several.with_columns(event=np.arange(several.n_events))
-    again = replace(
-        problem, jets=several, is_tagged=several.is_tagged, weight=np.ones(several.n_jets)
-    )
+    once = TaggedBlock(several, several.is_tagged, np.ones(several.n_jets))
+    again = replace(problem, events=[once])
     values = some_values(problem)
     one, other = problem.sums_at(values), again.sums_at(values)
     assert one.likelihood == pytest.approx(other.likelihood, rel=1e-6)
@@ -255,7 +264,7 @@ def test_negative_weights_cancel_positive_ones(few: Jets) -> None:
 
 def explicit(problem: Problem) -> np.ndarray:
     """Return a row of all coefficients per jet, by loops over jets and pairs."""
-    structure, jets = problem.structure, problem.jets
+    structure, jets = problem.structure, block_of(problem).jets
     design = np.zeros((jets.n_jets, len(structure.coefficients)))
     for jet in range(jets.n_jets):
         found = functions_of(jet, problem)
@@ -267,7 +276,7 @@ def explicit(problem: Problem) -> np.ndarray:
 
 def functions_of(jet: int, problem: Problem) -> dict[tuple[str, int], np.ndarray]:
     """Return the functions of one jet by term and flavour of the neighbours, -1 for all."""
-    jets = problem.jets
+    jets = block_of(problem).jets
     event = jets.event_of_jet[jet]
     others = [j for j in range(jets.offsets[event], jets.offsets[event + 1]) if j != jet]
     found = {("constant", -1): np.ones(1)}
@@ -296,7 +305,7 @@ def test_the_fit_is_the_largest_penalised_likelihood(few: Jets, link: Any) -> No
     design = explicit(problem)
     values = prior.centre.copy()
     for _ in range(60):
-        at = SLOPES[link](design @ values, problem.is_tagged)
+        at = SLOPES[link](design @ values, block_of(problem).is_tagged)
         information = design.T @ (design * at.information[:, None]) + np.diag(found.ridge)
         gradient = design.T @ at.gradient - found.ridge * (values - prior.centre)
         values = values + 0.7 * np.linalg.solve(information, gradient)
@@ -540,7 +549,7 @@ def test_several_working_points_and_their_replicas(few: Jets, tmp_path: Path) ->
 
 def test_tags_at_two_points_share_what_the_formula_says(few: Jets) -> None:
     jets = with_points(few)
-    (shared,) = shared_by_points(jets, (0, 4, 5))
+    (shared,) = shared_by_points([jets], (0, 4, 5))
     passes = jets.passes().astype(float)
     for flavour, correlation in shared.items():
         chosen = jets.flavour == flavour if flavour >= 0 else np.ones(jets.n_jets, dtype=bool)

@@ -86,7 +86,7 @@ def cross_fitted(kind: str, jets: Jets, count: int = 2, **changes: Any) -> Cross
     folds = Folds(3)
     parts = []
     for fold in range(folds.count):
-        part = folds.learning_part(jets, fold, stops_early=False)
+        part = folds.learning(fold, stops_early=False).of(jets)
         parts.append(ensemble_of(kind, part, count, **changes))
     return CrossFitted(folds, parts)
 

@@ -20,7 +20,7 @@ from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.binned import COLUMNS, BinnedMap
 from truthtag.estimators.bins import Bins
-from truthtag.estimators.counts import Counts, Entries, check_counts, count_jets, weights_of
+from truthtag.estimators.counts import Counts, Entries, Tally, check_counts, weights_of
 from truthtag.estimators.ensemble import Ensemble, load
 from truthtag.estimators.resampling import fit_replicas
 from truthtag.estimators.table_file import load_replicas, save_replicas
@@ -74,8 +74,8 @@ def slow_counts(bins: Bins, jets: Jets, weights: np.ndarray) -> dict[tuple[int, 
 def test_sums_equal_the_slow_version(seed: int) -> None:
     jets = make_jets([3, 1, 0, 4] * 20, seed)
     bins = Bins((0, 4, 5), np.linspace(20, 600, 4), np.linspace(-2, 2, 6), "error")
-    counted = bins.count(jets, "ignore")
-    summed = bins.count(jets, "use")
+    counted = bins.count([jets], "ignore")[0]
+    summed = bins.count([jets], "use")[0]
     assert counted.entries is None
     assert counted.tagged.dtype == counted.total.dtype == np.int64
     assert summed.entries is not None
@@ -274,7 +274,9 @@ def test_intervals_cover(sample: Jets) -> None:
         weight = rng.choice([1.0, 5.0], size)
         is_tagged = rng.random(size) < 0.3
         index = (np.zeros(size, dtype=int),)
-        low, high = count_jets(index, (1,), is_tagged, weight).interval(coverage)
+        tally = Tally((1,))
+        tally.add(index, is_tagged, weight)
+        low, high = tally.counts.interval(coverage)
         inside += low[0] <= 0.3 <= high[0]
     spread = np.sqrt(coverage * (1 - coverage) / repeats)
     assert coverage - 3 * spread < inside / repeats < 0.85

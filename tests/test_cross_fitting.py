@@ -17,7 +17,7 @@ from truthtag.data.folds import fold_of, hash_numbers
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.binned import BinnedMap, BinnedOptions
-from truthtag.estimators.cross_fitting import CrossFitted, Folds, HeldOut, cut, numbered
+from truthtag.estimators.cross_fitting import CrossFitted, Folds, HeldOut, cut
 from truthtag.estimators.ensemble import Ensemble, files_by_fold, load
 from truthtag.estimators.resampling import fit_replicas
 from truthtag.estimators.table_file import save_replicas
@@ -41,10 +41,10 @@ class Memory:
 def remembering(jets: Jets, folds: Folds, *, stops_early: bool, members: int = 2) -> CrossFitted:
     parts = []
     for fold in range(folds.count):
-        learned = folds.learning_part(jets, fold, stops_early=stops_early)
+        learned = folds.learning(fold, stops_early=stops_early).of(jets)
         seen = set(learned.event.tolist())
         if stops_early:
-            seen |= set(folds.validation_part(jets, fold).event.tolist())
+            seen |= set(folds.validating(fold).of(jets).event.tolist())
         parts.append(Ensemble([Memory(frozenset(seen))] * members))
     return CrossFitted(folds, parts)
 
@@ -116,10 +116,6 @@ def test_other_samples_get_all_members(few: Jets, sample: Jets) -> None:
 def test_folds_go_by_the_number_of_the_experiment(few: Jets) -> None:
     numbers = np.arange(few.n_events) * 7 + 3
     assert Folds(5).of(few.with_columns(event_number=numbers)).tolist() == (numbers % 5).tolist()
-    again = numbered(few).take(np.zeros(4, dtype=int))
-    # Drawn four times, an event gets new numbers of ours, and keeps its fold.
-    assert len(set(again.event.tolist())) == 4
-    assert set(Folds(5).of(again).tolist()) == set(Folds(5).of(few)[:1].tolist())
 
 
 def test_without_folds_nothing_is_cut(few: Jets) -> None:
@@ -134,7 +130,7 @@ def test_a_fold_without_events_is_refused(few: Jets) -> None:
     with pytest.raises(
         DataError, match=r"of the 300 training events, .* none to learn from without"
     ):
-        Folds(3).learning_part(alike, 0, stops_early=False)
+        Folds(3).learning(0, stops_early=False).of(alike)
 
 
 def fitted_maps(
@@ -143,12 +139,9 @@ def fitted_maps(
     """Maps of each fold, with replicas that share their draws."""
     parts = []
     for fold in range(folds.count):
-
-        def part(drawn: Jets, fold: int = fold) -> Jets:
-            return folds.learning_part(drawn, fold, stops_early=False)
-
-        nominal = BinnedMap.fit(part(jets), jets, options, (1, "map"))
-        members = fit_replicas(BinnedMap, numbered(jets), jets, options, replicas, (1, "map"), part)
+        part = folds.learning(fold, stops_early=False)
+        nominal = BinnedMap.fit(part.of(jets), jets, options, (1, "map"))
+        members = fit_replicas(BinnedMap, jets, jets, options, replicas, (1, "map"), part)
         parts.append(Ensemble(members, nominal))
     return CrossFitted(folds, parts)
 

@@ -148,7 +148,9 @@ def test_replicas_are_fitted_to_as_many_events_drawn_with_replacement(kind: str,
     drawn = np.random.default_rng(seed_words((*SEED, 0))).integers(0, few.n_events, few.n_events)
     assert 0.5 < len(np.unique(drawn)) / few.n_events < 0.75
     expected = class_of(kind).fit(few.take(drawn), few, options_of(kind), (*SEED, 0))
-    assert np.array_equal(replica.efficiency(few), expected.efficiency(few))
+    # The sums of the nearest jet's factor run over the events in another order.
+    rtol = 1e-12 if kind == "nearest_jet" else 0
+    np.testing.assert_allclose(replica.efficiency(few), expected.efficiency(few), rtol=rtol)
 
 
 @every_kind

@@ -13,6 +13,7 @@ from estimator_kinds import OPTIONS, SEED, b_jets, class_of, fit, options_of
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
+from truthtag.data.sample_blocks import EventChoice
 from truthtag.errors import DataError
 from truthtag.estimators.bins import flavours_of, unlearned_flavours
 from truthtag.estimators.ensemble import Ensemble, load
@@ -143,12 +144,9 @@ def test_every_fold_of_a_draw_has_the_flavours_of_the_fold() -> None:
     """A replica of a fold learns from a part of the draw, which may lose what the whole has."""
     jets = make_jets([1] * 90, flavour=np.r_[15, 15, np.full(88, 5)], labels=LABELS)
     jets = jets.with_columns(event_number=np.arange(90))
-
-    def part(some: Jets) -> Jets:
-        return some.take(some.event_number % 2 == 1)
-
+    part = EventChoice(lambda some: some.event_number % 2 == 1, "there is none")
     # Of the two, only event 1 is in the part.
-    nominal = fit("binned", part(jets))
+    nominal = fit("binned", part.of(jets))
     replicas = fit_replicas_of(jets, part=part)
     assert nominal.total.sum(axis=(1, 2)).tolist() == [0, 0, 44, 1]
     for one in replicas:

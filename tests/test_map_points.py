@@ -296,7 +296,7 @@ def test_a_count_of_several_points_at_once_is_refused(jets: Jets) -> None:
     with pytest.raises(
         DataError, match="working points loose, medium, tight; a map is fitted to o"
     ):
-        BinnedMap.counted(jets, options_of("binned"))
+        BinnedMap.resampled([jets], options_of("binned"))
 
 
 def test_kinds_of_other_packages_need_not_know_of_points(jets: Jets) -> None:

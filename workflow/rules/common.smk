@@ -1,4 +1,5 @@
 import sys
+from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -68,6 +69,7 @@ wildcard_constraints:
     events=r"\d+",
 
 
+@cache
 def code(script, *modules):
     """Content of a script and of the library modules that it uses: an edit re-runs its steps.
 

@@ -2,9 +2,9 @@
 
 from typing import cast
 
-from truthtag.data.jets import Jets, read_samples
-from truthtag.estimators.cross_fitting import cut, numbered
-from truthtag.estimators.protocol import ResampledOptions, kind_and_options
+from truthtag.data.sample_blocks import open_samples
+from truthtag.estimators.cross_fitting import Folds, cut
+from truthtag.estimators.protocol import ResampledOptions, kind_and_options, streams
 from truthtag.estimators.resampling import fit_replicas
 from truthtag.estimators.table_file import save_replicas
 from truthtag.workflow.digests import digest, versions
@@ -16,18 +16,14 @@ if __name__ == "__main__":
         kind, given = kind_and_options(params.options, f"estimators.{params.name}")
         # Only resampled kinds come here: their options have `replicas`.
         options = cast("ResampledOptions", given)
-        train = numbered(read_samples(snakemake.input.train))
-        validation = read_samples(snakemake.input.validation)
+        train = open_samples(snakemake.input.train, in_blocks=streams(kind))
+        validation = open_samples(snakemake.input.validation, in_blocks=streams(kind))
         stops_early = options.stops_early
-
-        def part(drawn: Jets) -> Jets:
-            """Take what the fold learns from out of the events that were drawn."""
-            learned, _, _ = cut(
-                drawn, validation, params.folds, params.fold, stops_early=stops_early
-            )
-            return learned
-
         _, chosen, seen = cut(train, validation, params.folds, params.fold, stops_early=stops_early)
+        # What is drawn is the whole sample, so that all folds share their draws.
+        part = None
+        if seen:
+            part = Folds(**params.folds).learning(params.fold, stops_early=stops_early)
         seed = (params.base_seed, params.name)
         replicas = fit_replicas(kind, train, chosen, options, options.replicas, seed, part)
         provenance = {

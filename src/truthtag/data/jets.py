@@ -43,6 +43,9 @@ __all__ = [
     "labels_and_further",
     "read_jets",
     "read_samples",
+    "refuse_columns_of_some",
+    "refuse_other_labels",
+    "refuse_shared_events",
     "shards_of",
     "stored_columns",
     "write_jets",
@@ -561,19 +564,12 @@ def _joined(parts: Sequence[Jets], sources: Sequence[str]) -> Jets:
     if len(parts) == 1:
         return parts[0]
     labels = parts[0].labels
-    for part, source in zip(parts, sources, strict=True):
-        if part.labels != labels:
-            msg = (
-                f"{sources[0]} and {source} cannot be joined: their labels differ "
-                f"({labels} and {part.labels}). Make both with the same flavours, working points "
-                "and categories."
-            )
-            raise DataError(msg)
+    refuse_other_labels([part.labels for part in parts], sources)
     names = [n for n in parts[0].jet_columns if all(n in part.jet_columns for part in parts)]
     of_events = [n for n in parts[0].event_columns if all(n in p.event_columns for p in parts)]
     others = [n for n in parts[0].further if all(n in part.further for part in parts)]
     event = np.concatenate([part.event for part in parts])
-    _refuse_shared_events(event, [part.n_events for part in parts], sources)
+    refuse_shared_events(event, [part.n_events for part in parts], sources)
     multiplicity = np.concatenate([part.multiplicity for part in parts])
     columns = {}
     for name in (*of_events, *names):
@@ -583,8 +579,37 @@ def _joined(parts: Sequence[Jets], sources: Sequence[str]) -> Jets:
     return Jets._of_checked(np.r_[0, np.cumsum(multiplicity)], columns, further, labels)
 
 
-def _refuse_shared_events(event: IntArray, sizes: Sequence[int], sources: Sequence[str]) -> None:
-    """Refuse an event number that stands in two parts."""
+def refuse_other_labels(labels: Sequence[Labels], sources: Sequence[str | Path]) -> None:
+    """Refuse parts of a sample whose labels differ from those of the first.
+
+    Args:
+        labels: Those of each part.
+        sources: What the error calls the parts.
+
+    Raises:
+        DataError: One differs.
+    """
+    for one, source in zip(labels, sources, strict=True):
+        if one != labels[0]:
+            msg = (
+                f"{sources[0]} and {source} cannot be joined: their labels differ "
+                f"({labels[0]} and {one}). Make both with the same flavours, working points "
+                "and categories."
+            )
+            raise DataError(msg)
+
+
+def refuse_shared_events(event: IntArray, sizes: Sequence[int], sources: Sequence[str]) -> None:
+    """Refuse an event number that stands in two parts of a sample.
+
+    Args:
+        event: The numbers of all parts, one after the other.
+        sizes: Number of events of each part.
+        sources: What the error calls the parts.
+
+    Raises:
+        DataError: There is one.
+    """
     if np.all(event[1:] > event[:-1]):
         return
     unique, counts = np.unique(event, return_counts=True)
@@ -698,7 +723,7 @@ def read_jets(
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     files = [file for path in listed for file in shards_of(path)]
     parts = [_read_file(file, further) for file in files]
-    _refuse_columns_of_some(parts, files)
+    refuse_columns_of_some([part.jet_columns for part in parts], files)
     return _joined(parts, [str(file) for file in files])
 
 
@@ -730,10 +755,18 @@ def read_samples(files: Sequence[str | Path], further: Sequence[str] | None = No
     return _joined(parts, [str(group[0].parent) for group in groups])
 
 
-def _refuse_columns_of_some(parts: Sequence[Jets], files: Sequence[Path]) -> None:
-    """Refuse tags and true efficiencies that only some of the files have."""
+def refuse_columns_of_some(columns: Sequence[Sequence[str]], files: Sequence[Path]) -> None:
+    """Refuse tags and true efficiencies that only some of the files have.
+
+    Args:
+        columns: Names of the columns of each file.
+        files: The files.
+
+    Raises:
+        DataError: A file lacks one that another has.
+    """
     for name in ("is_tagged", "tag_bin", "efficiency_true"):
-        without = [f for f, part in zip(files, parts, strict=True) if name not in part.jet_columns]
+        without = [f for f, present in zip(files, columns, strict=True) if name not in present]
         if without and len(without) < len(files):
             msg = (
                 f"{without[0]}: column {name!r} is missing, which other files of the sample have "

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from truthtag.arrays import AnyArray, FloatArray
+from truthtag.arrays import AnyArray, FloatArray, IntArray
 from truthtag.axis import OpenAxis
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks, as_blocks
 from truthtag.estimators.bins import (
     BIN_COLUMNS,
     Bins,
@@ -89,12 +90,13 @@ class BinnedMap(TableEstimator):
     entries: Entries | None = None
     options_type: ClassVar[type[ResampledOptions]] = BinnedOptions
     columns: ClassVar[tuple[str, ...]] = COLUMNS
+    streams: ClassVar[bool] = True
 
     @classmethod
     def fit(
         cls,
-        train: Jets,
-        validation: Jets,  # noqa: ARG003
+        train: Jets | Blocks,
+        validation: Jets | Blocks,  # noqa: ARG003
         options: BinnedOptions,
         seed: Seed,  # noqa: ARG003
     ) -> Self:
@@ -110,14 +112,28 @@ class BinnedMap(TableEstimator):
             DataError: The sample has no tags or lacks a column, or a jet is outside the axes where
                 that is refused.
         """
-        return cls.counted(train, options)
+        return cls.resampled(as_blocks(train), options)[0]
 
     @classmethod
-    def counted(cls, train: Jets, options: BinnedOptions) -> Self:
-        """Count the jets of a sample with one working point, as :meth:`fit` does."""
+    def resampled(
+        cls, train: Blocks, options: BinnedOptions, times: IntArray | None = None
+    ) -> list[Self]:
+        """Count the jets of several resamples of a sample with one working point.
+
+        Args:
+            train: A tagged sample.
+            options: As in :meth:`fit`.
+            times: How often each event is in each resample, shape (n_resamples, n_events); by
+                default there is one, with every event once.
+        """
         bins = Bins.from_axes(train, options.pt, options.eta, options)
-        counts = bins.count(train, options.weights)
-        return cls(bins, counts.tagged, counts.total, options.coverage, counts.entries)
+        found = bins.count(train, options.weights, times)
+        return [cls(bins, one.tagged, one.total, options.coverage, one.entries) for one in found]
+
+    @property
+    def unlearned(self) -> tuple[int, ...]:
+        """Flavours that no training jet has."""
+        return self.bins.without_jets(self.counts)
 
     @property
     def counts(self) -> Counts:
@@ -143,7 +159,7 @@ class BinnedMap(TableEstimator):
                 that is refused; or the jets lack a column.
         """
         eff = np.asarray(self.values[self.bins.index(jets)])
-        return with_unlearned(eff, self.bins.without_jets(self.counts), jets)
+        return with_unlearned(eff, self.unlearned, jets)
 
     def describe(self) -> str:
         """Return the number of bins, and how many of them are empty or spoilt."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
@@ -16,8 +16,9 @@ from truthtag.axis import EqualBins, OpenAxis, edges
 from truthtag.data.axes import bin_index, check_edges
 from truthtag.data.columns import SCHEMA
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks, as_blocks, labels_of
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.counts import Counts, WeightedOptions, Weights, count_jets, weights_of
+from truthtag.estimators.counts import Counts, Tally, WeightedOptions, Weights, weights_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,9 +34,12 @@ __all__ = [
     "flavour_mean",
     "flavours_of",
     "jet_column",
+    "occurring_flavours",
     "tags_of",
     "training_tags",
     "unlearned_flavours",
+    "warn_of_equal_tags",
+    "with_times",
     "with_unlearned",
 ]
 
@@ -135,7 +139,7 @@ class Bins:
     @classmethod
     def from_axes(
         cls,
-        jets: Jets,
+        sample: Jets | Blocks,
         pt: EqualBins | Sequence[float],
         eta: EqualBins | Sequence[float],
         options: BinsOptions,
@@ -145,7 +149,7 @@ class Bins:
         eta_edges = np.asarray(edges(eta))
         further = {name: np.asarray(edges(axis)) for name, axis in options.axes.items()}
         return cls(
-            flavours_of(jets), pt_edges, eta_edges, options.outside, options.abs_eta, further
+            flavours_of(sample), pt_edges, eta_edges, options.outside, options.abs_eta, further
         )
 
     @property
@@ -184,18 +188,33 @@ class Bins:
             raise DataError(msg)
         return _nearest(index, len(axis) - 1)
 
-    def count(self, jets: Jets, weights: Weights) -> Counts:
+    def count(
+        self, blocks: Blocks, weights: Weights, times: IntArray | None = None
+    ) -> list[Counts]:
         """Count tagged jets and all jets per bin, of :attr:`shape`.
 
         Args:
-            jets: A tagged sample.
+            blocks: A tagged sample.
             weights: Which weights: an option of :class:`WeightedOptions`.
+            times: How often each event is in each of several resamples, shape (n_resamples,
+                n_events); by default there is one, with every event once.
+
+        Returns:
+            The counts of each resample.
 
         Raises:
             DataError: The sample has no tags, or as in :meth:`index`.
         """
-        is_tagged = training_tags(jets)
-        return count_jets(self.index(jets), self.shape, is_tagged, weights_of(jets, weights))
+        tallies = [Tally(self.shape) for _ in range(1 if times is None else len(times))]
+        for block, of_jets in with_times(blocks, times):
+            index = self.index(block)
+            is_tagged = tags_of(block)
+            of_weights = weights_of(block, weights)
+            for tally, often in zip(tallies, of_jets, strict=True):
+                tally.add(index, is_tagged, of_weights, often)
+        for tally in tallies:
+            warn_of_equal_tags(tally.n_tagged, tally.n_jets)
+        return [tally.counts for tally in tallies]
 
     def without_jets(self, counts: Counts) -> tuple[int, ...]:
         """Return the flavours that have no jet in any bin."""
@@ -301,16 +320,46 @@ def _stored_edges(frame: pd.DataFrame, name: str) -> FloatArray:
     return np.asarray(np.r_[lower, upper], dtype=np.float64)
 
 
-def flavours_of(jets: Jets) -> tuple[int, ...]:
+def with_times(
+    blocks: Blocks, times: IntArray | None
+) -> Iterator[tuple[Jets, list[IntArray | None]]]:
+    """Go through a sample with how often each jet is in each of several resamples.
+
+    Args:
+        blocks: The sample.
+        times: How often each event is, shape (n_resamples, n_events); None for one resample with
+            every event once.
+
+    Yields:
+        A block, and of each resample how often its jets count, shape (n_jets,), or None for once.
+    """
+    first = 0
+    for block in blocks:
+        last = first + block.n_events
+        if times is None:
+            yield block, [None]
+        else:
+            yield block, [often[first:last][block.event_of_jet] for often in times]
+        first = last
+
+
+def flavours_of(sample: Jets | Blocks) -> tuple[int, ...]:
     """Return the flavours of a sample, rising: those that its labels state, or else that occur."""
-    if jets.labels.flavours:
-        return jets.labels.flavours
-    return tuple(int(flavour) for flavour in np.unique(jets.flavour))
+    stated = labels_of(as_blocks(sample)).flavours
+    return stated or occurring_flavours(sample)
+
+
+def occurring_flavours(sample: Jets | Blocks) -> tuple[int, ...]:
+    """Return the flavours that jets of a sample have, rising."""
+    found: set[int] = set()
+    for block in as_blocks(sample):
+        found.update(np.unique(block.flavour).tolist())
+    return tuple(sorted(found))
 
 
 def unlearned_flavours(jets: Jets) -> tuple[int, ...]:
     """Return the flavours of a sample that none of its jets has, rising."""
-    occurring = set(np.unique(jets.flavour).tolist())
+    occurring = occurring_flavours(jets)
     return tuple(flavour for flavour in flavours_of(jets) if flavour not in occurring)
 
 
@@ -359,11 +408,16 @@ def training_tags(jets: Jets) -> BoolArray:
         DataError: As in :func:`tags_of`.
     """
     is_tagged = tags_of(jets)
-    if is_tagged.size and is_tagged.all() == is_tagged.any():
-        which = "all" if is_tagged.all() else "none"
-        text = "%s of the %d jets are tagged: such a sample tells nothing of how efficiencies vary"
-        logging.getLogger("truthtag").warning(text, which, is_tagged.size)
+    warn_of_equal_tags(int(is_tagged.sum()), is_tagged.size)
     return is_tagged
+
+
+def warn_of_equal_tags(n_tagged: int, n_jets: int) -> None:
+    """Log a warning where all or none of the jets that are learned from are tagged."""
+    if n_jets and n_tagged in (0, n_jets):
+        which = "all" if n_tagged else "none"
+        text = "%s of the %d jets are tagged: such a sample tells nothing of how efficiencies vary"
+        logging.getLogger("truthtag").warning(text, which, n_jets)
 
 
 def flavour_index(flavours: Sequence[int], jets: Jets) -> IntArray:

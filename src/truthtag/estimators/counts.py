@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 import numpy as np
 
@@ -20,11 +20,11 @@ __all__ = [
     "WEIGHT_COLUMNS",
     "Counts",
     "Entries",
+    "Tally",
     "WeightedOptions",
     "Weights",
     "check_counts",
     "check_positive_sum",
-    "count_jets",
     "weights_of",
 ]
 
@@ -212,34 +212,99 @@ class Counts:
         return cls(tagged.reshape(shape), total.reshape(shape), entries)
 
 
-def count_jets(
-    index: tuple[IntArray, ...],
-    shape: tuple[int, ...],
-    is_tagged: BoolArray,
-    weights: FloatArray | None,
-) -> Counts:
-    """Count tagged jets and all jets per bin.
+class Tally:
+    """Tagged jets and all jets per bin, added up block by block.
+
+    Sums of weights run from jet to jet in their order: where blocks are cut changes no digit.
 
     Args:
-        index: The bin of each jet on every axis, each of shape (n_jets,).
         shape: Numbers of bins.
-        is_tagged: The tags, shape (n_jets,).
-        weights: The weights, shape (n_jets,); None counts each jet as 1.
     """
-    # Without flavours there are no bins, and so no jets.
-    flat = np.ravel_multi_index(index, shape) if math.prod(shape) else np.zeros(0, np.int64)
-    jets = _sums(flat, shape)
-    if weights is None:
-        return Counts(_sums(flat[is_tagged], shape), jets)
-    tagged = _sums(flat[is_tagged], shape, weights[is_tagged])
-    total = _sums(flat, shape, weights)
-    return Counts(tagged, total, Entries(jets, _sums(flat, shape, weights**2)))
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.shape = shape
+        self.jets = np.zeros(math.prod(shape), np.int64)
+        self.tagged = np.zeros_like(self.jets)
+        self._weighted: _Weighted | None = None
+
+    def add(
+        self,
+        index: tuple[IntArray, ...],
+        is_tagged: BoolArray,
+        weights: FloatArray | None,
+        times: IntArray | None = None,
+    ) -> None:
+        """Count some jets.
+
+        Args:
+            index: The bin of each jet on every axis, each of shape (n_jets,).
+            is_tagged: The tags, shape (n_jets,).
+            weights: The weights, shape (n_jets,); None counts each jet as 1.
+            times: How often each jet counts, shape (n_jets,); once by default.
+        """
+        # Without flavours there are no bins, and so no jets.
+        size = len(self.jets)
+        flat = np.ravel_multi_index(index, self.shape) if size else np.zeros(0, np.int64)
+        if times is not None and not times.all():
+            there = times > 0
+            flat, is_tagged, times = flat[there], is_tagged[there], times[there]
+            weights = None if weights is None else weights[there]
+        if weights is not None and self._weighted is None and (weights != 1).any():
+            self._weighted = _Weighted.of_counts(self.tagged, self.jets)
+        if self._weighted is not None:
+            once = np.ones(len(flat)) if weights is None else weights
+            self._weighted.add(flat, is_tagged, once, times)
+        of_tagged = None if times is None else times[is_tagged]
+        # Sums of whole numbers are exact in double precision.
+        self.jets += np.bincount(flat, times, size).astype(np.int64)
+        self.tagged += np.bincount(flat[is_tagged], of_tagged, size).astype(np.int64)
+
+    @property
+    def n_jets(self) -> int:
+        """Number of jets."""
+        return int(self.jets.sum())
+
+    @property
+    def n_tagged(self) -> int:
+        """Number of tagged jets."""
+        return int(self.tagged.sum())
+
+    @property
+    def counts(self) -> Counts:
+        """What was counted: sums of weights where any jet's is not 1."""
+        jets = self.jets.reshape(self.shape)
+        if self._weighted is None:
+            return Counts(self.tagged.reshape(self.shape), jets)
+        tagged, total, squares = (sums.reshape(self.shape) for sums in self._weighted)
+        return Counts(tagged, total, Entries(jets, squares))
 
 
-def _sums(flat: IntArray, shape: tuple[int, ...], weights: FloatArray | None = None) -> AnyArray:
-    """Return numbers of jets, or sums of weights, per bin."""
-    sums = np.bincount(flat, weights, math.prod(shape))
-    return sums.astype(np.int64 if weights is None else np.float64, copy=False).reshape(shape)
+class _Weighted(NamedTuple):
+    """Sums of weights per bin.
+
+    Attributes:
+        tagged: Of tagged jets, shape (n_bins,).
+        total: Of all jets, the same shape.
+        squares: Of their squares, the same shape.
+    """
+
+    tagged: FloatArray
+    total: FloatArray
+    squares: FloatArray
+
+    @classmethod
+    def of_counts(cls, tagged: IntArray, jets: IntArray) -> Self:
+        """Return the sums of jets of weight 1."""
+        return cls(*(numbers.astype(np.float64) for numbers in (tagged, jets, jets)))
+
+    def add(
+        self, flat: IntArray, is_tagged: BoolArray, weights: FloatArray, times: IntArray | None
+    ) -> None:
+        """Add some jets, one after the other."""
+        first = weights if times is None else weights * times
+        np.add.at(self.tagged, flat[is_tagged], first[is_tagged])
+        np.add.at(self.total, flat, first)
+        np.add.at(self.squares, flat, first * weights)
 
 
 def weights_of(jets: Jets, how: Weights) -> FloatArray | None:
@@ -257,15 +322,19 @@ def weights_of(jets: Jets, how: Weights) -> FloatArray | None:
     return np.asarray(of_events[jets.event_of_jet], dtype=np.float64)
 
 
-def check_positive_sum(weights: FloatArray | None) -> None:
+def check_positive_sum(total: float, absolute: float) -> None:
     """Refuse weights that do not sum to more than 0, to which nothing can be fitted.
+
+    Args:
+        total: Sum of the weights of the training jets.
+        absolute: Sum of their absolute values.
 
     Raises:
         DataError: They do not.
     """
-    if weights is not None and not weights.sum() > FEWEST * np.abs(weights).sum():
+    if not total > FEWEST * absolute:
         msg = (
-            f"the weights of the training jets sum to {weights.sum():g}, not to more than 0. "
+            f"the weights of the training jets sum to {total:g}, not to more than 0. "
             "Set weights: absolute or ignore, or correct them."
         )
         raise DataError(msg)

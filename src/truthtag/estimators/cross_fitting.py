@@ -25,10 +25,11 @@ import numpy as np
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.folds import fold_of
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks, EventChoice
 from truthtag.errors import DataError
 from truthtag.estimators.protocol import Efficiency
 
-__all__ = ["CrossFitted", "Engine", "Folds", "HeldOut", "cut", "numbered"]
+__all__ = ["CrossFitted", "Engine", "Folds", "HeldOut", "cut"]
 
 
 class Engine(Protocol):
@@ -108,33 +109,22 @@ class Folds:
             excluded.add(self.validation_fold(fold))
         return [one for one in range(self.count) if one not in excluded]
 
-    def learning_part(self, jets: Jets, fold: int, *, stops_early: bool) -> Jets:
-        """Return the events that what belongs to ``fold`` learns from.
-
-        Raises:
-            DataError: There is none.
-        """
+    def learning(self, fold: int, *, stops_early: bool) -> EventChoice:
+        """Return the choice of the events that what belongs to ``fold`` learns from."""
         taken = self.learned_from(fold, stops_early=stops_early)
-        return self._part(jets, taken, f"to learn from without fold {fold}")
+        return self._choice(taken, f"to learn from without fold {fold}")
 
-    def validation_part(self, jets: Jets, fold: int) -> Jets:
-        """Return the events on which what belongs to ``fold`` chooses its epoch.
-
-        Raises:
-            DataError: There is none.
-        """
+    def validating(self, fold: int) -> EventChoice:
+        """Return the choice of the events on which what belongs to ``fold`` chooses its epoch."""
         chosen = self.validation_fold(fold)
-        return self._part(jets, [chosen], f"in fold {chosen}")
+        return self._choice([chosen], f"in fold {chosen}")
 
-    def _part(self, jets: Jets, folds: Sequence[int], what: str) -> Jets:
-        inside = np.isin(self.of(jets), folds)
-        if not inside.any():
-            msg = (
-                f"of the {jets.n_events} training events, in {self.count} folds by {self.by!r}, "
-                f"there is none {what}. Use fewer folds, or fold_by: hash."
-            )
-            raise DataError(msg)
-        return jets.take(inside)
+    def _choice(self, folds: Sequence[int], what: str) -> EventChoice:
+        text = (
+            f"in {self.count} folds by {self.by!r}, there is none {what}. "
+            "Use fewer folds, or fold_by: hash."
+        )
+        return EventChoice(lambda jets: np.isin(self.of(jets), folds), text)
 
     def provenance(self, fold: int, *, stops_early: bool) -> dict[str, Any]:
         """Return what a file says of the folds that it saw; anything that JSON holds."""
@@ -148,14 +138,16 @@ class Folds:
 
 
 def cut(
-    train: Jets,
-    validation: Jets,
+    train: Jets | Blocks,
+    validation: Jets | Blocks,
     folds: Mapping[str, Any] | None,
     fold: int | None,
     *,
     stops_early: bool,
-) -> tuple[Jets, Jets, dict[str, Any]]:
+) -> tuple[Any, Any, dict[str, Any]]:
     """Return the events to learn from and to choose the epoch on, and what a file says of them.
+
+    Jets stay jets, and blocks blocks.
 
     Args:
         train: The training samples.
@@ -167,14 +159,9 @@ def cut(
     if folds is None or fold is None:
         return train, validation, {}
     how = Folds(**folds)
-    learned = how.learning_part(train, fold, stops_early=stops_early)
-    chosen = how.validation_part(train, fold)
+    learned = how.learning(fold, stops_early=stops_early).of(train)
+    chosen = how.validating(fold).of(train)
     return learned, chosen, {"folds": how.provenance(fold, stops_early=stops_early)}
-
-
-def numbered(jets: Jets) -> Jets:
-    """Return jets whose events keep the numbers that folds go by, however they are drawn again."""
-    return jets if jets.event_number is not None else jets.with_columns(event_number=jets.event)
 
 
 @dataclass(frozen=True, eq=False)

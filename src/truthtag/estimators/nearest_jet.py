@@ -13,14 +13,15 @@ from truthtag.axis import Axis, edges
 from truthtag.data.axes import bin_index, check_edges
 from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
+from truthtag.data.sample_blocks import Blocks, as_blocks
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.binned import COLUMNS, BinnedMap, BinnedOptions
-from truthtag.estimators.bins import flavour_index, tags_of
+from truthtag.estimators.bins import flavour_index, tags_of, with_times
 from truthtag.estimators.counts import (
     WEIGHT_COLUMNS,
     Counts,
     Entries,
-    count_jets,
+    Tally,
     weights_of,
 )
 from truthtag.estimators.protocol import ResampledOptions
@@ -83,6 +84,7 @@ class NearestJetMap(TableEstimator):
     entries: Entries | None = None
     options_type: ClassVar[type[ResampledOptions]] = NearestJetOptions
     columns: ClassVar[tuple[str, ...]] = (*COLUMNS, *OF_CORRECTION)
+    streams: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_edges(self.edges.tolist(), "delta_r")
@@ -95,8 +97,8 @@ class NearestJetMap(TableEstimator):
     @classmethod
     def fit(
         cls,
-        train: Jets,
-        validation: Jets,  # noqa: ARG003
+        train: Jets | Blocks,
+        validation: Jets | Blocks,  # noqa: ARG003
         options: NearestJetOptions,
         seed: Seed,  # noqa: ARG003
     ) -> Self:
@@ -112,17 +114,48 @@ class NearestJetMap(TableEstimator):
             DataError: The sample has no tags or lacks a column, or a jet is outside the axes where
                 that is refused.
         """
-        base = BinnedMap.counted(train, options)
+        return cls.resampled(as_blocks(train), options)[0]
+
+    @classmethod
+    def resampled(
+        cls, train: Blocks, options: NearestJetOptions, times: IntArray | None = None
+    ) -> list[Self]:
+        """Fit map and correction to several resamples of a sample with one working point.
+
+        Args:
+            train: A tagged sample.
+            options: As in :meth:`fit`.
+            times: How often each event is in each resample, shape (n_resamples, n_events); by
+                default there is one, with every event once.
+        """
+        bases = BinnedMap.resampled(train, options, times)
+        flavours = bases[0].bins.flavours
         delta_r_edges = np.asarray(edges(options.delta_r))
         # As many bins as edges: one more for jets without a near one.
-        shape = (len(base.bins.flavours), len(delta_r_edges))
-        index = _bins_of(train, base.bins.flavours, delta_r_edges)
-        weights = weights_of(train, options.weights)
-        counts = count_jets(index, shape, tags_of(train), weights)
-        eff = base.efficiency(train)
-        expected = np.zeros(shape)
-        np.add.at(expected, index, eff if weights is None else weights * eff)
-        return cls(base, delta_r_edges, counts.tagged, counts.total, expected, counts.entries)
+        shape = (len(flavours), len(delta_r_edges))
+        tallies = [Tally(shape) for _ in bases]
+        expected = [np.zeros(shape) for _ in bases]
+        for block, of_jets in with_times(train, times):
+            index = _bins_of(block, flavours, delta_r_edges)
+            is_tagged = tags_of(block)
+            weights = weights_of(block, options.weights)
+            # Jets of flavours without an efficiency are in no resample.
+            of_map = bases[0].bins.index(block)
+            for base, tally, sums, often in zip(bases, tallies, expected, of_jets, strict=True):
+                tally.add(index, is_tagged, weights, often)
+                eff = base.values[of_map]
+                eff = eff if weights is None else weights * eff
+                np.add.at(sums, index, eff if often is None else often * eff)
+        maps = []
+        for base, tally, sums in zip(bases, tallies, expected, strict=True):
+            found = tally.counts
+            maps.append(cls(base, delta_r_edges, found.tagged, found.total, sums, found.entries))
+        return maps
+
+    @property
+    def unlearned(self) -> tuple[int, ...]:
+        """Flavours that no training jet has."""
+        return self.base.unlearned
 
     @property
     def counts(self) -> Counts:

@@ -134,7 +134,8 @@ class ParametricFit(TableEstimator):
             raise DataError(msg)
         flavours = flavours_of(train)
         weights = weights_of(train, options.weights)
-        check_positive_sum(weights)
+        if weights is not None:
+            check_positive_sum(float(weights.sum()), float(np.abs(weights).sum()))
         centre, scale = _standard(train)
         blocks = []
         for first in range(0, train.n_events, BLOCK):

@@ -25,6 +25,7 @@ __all__ = [
     "ResampledOptions",
     "kind_and_options",
     "kind_in_file",
+    "streams",
 ]
 
 
@@ -88,6 +89,9 @@ class Estimator(Efficiency, Protocol):
     @classmethod
     def fit(cls, train: Jets, validation: Jets, options: Any, seed: Seed) -> Self:
         """Learn from a tagged sample.
+
+        A kind whose attribute ``streams`` is true takes both samples as blocks, too, see
+        :mod:`truthtag.data.sample_blocks`.
 
         Args:
             train: The events to learn from.
@@ -180,3 +184,8 @@ def kind_and_options(
         raise ConfigError(msg)
     kind = KINDS.load(given["kind"], f"{path}.kind")
     return kind, validated(kind.options_type, given, path)
+
+
+def streams(kind: Any) -> bool:
+    """Return whether a kind of estimator takes the blocks of a training sample, not only jets."""
+    return bool(getattr(kind, "streams", False))

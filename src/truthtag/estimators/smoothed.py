@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from truthtag.arrays import AnyArray, FloatArray, divide
+from truthtag.arrays import AnyArray, FloatArray, IntArray, divide
 from truthtag.axis import EqualBins
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks, as_blocks
 from truthtag.errors import ConfigError
 from truthtag.estimators.bins import (
     BIN_COLUMNS,
@@ -104,6 +105,7 @@ class SmoothedMap(TableEstimator):
     entries: Entries | None = None
     options_type: ClassVar[type[ResampledOptions]] = SmoothedOptions
     columns: ClassVar[tuple[str, ...]] = (*BIN_COLUMNS, *CONTENT)
+    streams: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         _require_one_width("pt", self.bins.pt_edges)
@@ -112,8 +114,8 @@ class SmoothedMap(TableEstimator):
     @classmethod
     def fit(
         cls,
-        train: Jets,
-        validation: Jets,  # noqa: ARG003
+        train: Jets | Blocks,
+        validation: Jets | Blocks,  # noqa: ARG003
         options: SmoothedOptions,
         seed: Seed,  # noqa: ARG003
     ) -> Self:
@@ -130,9 +132,28 @@ class SmoothedMap(TableEstimator):
             DataError: The sample has no tags or lacks a column, or a jet is outside the axes where
                 that is refused.
         """
+        return cls.resampled(as_blocks(train), options)[0]
+
+    @classmethod
+    def resampled(
+        cls, train: Blocks, options: SmoothedOptions, times: IntArray | None = None
+    ) -> list[Self]:
+        """Count the jets of several resamples of a sample with one working point.
+
+        Args:
+            train: A tagged sample.
+            options: As in :meth:`fit`.
+            times: How often each event is in each resample, shape (n_resamples, n_events); by
+                default there is one, with every event once.
+        """
         bins = Bins.from_axes(train, options.pt, options.eta, options)
-        counts = bins.count(train, options.weights)
-        return cls(bins, counts.tagged, counts.total, options.smoothing, counts.entries)
+        found = bins.count(train, options.weights, times)
+        return [cls(bins, one.tagged, one.total, options.smoothing, one.entries) for one in found]
+
+    @property
+    def unlearned(self) -> tuple[int, ...]:
+        """Flavours that no training jet has."""
+        return self.bins.without_jets(self.counts)
 
     @property
     def counts(self) -> Counts:
@@ -189,7 +210,7 @@ class SmoothedMap(TableEstimator):
         values = map_coordinates(self.values, coordinates, order=1, mode="nearest")
         # Rounding of the interpolation can leave [0, 1].
         eff = np.clip(values, 0.0, 1.0)
-        return with_unlearned(eff, self.bins.without_jets(self.counts), jets)
+        return with_unlearned(eff, self.unlearned, jets)
 
     def describe(self) -> str:
         """Return the number of bins and the widths of the Gaussian."""

@@ -21,6 +21,8 @@ import numpy as np
 from truthtag.arrays import FloatArray
 from truthtag.data.files import check_columns, read_frame, read_metadata, write_frame
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
+from truthtag.data.sample_blocks import Blocks, as_blocks, at_point, labels_of
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.bins import UNKNOWN, unlearned_flavours
 from truthtag.estimators.protocol import KINDS, ResampledOptions, kind_in_file
@@ -118,6 +120,13 @@ class TableEstimator(StoredEstimator):
     columns: ClassVar[tuple[str, ...]] = ()
     """Columns that its table must have."""
 
+    streams: ClassVar[bool] = False
+    """Whether ``fit`` takes the blocks of a training sample, too, in the memory of one of them.
+
+    Such a kind has ``unlearned``, the flavours that no training jet has; and for its replicas
+    either ``replicas`` or ``resampled``, as :func:`~truthtag.estimators.resampling.fit_replicas`
+    calls them."""
+
     def __init_subclass__(cls, **keywords: Any) -> None:
         super().__init_subclass__(**keywords)
         own = cls.__dict__.get("fit")
@@ -184,32 +193,48 @@ def _at_each_point(fit: Fit) -> Fit:
 
     @wraps(fit)
     def fit_points(
-        cls: type[TableEstimator], train: Jets, validation: Jets, options: Any, seed: Seed
+        cls: type[TableEstimator],
+        train: Jets | Blocks,
+        validation: Jets | Blocks,
+        options: Any,
+        seed: Seed,
     ) -> StoredEstimator:
-        _warn_of_flavours(train)
-        if train.n_points == 1:
-            one: StoredEstimator = fit(cls, train, validation, options, seed)
-            return one
-        points = train.labels.points
-        if validation.labels.points != points:
-            listed = ", ".join(validation.labels.points) or "none with a name"
-            msg = (
-                f"the training sample has the working points {', '.join(points)}, the validation "
-                f"sample has {listed}; make both with the same"
-            )
-            raise DataError(msg)
-        members = []
-        for point in points:
-            tagged = train.at_point(point)
-            members.append(fit(cls, tagged, validation.at_point(point), options, seed))
-        return PointwiseEstimator(points, tuple(members))
+        if isinstance(train, Jets):
+            _warn_of_flavours(unlearned_flavours(train))
+        labels = labels_of(as_blocks(train))
+        fitted: StoredEstimator
+        if labels.n_points == 1:
+            fitted = fit(cls, train, validation, options, seed)
+        else:
+            _require_points(labels, labels_of(as_blocks(validation)))
+            members = []
+            for point in labels.points:
+                tagged = at_point(train, point)
+                members.append(fit(cls, tagged, at_point(validation, point), options, seed))
+            fitted = PointwiseEstimator(labels.points, tuple(members))
+        if not isinstance(train, Jets):
+            # Of a sample that is not in memory, this is known only now.
+            one: Any = fitted.members[0] if isinstance(fitted, PointwiseEstimator) else fitted
+            _warn_of_flavours(one.unlearned)
+        return fitted
 
     return fit_points
 
 
-def _warn_of_flavours(train: Jets) -> None:
+def _require_points(labels: Labels, of_validation: Labels) -> None:
+    """Refuse a validation sample of other working points than the training sample has."""
+    if of_validation.points != labels.points:
+        listed = ", ".join(of_validation.points) or "none with a name"
+        msg = (
+            f"the training sample has the working points {', '.join(labels.points)}, the "
+            f"validation sample has {listed}; make both with the same"
+        )
+        raise DataError(msg)
+
+
+def _warn_of_flavours(unlearned: Sequence[int]) -> None:
     """Say in the log which flavours nothing is learned of."""
-    for flavour in unlearned_flavours(train):
+    for flavour in unlearned:
         text = (
             "no jet of the training sample has flavour %d: nothing is learned of it, and jets that "
             "have it get the efficiency %g. Merge it into another flavour, or give more events."

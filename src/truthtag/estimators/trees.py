@@ -432,7 +432,8 @@ def _weights(jets: Jets, options: TreesOptions) -> FloatArray | None:
         DataError: They do not sum to more than 0.
     """
     weights = weights_of(jets, options.weights)
-    check_positive_sum(weights)
+    if weights is not None:
+        check_positive_sum(float(weights.sum()), float(np.abs(weights).sum()))
     # LightGBM has limits on sums of weights, which a unit of the weights must not change.
     return None if weights is None else weights / np.abs(weights).mean()
 

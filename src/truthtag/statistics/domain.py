@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
@@ -16,8 +17,8 @@ from scipy.spatial import cKDTree
 from truthtag.arrays import BoolArray, FloatArray, IntArray, divide, jet_mask, plain_array
 from truthtag.data.files import check_columns, read_frame, write_frame
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks, as_blocks, labels_of
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.bins import unlearned_flavours
 from truthtag.statistics.domain_file import read_criterion
 from truthtag.statistics.domain_variables import VARIABLES, further_variables, variables_of
 
@@ -135,8 +136,8 @@ class Domain:
     @classmethod
     def fit(
         cls,
-        train: Jets,
-        validation: Jets,
+        train: Jets | Blocks,
+        validation: Jets | Blocks,
         rng: np.random.Generator,
         *,
         flagged: float,
@@ -146,8 +147,9 @@ class Domain:
     ) -> Domain:
         """Take ranges and reference jets from one sample, and the thresholds from another.
 
-        Weights play no role. Both samples are of the same origin, but independent: a jet that is
-        in both is too near to itself.
+        Weights play no role. Samples may be blocks of events, of which one is in memory at a time,
+        beside a number for each validation jet. Both samples are of the same origin, but
+        independent: a jet that is in both is too near to itself.
 
         Args:
             train: The sample that the efficiency was learned from.
@@ -168,34 +170,36 @@ class Domain:
                 in ``validation``, and the labels do not state the flavours.
         """
         _check_options(flagged, neighbours, max_reference_jets)
-        flavours = _flavours_of(train, validation)
-        names = further_variables(train) if further is None else tuple(further)
-        values = variables_of(train, names)
-        rows = [np.flatnonzero(train.flavour == flavour) for flavour in flavours]
-        chosen = np.concatenate([_draw(inside, max_reference_jets, rng) for inside in rows])
-        low = [values[inside].min(axis=0) for inside in rows]
-        high = [values[inside].max(axis=0) for inside in rows]
-        # The rounded mean of equal values can differ from them: their deviation is not exactly 0.
-        varies = np.ptp(values, axis=0) > 0
-        scale = np.where(varies, values.std(axis=0, dtype=np.float64), 0.0)
+        blocks = as_blocks(train)
+        flavours, counts = _flavours_of(blocks, as_blocks(validation))
+        if further is None:
+            names = next(further_variables(block) for block in blocks)
+        else:
+            names = tuple(further)
+        ranges = _Ranges.of(blocks, names, flavours)
+        chosen = [_draw(count, max_reference_jets, rng) for count in counts]
+        reference_flavour, reference = _taken(blocks, names, flavours, chosen)
         without_threshold = cls(
             flavours=flavours,
-            low=np.array(low, dtype=np.float64),
-            high=np.array(high, dtype=np.float64),
-            scale=scale,
+            low=ranges.low.astype(np.float64),
+            high=ranges.high.astype(np.float64),
+            scale=ranges.scale,
             threshold=np.ones(len(flavours)),
             neighbours=neighbours,
-            reference_flavour=train.flavour[chosen].astype(np.int8),
-            reference=values[chosen],
+            reference_flavour=reference_flavour,
+            reference=reference,
             further=names,
         )
-        tried = variables_of(validation, names)
+        spacings: list[list[FloatArray]] = [[] for _ in flavours]
+        for block in as_blocks(validation):
+            tried = variables_of(block, names)
+            for of_flavour, flavour in zip(spacings, flavours, strict=True):
+                inside = block.flavour == flavour
+                of_flavour.append(without_threshold._spacing(flavour, tried[inside]))
         threshold = []
-        for flavour in flavours:
-            of_flavour = tried[validation.flavour == flavour]
-            if len(of_flavour):
-                spacing = without_threshold._spacing(flavour, of_flavour)
-            else:
+        for of_flavour, flavour in zip(spacings, flavours, strict=True):
+            spacing = np.concatenate(of_flavour)
+            if not len(spacing):
                 spacing = without_threshold._own_spacing(flavour)
             threshold.append(np.quantile(spacing, 1 - flagged))
         return replace(without_threshold, threshold=np.array(threshold))
@@ -378,40 +382,130 @@ def _check_options(flagged: float, neighbours: int, max_reference_jets: int) -> 
         raise ConfigError(msg)
 
 
-def _flavours_of(train: Jets, validation: Jets) -> tuple[int, ...]:
-    """Return the flavours that training jets have; refuse samples that make no domain."""
-    for name, jets in (("training", train), ("validation", validation)):
-        if not jets.n_jets:
+class _Ranges(NamedTuple):
+    """What the variables of the training jets are.
+
+    Attributes:
+        low: Smallest values per flavour, shape (n_flavours, n_variables).
+        high: Largest values, the same shape.
+        scale: Standard deviations over all flavours, 0 where all are equal, shape (n_variables,).
+    """
+
+    low: FloatArray
+    high: FloatArray
+    scale: FloatArray
+
+    @classmethod
+    def of(cls, blocks: Blocks, names: Sequence[str], flavours: Sequence[int]) -> Self:
+        """Go through a sample twice: for the means, and for the deviations from them.
+
+        Sums run from jet to jet in their order, so that where blocks are cut changes no digit.
+        """
+        shape = (len(flavours), len(VARIABLES) + len(names))
+        low = np.full(shape, np.inf, dtype=np.float32)
+        high = np.full(shape, -np.inf, dtype=np.float32)
+        total: FloatArray = np.zeros(shape[1])
+        n_jets = 0
+        for block in blocks:
+            values = variables_of(block, names)
+            for position, flavour in enumerate(flavours):
+                inside = values[block.flavour == flavour]
+                low[position] = np.minimum(low[position], inside.min(axis=0, initial=np.inf))
+                high[position] = np.maximum(high[position], inside.max(axis=0, initial=-np.inf))
+            total = _summed(total, values)
+            n_jets += block.n_jets
+        mean = total / n_jets
+        squares: FloatArray = np.zeros(shape[1])
+        for block in blocks:
+            squares = _summed(squares, np.square(variables_of(block, names) - mean))
+        # The rounded mean of equal values can differ from them: their deviation is not exactly 0.
+        varies = high.max(axis=0) - low.min(axis=0) > 0
+        return cls(low, high, np.where(varies, np.sqrt(squares / n_jets), 0.0))
+
+
+def _summed(before: FloatArray, rows: FloatArray) -> FloatArray:
+    """Add rows to a sum, one after the other."""
+    return np.asarray(np.concatenate([before[None], rows], dtype=np.float64).sum(axis=0))
+
+
+def _taken(
+    blocks: Blocks, names: Sequence[str], flavours: Sequence[int], chosen: Sequence[IntArray]
+) -> tuple[IntArray, FloatArray]:
+    """Return the flavours and variables of chosen jets, those of one flavour after the other.
+
+    Args:
+        blocks: A sample.
+        names: Further variables.
+        flavours: The flavours.
+        chosen: Which of the jets of each flavour, counted from 0 and rising.
+    """
+    found: list[list[FloatArray]] = [[] for _ in flavours]
+    first = np.zeros(len(flavours), np.int64)
+    for block in blocks:
+        values = variables_of(block, names)
+        for position, flavour in enumerate(flavours):
+            inside = values[block.flavour == flavour]
+            last = first[position] + len(inside)
+            begin, end = np.searchsorted(chosen[position], [first[position], last])
+            found[position].append(inside[chosen[position][begin:end] - first[position]])
+            first[position] = last
+    reference = [np.concatenate(of_flavour) for of_flavour in found]
+    numbers = np.repeat(np.array(flavours, dtype=np.int8), [len(one) for one in reference])
+    return numbers, np.concatenate(reference)
+
+
+def _count_flavours(blocks: Blocks) -> dict[int, int]:
+    """Return how many jets of each flavour there are, flavours rising."""
+    found: Counter[int] = Counter()
+    for block in blocks:
+        flavours, counts = np.unique(block.flavour, return_counts=True)
+        found.update(dict(zip(flavours.tolist(), counts.tolist(), strict=True)))
+    return dict(sorted(found.items()))
+
+
+def _flavours_of(train: Blocks, validation: Blocks) -> tuple[tuple[int, ...], list[int]]:
+    """Return the flavours that training jets have, and how many have each.
+
+    Raises:
+        DataError: The samples make no domain.
+    """
+    found = _count_flavours(train)
+    of_validation = _count_flavours(validation)
+    for name, numbers in (("training", found), ("validation", of_validation)):
+        if not numbers:
             msg = (
                 f"the {name} sample has no jets; a domain needs some. "
                 "Give it a sample that has jets."
             )
             raise DataError(msg)
-    flavours, counts = np.unique(train.flavour, return_counts=True)
-    for flavour in unlearned_flavours(train):
-        text = "no jet of the training sample has flavour %d: all jets of it are outside the domain"
-        logging.getLogger("truthtag").warning(text, flavour)
-    missing = ~np.isin(flavours, validation.flavour)
-    if missing.any() and train.labels.flavours:
+    stated = labels_of(train).flavours
+    for flavour in stated:
+        if flavour not in found:
+            text = (
+                "no jet of the training sample has flavour %d: all jets of it are outside the "
+                "domain"
+            )
+            logging.getLogger("truthtag").warning(text, flavour)
+    missing = [flavour for flavour in found if flavour not in of_validation]
+    if missing and stated:
         text = (
             "no jet of the validation sample has flavour %d: its %d jets in the training sample "
             "set the threshold of the domain themselves"
         )
-        for flavour, count in zip(flavours[missing], counts[missing], strict=True):
-            logging.getLogger("truthtag").warning(text, flavour, count)
-    elif missing.any():
+        for flavour in missing:
+            logging.getLogger("truthtag").warning(text, flavour, found[flavour])
+    elif missing:
         msg = (
-            f"the validation sample has no jet of flavour {flavours[missing][0]}, the training "
-            f"sample has {counts[missing][0]}: nothing sets the threshold of this flavour. "
+            f"the validation sample has no jet of flavour {missing[0]}, the training "
+            f"sample has {found[missing[0]]}: nothing sets the threshold of this flavour. "
             "Give the validation sample more events, or drop those jets from the training sample."
         )
         raise DataError(msg)
-    return tuple(int(flavour) for flavour in flavours)
+    return tuple(found), list(found.values())
 
 
-def _draw(rows: IntArray, most: int, rng: np.random.Generator) -> IntArray:
-    """Draw rows without replacement; where there are few, all of them in their order."""
-    if len(rows) <= most:
-        return rows
-    drawn = rng.choice(rows, most, replace=False, shuffle=False)
-    return np.sort(drawn)
+def _draw(count: int, most: int, rng: np.random.Generator) -> IntArray:
+    """Draw some of so many rows without replacement, rising; where there are few, all of them."""
+    if count <= most:
+        return np.arange(count)
+    return np.sort(rng.choice(count, most, replace=False, shuffle=False))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import resource
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +19,7 @@ from typing import TextIO
 from truthtag.errors import TruthtagError
 from truthtag.progress import clock
 
-__all__ = ["job_log", "running_jobs"]
+__all__ = ["job_log", "peak_memory", "running_jobs"]
 
 
 @contextmanager
@@ -61,7 +63,12 @@ def _logger(file: TextIO) -> Iterator[logging.Logger]:
     try:
         logger.info("process %d on %s", os.getpid(), os.uname().nodename)
         yield logger
-        logger.info("done in %s", clock(time.monotonic() - started))
+        logger.info(
+            "done in %s; %.1f s of processor time, %d MB of memory at most",
+            clock(time.monotonic() - started),
+            time.process_time(),
+            peak_memory(),
+        )
     except TruthtagError as error:
         logger.error("%s", error)  # noqa: TRY400 - a traceback would hide it
         raise SystemExit(1) from None
@@ -71,6 +78,17 @@ def _logger(file: TextIO) -> Iterator[logging.Logger]:
     finally:
         logger.removeHandler(handler)
         handler.close()
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has had so far [MB]."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # What the system counts by getrusage includes the process that started this one.
+        (line,) = (one for one in status.read_text().splitlines() if one.startswith("VmHWM:"))
+        return int(line.split()[1]) // 1024
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
 
 
 def running_jobs(folder: str | Path) -> list[Path]:

@@ -7,10 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from truthtag.arrays import FloatArray
-from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks, labels_of
 from truthtag.seeds import Seed, seed_words
 
 __all__ = ["chain", "root_of", "shared_by_points"]
+
+ALL = -1
+"""Stands for jets of every flavour."""
 
 
 def root_of(covariance: FloatArray) -> FloatArray:
@@ -41,7 +44,7 @@ def chain(seed: Seed, size: int, shared: Sequence[FloatArray]) -> list[FloatArra
     return drawn
 
 
-def shared_by_points(jets: Jets, flavours: Sequence[int]) -> list[dict[int, float]]:
+def shared_by_points(blocks: Blocks, flavours: Sequence[int]) -> list[dict[int, float]]:
     r"""Return the correlation of the tags at each working point and the next, by flavour.
 
     A jet that passes the tighter passes the looser one, so that tags with the efficiencies
@@ -52,17 +55,24 @@ def shared_by_points(jets: Jets, flavours: Sequence[int]) -> list[dict[int, floa
     and along a chain of points by the product, as numbers drawn with :func:`chain` do.
 
     Args:
-        jets: The training jets.
+        blocks: The training sample.
         flavours: Flavours that were learned.
 
     Returns:
         For each pair of points the correlation of each flavour, and under -1 that of all jets; 1
         where no tag differs.
     """
-    passes = jets.passes()
-    fractions = {flavour: passes[jets.flavour == flavour].mean(axis=0) for flavour in flavours}
-    fractions[-1] = passes.mean(axis=0)
-    pairs = range(jets.n_points - 1)
+    n_points = labels_of(blocks).n_points
+    passing = {flavour: np.zeros(n_points) for flavour in (*flavours, ALL)}
+    n_jets = dict.fromkeys(passing, 0)
+    for block in blocks:
+        passes = block.passes()
+        for flavour in passing:
+            chosen = passes if flavour == ALL else passes[block.flavour == flavour]
+            passing[flavour] += chosen.sum(axis=0)
+            n_jets[flavour] += len(chosen)
+    fractions = {flavour: passing[flavour] / n_jets[flavour] for flavour in passing}
+    pairs = range(n_points - 1)
     return [{f: _shared(*of[pair : pair + 2]) for f, of in fractions.items()} for pair in pairs]
 
 

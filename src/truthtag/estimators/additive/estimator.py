@@ -10,20 +10,17 @@ import numpy as np
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks, as_blocks, labels_of
 from truthtag.errors import DataError
 from truthtag.estimators.additive.draws import chain, root_of, shared_by_points
+from truthtag.estimators.additive.events import TaggedEvents
 from truthtag.estimators.additive.fitting import fit_model
 from truthtag.estimators.additive.likelihood import efficiency_of
 from truthtag.estimators.additive.options import AdditiveOptions, Link
 from truthtag.estimators.additive.structure import Coefficient, Structure
-from truthtag.estimators.bins import (
-    flavour_index,
-    flavours_of,
-    training_tags,
-    unlearned_flavours,
-    with_unlearned,
-)
-from truthtag.estimators.counts import check_positive_sum, weights_of
+from truthtag.estimators.additive.variables import column_of
+from truthtag.estimators.bins import flavour_index, warn_of_equal_tags, with_unlearned
+from truthtag.estimators.counts import check_positive_sum
 from truthtag.estimators.protocol import ResampledOptions
 from truthtag.estimators.table_file import PointwiseEstimator, StoredEstimator, TableEstimator
 from truthtag.seeds import Seed
@@ -79,13 +76,14 @@ class AdditiveFit(TableEstimator):
     unlearned: tuple[int, ...] = ()
     options_type: ClassVar[type[ResampledOptions]] = AdditiveOptions
     columns: ClassVar[tuple[str, ...]] = COLUMNS
+    streams: ClassVar[bool] = True
     engine_of: ClassVar[str] = "truthtag.estimators.additive.engine:engine_of"
 
     @classmethod
     def fit(
         cls,
-        train: Jets,
-        validation: Jets,  # noqa: ARG003
+        train: Jets | Blocks,
+        validation: Jets | Blocks,  # noqa: ARG003
         options: AdditiveOptions,
         seed: Seed,  # noqa: ARG003
     ) -> Self:
@@ -101,23 +99,19 @@ class AdditiveFit(TableEstimator):
             DataError: The sample has no tags, no jets, or lacks a column, its weights do not sum to
                 more than 0, or the fit does not converge.
         """
-        is_tagged = training_tags(train)
-        if not train.n_jets:
+        events = TaggedEvents(as_blocks(train), options.weights)
+        census = events.census(_columns_of(options))
+        warn_of_equal_tags(census.n_tagged, census.n_jets)
+        if not census.n_jets:
             msg = "the sample has no jets; a fit needs some. Give it a sample that has jets."
             raise DataError(msg)
-        unlearned = unlearned_flavours(train)
-        flavours = [one for one in flavours_of(train) if one not in unlearned]
-        weights = weights_of(train, options.weights)
-        check_positive_sum(weights)
-        structure = Structure.for_jets(train, flavours, options)
+        check_positive_sum(census.weight, census.absolute)
+        stated = labels_of(events.blocks).flavours or census.flavours
+        unlearned = tuple(one for one in stated if one not in census.flavours)
+        flavours = [one for one in stated if one not in unlearned]
+        structure = Structure.for_sample(events.blocks, census.ends, flavours, options)
         found = fit_model(
-            structure,
-            train,
-            is_tagged,
-            weights,
-            options.link,
-            options.max_steps,
-            options.jets_in_memory,
+            structure, events, census, options.link, options.max_steps, options.jets_in_memory
         )
         return cls(
             structure,
@@ -132,8 +126,8 @@ class AdditiveFit(TableEstimator):
     @classmethod
     def replicas(
         cls,
-        train: Jets,
-        validation: Jets,
+        train: Jets | Blocks,
+        validation: Jets | Blocks,
         options: AdditiveOptions,
         count: int,
         seed: Seed,
@@ -160,7 +154,7 @@ class AdditiveFit(TableEstimator):
         structure = fits[0].structure
         shared = [
             np.array([by_flavour[one.flavour] for one in structure.coefficients])
-            for by_flavour in shared_by_points(train, structure.flavours)
+            for by_flavour in shared_by_points(as_blocks(train), structure.flavours)
         ]
         roots = [root_of(fit._known_covariance()) for fit in fits]
         replicas = []
@@ -314,6 +308,12 @@ class AdditiveFit(TableEstimator):
         unlearned = tuple(int(one) for one in settings.get("unlearned", ()))
         link = settings["link"]
         return cls(structure, values, link, covariance, ridge, effective, unlearned)
+
+
+def _columns_of(options: AdditiveOptions) -> list[str]:
+    """Return the columns from end to end of which functions can have their knots."""
+    columns = [column_of(name) for term in options.terms for name in term.variables]
+    return [name for name in dict.fromkeys(columns) if name is not None]
 
 
 def _covariance_of(frame: pd.DataFrame) -> FloatArray | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
-from truthtag.arrays import BoolArray, FloatArray
-from truthtag.data.jets import Jets
+from truthtag.arrays import FloatArray
 from truthtag.errors import DataError
+from truthtag.estimators.additive.events import Census, TaggedEvents
 from truthtag.estimators.additive.likelihood import Problem, Sums
 from truthtag.estimators.additive.options import Link
 from truthtag.estimators.additive.smoothing import uncertain_smoothing
@@ -92,9 +93,8 @@ class Prior(NamedTuple):
 
 def fit_model(
     structure: Structure,
-    jets: Jets,
-    is_tagged: BoolArray,
-    weight: FloatArray | None,
+    events: TaggedEvents,
+    census: Census,
     link: Link,
     max_steps: int,
     jets_in_memory: int,
@@ -120,10 +120,9 @@ def fit_model(
 
     Args:
         structure: The terms.
-        jets: The events.
-        is_tagged: Tags of the jets, shape (n_jets,).
-        weight: Weights of the jets, shape (n_jets,); None where each counts 1. They are scaled so
-            that they sum to the number of effective jets.
+        events: The events; their weights are scaled so that they sum to the number of effective
+            jets.
+        census: What a pass through them told.
         link: What the terms add up to.
         max_steps: Most Newton steps.
         jets_in_memory: Most jets whose columns are kept.
@@ -131,34 +130,31 @@ def fit_model(
     Raises:
         DataError: The fit does not converge.
     """
-    weights = np.ones(jets.n_jets) if weight is None else weight * weight.sum() / (weight**2).sum()
-    problem = Problem(structure, jets, is_tagged, weights, link, jets.n_jets <= jets_in_memory)
-    return _maximise(problem, _near(problem, max_steps, jets_in_memory), max_steps)
+    scaled = replace(events, scale=census.weight / census.squares)
+    return _fit(structure, scaled, census, link, max_steps, jets_in_memory)
 
 
-def _near(problem: Problem, max_steps: int, jets_in_memory: int) -> Fit | None:
-    """Return a fit to some of the events, where this saves time.
+def _fit(
+    structure: Structure,
+    events: TaggedEvents,
+    census: Census,
+    link: Link,
+    max_steps: int,
+    jets_in_memory: int,
+) -> Fit:
+    """Fit to events, beginning with some of them where this saves time.
 
     What some of them do not determine, the fit to all begins without.
     """
-    jets = problem.jets
-    if jets.n_events < WORTHWHILE:
-        return None
-    few = np.arange(jets.n_events) % SUBSET == 0
-    of_jet = few[jets.event_of_jet]
-    some = replace(
-        problem,
-        jets=jets.take(few),
-        is_tagged=problem.is_tagged[of_jet],
-        weight=problem.weight[of_jet],
-        in_memory=int(of_jet.sum()) <= jets_in_memory,
-    )
-    if set(np.unique(some.jets.flavour)) < set(problem.structure.flavours):
-        return None
-    try:
-        return _maximise(some, _near(some, max_steps, jets_in_memory), max_steps)
-    except DataError:
-        return None
+    start = None
+    if census.n_events >= WORTHWHILE:
+        few = events.every(SUBSET, census.n_events)
+        of_few = few.census(())
+        if set(of_few.flavours) >= set(structure.flavours):
+            with suppress(DataError):
+                start = _fit(structure, few, of_few, link, max_steps, jets_in_memory)
+    problem = Problem(structure, events, link, census.n_jets <= jets_in_memory)
+    return _maximise(problem, start, max_steps)
 
 
 class _At(NamedTuple):
@@ -215,7 +211,7 @@ def _maximise(problem: Problem, start: Fit | None, max_steps: int) -> Fit:
             return _result(structure, at, aim.ridge, step)
     msg = (
         f"the additive model of {len(prior.centre)} coefficients, fitted to "
-        f"{problem.jets.n_jets} jets, did not settle in {max_steps} steps: the tags do not "
+        f"{problem.n_jets} jets, did not settle in {max_steps} steps: the tags do not "
         "determine it. Fit it to more events, with fewer terms, or with the other link; or raise "
         "max_steps."
     )
@@ -281,12 +277,17 @@ def prior_of(problem: Problem) -> Prior:
     weight = np.full(size, SLOPE**-2)
     for penalty in structure.penalties:
         weight[penalty.which] = 0.0
-    for position, flavour in enumerate(structure.flavours):
-        inside = problem.jets.flavour == flavour
-        of_jet = problem.weight[inside]
-        is_tagged = problem.is_tagged[inside]
-        tagged = max(float(of_jet[is_tagged].sum()), 0.0)
-        others = max(float(of_jet[~is_tagged].sum()), 0.0)
+    of_tags = np.zeros((len(structure.flavours), 2))
+    for jets, is_tagged, of_jet in problem.events:
+        for position, flavour in enumerate(structure.flavours):
+            inside = jets.flavour == flavour
+            of_tags[position] += [
+                of_jet[inside & is_tagged].sum(),
+                of_jet[inside & ~is_tagged].sum(),
+            ]
+    for position, (of_tagged, of_others) in enumerate(of_tags.tolist()):
+        tagged = max(of_tagged, 0.0)
+        others = max(of_others, 0.0)
         eff = float(np.clip((tagged + HALF) / (tagged + others + 2 * HALF), 1e-6, 1 - 1e-3))
         is_log = problem.link == "log"
         centre[position] = np.log(eff) if is_log else np.log(eff / (1 - eff))

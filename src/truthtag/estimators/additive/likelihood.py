@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from truthtag.arrays import BoolArray, FloatArray
-from truthtag.data.jets import Jets
+from truthtag.estimators.additive.events import TaggedBlock
 from truthtag.estimators.additive.options import Link
 from truthtag.estimators.additive.structure import Structure
 
@@ -132,19 +132,20 @@ class Problem:
 
     Args:
         structure: The terms.
-        jets: The events.
-        is_tagged: Shape (n_jets,).
-        weight: Shape (n_jets,).
+        events: The events, in blocks.
         link: What the terms add up to.
         in_memory: Whether columns are kept between the steps; else they are made anew.
     """
 
     structure: Structure
-    jets: Jets
-    is_tagged: BoolArray
-    weight: FloatArray
+    events: Iterable[TaggedBlock]
     link: Link
     in_memory: bool
+
+    @property
+    def n_jets(self) -> int:
+        """Number of jets."""
+        return sum(len(block.is_tagged) for block in self.events)
 
     def sums_at(self, values: FloatArray) -> Sums:
         """Return log-likelihood, gradient and information of all jets.
@@ -189,5 +190,6 @@ class Problem:
         return list(self._made())
 
     def _made(self) -> Iterator[_Columns]:
-        for flavour, rows, columns in self.structure.design(self.jets):
-            yield _Columns(flavour, columns, self.is_tagged[rows], self.weight[rows])
+        for jets, is_tagged, weight in self.events:
+            for flavour, rows, columns in self.structure.design(jets):
+                yield _Columns(flavour, columns, is_tagged[rows], weight[rows])

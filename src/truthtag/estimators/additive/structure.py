@@ -11,9 +11,10 @@ import numpy as np
 
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks
 from truthtag.estimators.additive.options import AdditiveOptions, JetTerm, NeighbourTerm
 from truthtag.estimators.additive.splines import Basis, product
-from truthtag.estimators.additive.variables import basis_of, of_jet, of_pair
+from truthtag.estimators.additive.variables import Ends, basis_of, of_jet, of_pair
 
 __all__ = ["Coefficient", "Penalty", "Structure", "Term"]
 
@@ -131,16 +132,29 @@ class Structure:
     terms: tuple[Term, ...]
 
     @classmethod
-    def for_jets(cls, jets: Jets, flavours: Sequence[int], options: AdditiveOptions) -> Self:
+    def for_sample(
+        cls,
+        blocks: Blocks,
+        ends: Mapping[str, Ends],
+        flavours: Sequence[int],
+        options: AdditiveOptions,
+    ) -> Self:
         """Make the terms, knots from end to end of the jets where the options do not say.
+
+        Args:
+            blocks: The training sample.
+            ends: Ends of the columns of :func:`.variables.column_of`, by name.
+            flavours: Those that are learned.
+            options: The terms.
 
         Raises:
             DataError: A variable does not vary, or has no logarithm.
         """
         terms = []
         for term in options.terms:
-            bases = [basis_of(name, options.variable(name), jets) for name in term.variables]
-            terms.append(Term(term, tuple(bases), options.tensor_functions))
+            variables = [(name, options.variable(name)) for name in term.variables]
+            bases = tuple(basis_of(name, how, ends, blocks) for name, how in variables)
+            terms.append(Term(term, bases, options.tensor_functions))
         return cls(tuple(flavours), tuple(terms))
 
     @cached_property
