@@ -2,7 +2,8 @@
 
 from truthtag.data.files import write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.predictions import points_of, read_efficiencies
+from truthtag.estimators.prediction_files import read_prediction
+from truthtag.estimators.predictions import points_of
 from truthtag.statistics.coverage import calibration
 from truthtag.statistics.points import joined
 from truthtag.workflow.logs import job_log
@@ -13,7 +14,10 @@ if __name__ == "__main__":
         jets = read_jets(snakemake.input.sample)
         tables = {}
         for point in points_of(jets):
-            efficiencies = read_efficiencies(params.predictions, jets, point)
+            efficiencies = {
+                name: read_prediction(file).aligned_to(jets).of_point(jets, point).values
+                for name, file in params.predictions.items()
+            }
             at_point = jets.at_point(point)
             tables[point] = calibration(at_point, efficiencies, params.flavours, params.bins)
         table = joined(tables)

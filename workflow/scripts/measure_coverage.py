@@ -6,7 +6,8 @@ import pandas as pd
 from truthtag.data.axes import edges_of
 from truthtag.data.files import read_csv, read_frame, write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.predictions import at_point, points_of, read_prediction
+from truthtag.estimators.prediction_files import read_prediction
+from truthtag.estimators.predictions import at_point, points_of
 from truthtag.statistics.coverage import coverage, coverage_table
 from truthtag.statistics.points import joined, rows_at
 from truthtag.statistics.spread import scales_by_name

@@ -4,7 +4,8 @@ import pandas as pd
 
 from truthtag.data.files import read_metadata, write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.predictions import points_of, read_prediction
+from truthtag.estimators.prediction_files import read_prediction
+from truthtag.estimators.predictions import points_of
 from truthtag.statistics.points import joined
 from truthtag.statistics.spread import spread_scales
 from truthtag.workflow.logs import job_log

@@ -5,7 +5,8 @@ import pandas as pd
 
 from truthtag.data.files import read_frame, write_frame
 from truthtag.data.jets import read_jets
-from truthtag.estimators.predictions import points_of, read_efficiencies
+from truthtag.estimators.prediction_files import read_prediction
+from truthtag.estimators.predictions import points_of
 from truthtag.statistics.accuracy import compare_likelihoods, summarise
 from truthtag.statistics.points import joined
 from truthtag.workflow.logs import job_log
@@ -28,7 +29,10 @@ if __name__ == "__main__":
             found: dict[str, dict[str | None, pd.DataFrame]] = {name: {} for name in tables}
             for point in points_of(jets):
                 at_point = jets.at_point(point)
-                efficiencies = read_efficiencies(params.predictions[sample], jets, point)
+                efficiencies = {
+                    name: read_prediction(file).aligned_to(jets).of_point(jets, point).values
+                    for name, file in params.predictions[sample].items()
+                }
                 if at_point.is_tagged is not None:
                     likelihood = compare_likelihoods(at_point.is_tagged, efficiencies)
                     found["likelihood"][point] = likelihood
