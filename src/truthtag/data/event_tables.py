@@ -51,6 +51,12 @@ class EventTables:
                     self._numbers.add(table["event"].to_numpy())
                     yield table
 
+    def __iter__(self) -> Iterator[pd.DataFrame]:
+        """Go through the rows that were not taken, some at a time."""
+        yield self._held.to_pandas()
+        for part in self._parts:
+            yield part.to_pandas()
+
     def take_for(self, jets: Jets, is_last: bool) -> pd.DataFrame:
         """Return the rows of the events that follow, those without jets before them included.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from truthtag.arrays import BoolArray
+from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.blocks import EVENTS, RowSteps, SampleFiles, open_steps
 from truthtag.data.jets import Jets, JetsDigest
 from truthtag.errors import DataError
@@ -38,6 +38,14 @@ class Block:
         """Return the same at one working point; see :func:`.predictions.at_point`."""
         jets, predictions = at_point(self.jets, self.predictions, point, below)
         return Block(jets, predictions, self.in_domain)
+
+    def efficiencies(self, point: str | None = None) -> dict[str, FloatArray]:
+        """Return the efficiencies at one working point by name, each of shape (n_jets,).
+
+        Raises:
+            DataError: One of them does not know the point.
+        """
+        return {name: one.values for name, one in self.at_point(point).predictions.items()}
 
     @property
     def domain(self) -> BoolArray:

@@ -170,7 +170,8 @@ class Quantiles:
         target = np.searchsorted(self._targets, distinct >> _FINE)
         start = np.cumsum(number) - number
         first = start[np.searchsorted(target, np.arange(len(self._targets)))]
-        start = start - first[target] + self._below[target]
+        # All numbers below a target count, not only those that were kept.
+        start = start + (self._below - first)[target]
         lower, upper, share = self._neighbours()
         found = []
         for low, high, between in zip(lower, upper, share, strict=True):
