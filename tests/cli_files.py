@@ -21,7 +21,8 @@ from truthtag.estimators.ensemble import Ensemble, load, write_manifest
 from truthtag.estimators.network.estimator import NetworkEstimator
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import Architecture, TrainingOptions
-from truthtag.estimators.predictions import predict, write_prediction, write_replicas
+from truthtag.estimators.prediction_files import write_prediction, write_replicas
+from truthtag.estimators.predictions import predict
 from truthtag.estimators.table_file import save_replicas
 from truthtag.statistics.distributions import Distribution, fill_distribution
 from truthtag.statistics.domain import Domain

@@ -16,7 +16,8 @@ from scipy import stats
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.predictions import Prediction, predict, read_prediction, write_prediction
+from truthtag.estimators.prediction_files import read_prediction, write_prediction
+from truthtag.estimators.predictions import Prediction, predict
 from truthtag.statistics.closure import ClosureHistogram, Entries
 from truthtag.statistics.closure_tests import closure_test, merged_bins
 from truthtag.statistics.distributions import dijet

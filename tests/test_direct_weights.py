@@ -35,7 +35,8 @@ from truthtag.data.files import read_frame, read_metadata, write_frame
 from truthtag.data.jets import Jets, write_jets
 from truthtag.data.labels import Labels
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import Prediction, write_prediction
+from truthtag.estimators.prediction_files import write_prediction
+from truthtag.estimators.predictions import Prediction
 from truthtag.weights.direct import direct_weights
 from truthtag.weights.events import hybrid, weights_table
 from truthtag.weights.sample_weights import Selection, sample_weights
@@ -216,7 +217,7 @@ def test_tags_that_are_excluded_twice_have_the_scale_factor() -> None:
 def test_tags_that_only_the_efficiency_excludes_are_refused() -> None:
     jets = tagged([0, 0], [1, 1])
     message = (
-        r"jet 1 \(event 1\) passes 0 working point\(s\), which its efficiency 1.0 excludes, and "
+        r"jet 0 of event 1 passes 0 working point\(s\), which its efficiency 1.0 excludes, and "
         r"times its scale factor 0.9 does not \(1 such jets of 2\).*max_excluded.*direct: false"
     )
     with pytest.raises(DataError, match=message):
@@ -430,7 +431,7 @@ def test_excluded_tags_of_a_sample_are_counted_or_refused(cms: Path) -> None:
         weights = sample_weights(jets, eff, selection, factors, direct=direct)
         assert weights.notes["excluded"] == {"nominal": 1}
         strict = replace(factors, max_excluded=0.0)
-        with pytest.raises(DataError, match=r"jet 3 \(event 3\) passes 0 .*1 such jets of 25"):
+        with pytest.raises(DataError, match=r"jet 0 of event 3 passes 0 .*1 such jets of 25"):
             sample_weights(jets, eff, selection, strict, direct=direct)
         eff_of_one = replace(factors, max_excluded=0.04)
         sample_weights(jets, eff, selection, eff_of_one, direct=direct)

@@ -24,12 +24,8 @@ from truthtag.estimators.network.file import save_network
 from truthtag.estimators.network.learned_factors import read_factors
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import Architecture
-from truthtag.estimators.predictions import (
-    Prediction,
-    replica_std,
-    write_prediction,
-    write_replicas,
-)
+from truthtag.estimators.prediction_files import write_prediction, write_replicas
+from truthtag.estimators.predictions import Prediction, replica_std
 from truthtag.figures import catalogue
 from truthtag.figures.catalogue import figures_of, options_of, samples_of
 from truthtag.figures.catalogue import standard_figures as standard

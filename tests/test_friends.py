@@ -27,7 +27,8 @@ from truthtag.data.readers.convert import convert
 from truthtag.data.readers.entries import Entries, read_entries
 from truthtag.data.readers.options import ReaderOptions
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.predictions import predict, write_prediction
+from truthtag.estimators.prediction_files import write_prediction
+from truthtag.estimators.predictions import predict
 from truthtag.exports.alignment import Places, number_columns
 from truthtag.exports.friends import FriendFile, is_friend
 from truthtag.exports.sample_friends import write_friend

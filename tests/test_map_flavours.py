@@ -13,7 +13,7 @@ from estimator_kinds import OPTIONS, SEED, b_jets, class_of, fit, options_of
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
-from truthtag.data.sample_blocks import EventChoice
+from truthtag.data.training_blocks import EventChoice
 from truthtag.errors import DataError
 from truthtag.estimators.bins import flavours_of, unlearned_flavours
 from truthtag.estimators.ensemble import Ensemble, load

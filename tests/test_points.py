@@ -24,15 +24,8 @@ from truthtag.data.files import read_csv, read_frame, write_frame
 from truthtag.data.jets import Jets, write_jets
 from truthtag.data.labels import Labels
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import (
-    Prediction,
-    at_point,
-    predict,
-    read_efficiencies,
-    read_prediction,
-    write_prediction,
-    write_replicas,
-)
+from truthtag.estimators.prediction_files import read_prediction, write_prediction, write_replicas
+from truthtag.estimators.predictions import Prediction, at_point, predict
 from truthtag.figures.catalogue import FigureEntry, figures_of, options_of
 from truthtag.figures.labels import drawing_options
 from truthtag.statistics.words import CLOSES, FAILS, WITHIN
@@ -212,7 +205,8 @@ def case(request: pytest.FixtureRequest, sample: Jets, tmp_path_factory: Any) ->
         write_prediction(prediction, made.predictions[name][0], {})
         write_replicas(prediction, made.predictions[name][1], {})
     inside = jets.pt < 400
-    write_frame(pd.DataFrame({"in_domain": inside}), made.path("domain.parquet"))
+    flags = {"event": jets.per_jet("event"), "in_domain": inside}
+    write_frame(pd.DataFrame(flags), made.path("domain.parquet"))
     run_all(made)
     return made
 
@@ -606,9 +600,9 @@ def test_a_prediction_of_two_points_comes_back_from_its_files(
     renamed = replace(prediction, points=("loose", "medium"))
     assert renamed.digest() != prediction.digest()
     for point, column in (("loose", 0), ("tight", 1), (None, 0)):
-        found = read_efficiencies({"near": paths[0]}, jets, point)["near"]
+        found = again.of_point(jets, point).values
         np.testing.assert_array_equal(found, prediction.values[:, column])
-    found = read_efficiencies({"near": paths[0]}, jets, "loose", "tight")["near"]
+    found = again.of_point(jets, "loose", "tight").values
     np.testing.assert_array_equal(found, prediction.values[:, 0] - prediction.values[:, 1])
 
 

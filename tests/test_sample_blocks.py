@@ -1,241 +1,246 @@
-"""Samples as blocks: the same events wherever they are cut, and the same fits."""
+"""Samples in blocks: the same events, digests and errors as in memory, however they are cut."""
 
 from __future__ import annotations
 
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from estimator_kinds import SEED, class_of, options_of
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from conftest import make_jets
-from truthtag.data.jets import Jets, concatenate, read_samples, write_jets
-from truthtag.data.labels import Labels
-from truthtag.data.sample_blocks import (
-    Blocks,
-    EqualBlocks,
-    SampleBlocks,
-    first_events,
-    labels_of,
-    number_of_jets,
-    open_samples,
-)
+from truthtag.data.blocks import SampleFiles
+from truthtag.data.files import read_metadata, write_frame
+from truthtag.data.jets import Jets, concatenate, read_jets, write_jets
 from truthtag.errors import DataError
-from truthtag.estimators.cross_fitting import Folds, cut
-from truthtag.estimators.resampling import draw_events, fit_replicas
-from truthtag.seeds import seed_words
-from truthtag.statistics.domain import Domain
-from truthtag.statistics.domain_variables import variables_of
+from truthtag.estimators.prediction_files import (
+    open_prediction,
+    prediction_writer,
+    read_prediction,
+    write_prediction,
+    write_replicas,
+)
+from truthtag.estimators.predictions import Prediction
+from truthtag.estimators.sample_blocks import SampleBlocks
 
-STREAMING = ["binned", "smoothed", "nearest_jet", "additive"]
-COUNTING = ["binned", "smoothed", "nearest_jet"]
-SMALL: dict[str, Any] = {
-    "additive": {
-        "terms": [{"of": "pt", "shrink": False}, {"sum_of": "delta_r", "by": "neighbour"}],
-        "variables": {"pt": {"intervals": 3}},
-    }
-}
-
-
-def pieces(jets: Jets, *ends: int) -> list[Jets]:
-    """Cut jets into blocks."""
-    bounds = [0, *ends, jets.n_events]
-    return [jets.take(slice(a, b)) for a, b in pairwise(bounds)]
+IN_ONE_FOLDER = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 
 
-def same(one: Any, other: Any) -> bool:
-    return bool(one.to_frame().equals(other.to_frame()) and one.settings == other.settings)
+def a_prediction(jets: Jets, n_replicas: int = 3, seed: int = 5) -> Prediction:
+    """Efficiencies of jets, with replicas."""
+    rng = np.random.default_rng(seed)
+    values = rng.uniform(0.1, 0.9, jets.n_jets)
+    replicas = np.clip(values + rng.normal(0, 0.03, (n_replicas, jets.n_jets)), 0, 1)
+    return Prediction(jets.per_jet("event"), values, replicas, jets.digest())
 
 
-def written(jets: Jets, folder: Path, *ends: int) -> list[Path]:
-    files = []
-    for number, piece in enumerate(pieces(jets, *ends)):
-        files.append(folder / f"{number:04d}.parquet")
-        write_jets([piece], files[-1])
-    return files
+def written_in_shards(jets: Jets, cuts: list[int], folder: Path) -> list[Path]:
+    """Write events in files that end at some events, rows of two events to a row group."""
+    paths = []
+    ends = sorted({min(cut, jets.n_events) for cut in cuts})
+    for number, (first, last) in enumerate(zip([0, *ends], [*ends, jets.n_events], strict=True)):
+        paths.append(folder / f"{number:04d}.parquet")
+        write_jets([jets.take(slice(first, last))], paths[-1])
+        # Row groups that cut events in two, as other programs write them.
+        table = pq.read_table(paths[-1])
+        pq.write_table(table, paths[-1], row_group_size=3)
+    return paths
 
 
-def alike(jets: Jets, others: Jets) -> bool:
-    return jets.digest() == others.digest() and np.array_equal(jets.is_tagged, others.is_tagged)
-
-
-# ---- reading
-
-
-def test_a_sample_in_blocks_is_the_sample(few: Jets, tmp_path: Path) -> None:
-    files = written(few, tmp_path, 100, 250)
-    blocks = SampleBlocks(files)
-    for _ in range(2):
-        assert alike(concatenate(list(blocks)), few)
-    assert blocks.n_jets == number_of_jets(few) == number_of_jets(pieces(few, 7))
-    assert labels_of(blocks) == few.labels
-    assert alike(open_samples(files, in_blocks=False), few)
-
-
-def test_several_samples_are_counted_anew(few: Jets, tmp_path: Path) -> None:
-    files = [*written(few, tmp_path / "one", 100), *written(few.first(40), tmp_path / "two")]
-    blocks = concatenate(list(SampleBlocks(files)))
-    whole = read_samples(files)
-    assert alike(blocks, whole)
-    assert np.array_equal(blocks.event_number, whole.event_number)
-
-
-def test_columns_that_only_some_files_have_are_dropped(few: Jets, tmp_path: Path) -> None:
-    numbers = np.arange(few.n_events) * 3
-    further = {"charm": np.zeros(few.n_jets, dtype=np.float32)}
-    more = few.with_columns(event_number=numbers, further=further)
-    write_jets([more.take(slice(0, 50))], tmp_path / "0.parquet")
-    write_jets([few.take(slice(50, 99))], tmp_path / "1.parquet")
-    blocks = concatenate(list(SampleBlocks([tmp_path / "0.parquet", tmp_path / "1.parquet"])))
-    assert blocks.event_number is None
-    assert not blocks.further
-
-
-@pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])
-def test_numbers_need_not_rise(few: Jets, order: list[int], tmp_path: Path) -> None:
-    """Neither from file to file nor within one; but each stands in one place only."""
-    files = written(few.take(np.arange(few.n_events)[::-1]), tmp_path, 100, 200)
-    mixed = [files[place] for place in order]
-    assert sum(block.n_events for block in SampleBlocks(mixed)) == few.n_events
-    write_jets([few.first(3)], tmp_path / "again.parquet")
-    with pytest.raises(DataError, match=r"event 0 stands in two of the samples to join, .*0002\."):
-        SampleBlocks([*mixed, tmp_path / "again.parquet"])
-
-
-def test_files_that_do_not_belong_together_are_refused(few: Jets, tmp_path: Path) -> None:
-    first, second = written(few, tmp_path, 100)
-    write_jets([few.take(slice(100, 200)).with_columns(is_tagged=None)], second)
-    with pytest.raises(DataError, match=r"0001.parquet: column 'is_tagged' is missing, which oth"):
-        SampleBlocks([first, second])
-    labels = Labels(flavours=(0, 4, 5))
-    write_jets([few.take(slice(100, 200)).with_columns(labels=labels)], second)
-    with pytest.raises(DataError, match="cannot be joined: their labels differ"):
-        SampleBlocks([first, second])
-    with pytest.raises(DataError, match="the list of files is empty"):
-        SampleBlocks([])
-
-
-# ---- blocks of blocks
-
-
-@given(st.lists(st.integers(0, 30), max_size=4), st.integers(1, 40))
-@settings(max_examples=20)
-def test_equal_blocks(ends: list[int], events: int) -> None:
-    jets = make_jets([1, 3, 0, 2, 5] * 6)
-    blocks = list(EqualBlocks(pieces(jets, *sorted(ends)), events))
-    assert [block.n_events for block in blocks[:-1]] == [events] * (len(blocks) - 1)
-    assert 0 < blocks[-1].n_events <= events
-    assert alike(concatenate(blocks), jets)
-
-
-def test_the_first_events(few: Jets) -> None:
-    blocks = pieces(few, 20, 100)
-    for count in (0, 20, 33, few.n_events):
-        assert alike(concatenate(list(first_events(blocks, count))), few.first(count))
-    with pytest.raises(DataError, match="first 301 events were asked for, the sample has 300"):
-        list(first_events(blocks, 301))
-
-
-def test_folds_of_blocks(few: Jets) -> None:
-    folds = {"count": 3, "by": "hash"}
-    parts = cut(pieces(few, 50, 51), few, folds, 1, stops_early=True)
-    whole = cut(few, few, folds, 1, stops_early=True)
-    assert parts[2] == whole[2]
-    for blocks, jets in zip(parts[:2], whole[:2], strict=True):
-        assert alike(concatenate(list(blocks)), jets)
-    one = few.with_columns(event_number=np.zeros(few.n_events, dtype=int))
-    empty, _, _ = cut(pieces(one, 9), one, {"count": 3, "by": "event"}, 0, stops_early=False)
-    with pytest.raises(DataError, match=r"of the 300 training events, .* none to learn from with"):
-        list(empty)
-
-
-# ---- fits
-
-
-@pytest.mark.parametrize("weights", ["ignore", "use"])
-@pytest.mark.parametrize("kind", STREAMING)
-def test_a_fit_does_not_depend_on_blocks(kind: str, weights: str, few: Jets) -> None:
-    """Bit by bit, weights or not, also where the first block has none."""
-    weight = np.random.default_rng(1).normal(1, 0.3, few.n_events)
-    weight[:60] = 1.0
-    jets = few.with_columns(weight=weight)
-    options = options_of(kind, weights=weights, **SMALL.get(kind, {}))
-    whole = class_of(kind).fit(jets, jets, options, SEED)
-    parts = class_of(kind).fit(pieces(jets, 50, 51, 200), jets, options, SEED)
-    assert same(whole, parts)
-
-
-def test_blocks_of_the_sums_of_an_additive_fit(few: Jets, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where it begins with some of the events, and where nothing is kept in memory."""
-    monkeypatch.setattr("truthtag.estimators.additive.events.BLOCK", 64)
-    monkeypatch.setattr("truthtag.estimators.additive.fitting.WORTHWHILE", 100)
-    options = options_of("additive", jets_in_memory=200, **SMALL["additive"])
-    whole = class_of("additive").fit(few, few, options, SEED)
-    monkeypatch.setattr("truthtag.estimators.additive.events.KEPT", 0)
-    parts = class_of("additive").fit(pieces(few, 1, 150), few, options, SEED)
-    assert same(whole, parts)
-
-
-@pytest.mark.parametrize("of_folds", [False, True])
-@pytest.mark.parametrize("kind", STREAMING)
-def test_replicas_do_not_depend_on_blocks(kind: str, of_folds: bool, few: Jets) -> None:
-    part = Folds(3).learning(1, stops_early=False) if of_folds else None
-    options = options_of(kind, **SMALL.get(kind, {}))
-    samples = (few, pieces(few, 10, 200))
-    found = [fit_replicas(class_of(kind), one, few, options, 3, SEED, part) for one in samples]
-    assert all(same(one, other) for one, other in zip(*found, strict=True))
-
-
-@pytest.mark.parametrize("kind", COUNTING)
-def test_replicas_in_several_passes(kind: str, few: Jets, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = options_of(kind)
-    together = fit_replicas(class_of(kind), few, few, options, 3, SEED)
-    monkeypatch.setattr("truthtag.estimators.resampling.MOST_NUMBERS", 2 * few.n_events)
-    apart = fit_replicas(class_of(kind), few, few, options, 3, SEED)
-    assert all(same(one, other) for one, other in zip(together, apart, strict=True))
-
-
-@pytest.mark.parametrize("weights", ["ignore", "use"])
-@pytest.mark.parametrize("kind", COUNTING)
-def test_replicas_are_fits_to_events_drawn(kind: str, weights: str, few: Jets) -> None:
-    """The plain version: jets that are taken as often as they were drawn."""
-    jets = few.with_columns(weight=np.random.default_rng(2).uniform(0.5, 2, few.n_events))
-    options = options_of(kind, weights=weights)
-    (replica,) = fit_replicas(class_of(kind), jets, jets, options, 1, SEED)
-    drawn = draw_events(jets, np.random.default_rng(seed_words((*SEED, 0))))
-    expected = class_of(kind).fit(drawn, jets, options, SEED).to_frame()
-    found = replica.to_frame()
-    for name in found:
-        if weights == "ignore" and name not in ("expected", "correction"):
-            assert found[name].equals(expected[name]), name
-        else:
-            np.testing.assert_allclose(found[name], expected[name], rtol=1e-10, err_msg=name)
-
-
-@pytest.mark.parametrize("kind", STREAMING)
-def test_flavours_without_jets_are_told_once(
-    kind: str, few: Jets, caplog: pytest.LogCaptureFixture
+@IN_ONE_FOLDER
+@given(
+    multiplicities=st.lists(st.integers(1, 5), max_size=12),
+    cuts=st.lists(st.integers(0, 12), max_size=3),
+    events=st.integers(1, 14),
+)
+def test_blocks_do_not_depend_on_the_files(
+    multiplicities: list[int], cuts: list[int], events: int, tmp_path: Path
 ) -> None:
-    labels = Labels(flavours=(0, 4, 5, 15))
-    options = options_of(kind, **SMALL.get(kind, {}))
-    blocks: Blocks = pieces(few.with_columns(labels=labels), 100)
-    class_of(kind).fit(blocks, blocks, options, SEED)
-    (text,) = caplog.messages
-    assert "flavour 15: nothing is learned of it" in text
+    jets = make_jets(multiplicities)
+    paths = written_in_shards(jets, cuts, tmp_path)
+    sample = SampleFiles(paths, events=events)
+    # What is read twice is the same twice.
+    for blocks in (list(sample), list(sample)):
+        sizes = [block.n_events for block in blocks]
+        assert sizes[:-1] == [events] * (len(sizes) - 1)
+        assert sum(sizes) == jets.n_events
+        assert concatenate(blocks).digest() == jets.digest()
+    assert sample.n_jets == jets.n_jets
 
 
-@pytest.mark.parametrize("most", [20, 10_000])
-def test_a_domain_does_not_depend_on_blocks(most: int, few: Jets, sample: Jets) -> None:
-    options = {"flagged": 0.05, "neighbours": 3, "max_reference_jets": most}
-    others = sample.take(slice(300, 400))
-    whole = Domain.fit(few, others, np.random.default_rng(1), **options)
-    parts = pieces(few, 1, 120), pieces(others, 50)
-    cut_up = Domain.fit(*parts, np.random.default_rng(1), **options)
-    assert cut_up.criterion == whole.criterion
-    assert cut_up.to_frame().equals(whole.to_frame())
-    values = variables_of(few)
-    np.testing.assert_array_equal(whole.scale, values.std(axis=0, dtype=np.float64))
+@IN_ONE_FOLDER
+@given(sizes=st.lists(st.integers(1, 6), max_size=5))
+def test_a_prediction_does_not_depend_on_its_blocks(sizes: list[int], tmp_path: Path) -> None:
+    jets = make_jets([2, 1, 3] * max(1, sum(sizes)))
+    whole = a_prediction(jets)
+    write_prediction(whole, tmp_path / "whole.parquet", {"seed": 1})
+    write_replicas(whole, tmp_path / "whole.replicas.parquet", {"seed": 1})
+    paths = [tmp_path / "p.parquet", tmp_path / "p.replicas.parquet"]
+    ends = np.cumsum([*sizes, jets.n_events])
+    with prediction_writer(*paths, {"seed": 1}) as writer:
+        for first, last in zip(np.r_[0, ends[:-1]], ends, strict=True):
+            events = slice(int(first), int(last))
+            part = jets.take(events)
+            rows = slice(jets.offsets[first], jets.offsets[min(last, jets.n_events)])
+            values = whole.values[rows]
+            of_part = Prediction(part.per_jet("event"), values, whole.replicas[:, rows])
+            writer.write(of_part, part)
+        writer.finish()
+    for path in paths:
+        like = tmp_path / path.name.replace("p.", "whole.", 1)
+        assert read_metadata(path) == read_metadata(like)
+        pd.testing.assert_frame_equal(pd.read_parquet(path), pd.read_parquet(like))
+    with open_prediction(*paths) as reader:
+        for size in sizes:
+            reader.take(size)
+        reader.take(jets.n_jets)
+        reader.finish(jets.digest())
+    again = read_prediction(*paths)
+    assert again.digest() == whole.digest()
+    np.testing.assert_array_equal(again.values, whole.values)
+
+
+def rows_of(table: pa.Table, events: list[int]) -> pa.Table:
+    return pa.concat_tables([table.filter(pa.compute.equal(table["event"], n)) for n in events])
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ([[0, 1], [2, 1]], r"event 1 stands in two of .* to join, .*0\.parquet and .*1\.parquet"),
+        ([[0, 1, 2, 1], [3]], r"0\.parquet: .*event 1"),
+        ([[2, 3], [0, 1]], None),
+        ([[3, 1], [2, 0]], None),
+    ],
+)
+def test_an_event_that_stands_twice_is_refused(
+    files: list[list[int]], message: str | None, tmp_path: Path
+) -> None:
+    jets = make_jets([2, 3, 1, 2])
+    write_jets([jets], tmp_path / "all.parquet")
+    table = pq.read_table(tmp_path / "all.parquet")
+    paths = []
+    for number, events in enumerate(files):
+        paths.append(tmp_path / f"{number}.parquet")
+        pq.write_table(rows_of(table, events), paths[-1])
+    for read in (read_jets, lambda paths: list(SampleFiles(paths, events=1))):
+        if message is None:
+            read(paths)
+            continue
+        with pytest.raises(DataError, match=message):
+            read(paths)
+
+
+def test_files_that_differ_are_refused_or_read_alike(tmp_path: Path) -> None:
+    jets = make_jets([2, 1, 3])
+    width = jets.pt.copy()
+    parts = [jets.take(slice(0, 1)), jets.take(slice(1, 3))]
+    paths = [tmp_path / "0.parquet", tmp_path / "1.parquet"]
+    write_jets([parts[0].with_columns(further={"width": width[:2]})], paths[0])
+    write_jets([parts[1]], paths[1])
+    (block,) = SampleFiles(paths)
+    assert not block.further
+    assert block.digest() == read_jets(paths).digest()
+    write_jets([parts[1].with_columns(is_tagged=None)], paths[1])
+    for read in (read_jets, SampleFiles):
+        with pytest.raises(DataError, match=r"1\.parquet: column 'is_tagged' is missing, which"):
+            read(paths)
+
+
+def test_an_error_says_in_which_rows_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "sample.parquet"
+    write_jets([make_jets([2] * 150_000)], path)
+    frame = pd.read_parquet(path)
+    frame.loc[200_003, "pt"] = -1.0
+    frame.to_parquet(path)
+    with pytest.raises(DataError, match=r"after its first 199998 rows: .*pt"):
+        list(SampleFiles(path))
+
+
+# ---- what lies beside a sample
+
+
+@pytest.fixture
+def beside(tmp_path: Path) -> tuple[Jets, dict[str, list[Path]], Path]:
+    """Jets in two files, a prediction and the flags of the domain."""
+    jets = make_jets([2, 1, 3, 2, 4])
+    (tmp_path / "sample").mkdir()
+    written_in_shards(jets, [2], tmp_path / "sample")
+    paths = [tmp_path / "beside" / "p.parquet", tmp_path / "beside" / "p.replicas.parquet"]
+    write_prediction(a_prediction(jets), paths[0], {})
+    write_replicas(a_prediction(jets), paths[1], {})
+    flags = {"event": jets.per_jet("event"), "in_domain": np.arange(jets.n_jets) % 3 > 0}
+    write_frame(pd.DataFrame(flags), tmp_path / "beside" / "domain.parquet")
+    return jets, {"q": paths}, tmp_path / "beside" / "domain.parquet"
+
+
+@pytest.mark.parametrize("events", [1, 2, 3, 100])
+def test_what_lies_beside_a_sample_comes_with_it(
+    events: int, beside: tuple[Jets, dict[str, list[Path]], Path]
+) -> None:
+    jets, predictions, domain = beside
+    blocks = list(SampleBlocks(domain.parents[1] / "sample", predictions, domain, events))
+    assert len(blocks) == -(-jets.n_events // events)
+    values = np.concatenate([block.predictions["q"].values for block in blocks])
+    np.testing.assert_array_equal(values, a_prediction(jets).values)
+    replicas = np.concatenate([block.predictions["q"].replicas for block in blocks], axis=1)
+    np.testing.assert_allclose(replicas, a_prediction(jets).replicas, atol=1e-6)
+    inside = np.concatenate([block.in_domain for block in blocks])
+    assert inside.tolist() == (np.arange(jets.n_jets) % 3 > 0).tolist()
+
+
+def test_what_belongs_to_another_sample_is_refused(
+    beside: tuple[Jets, dict[str, list[Path]], Path],
+) -> None:
+    jets, predictions, domain = beside
+    folder = domain.parents[1] / "sample"
+    for others, message in (
+        (make_jets([2, 1, 3, 2, 4], seed=1), r"p\.parquet: a prediction for other jets with the"),
+        (make_jets([1, 2, 3, 2, 4]), r"p\.parquet: a prediction for 3 jets does not match .* diff"),
+        (jets.take(slice(0, 4)), r"p\.parquet: has rows of 12 jets and does not match the sample"),
+    ):
+        for file in folder.glob("*.parquet"):
+            file.unlink()
+        write_jets([others], folder / "0000.parquet")
+        with pytest.raises(DataError, match=message):
+            list(SampleBlocks(folder, predictions, events=2))
+    write_jets([make_jets([1, 2, 3, 2, 4])], folder / "0000.parquet")
+    with pytest.raises(DataError, match=r"domain\.parquet: does not belong to the sample"):
+        list(SampleBlocks(folder, {}, domain))
+
+
+def test_what_was_changed_or_is_old_is_refused(
+    beside: tuple[Jets, dict[str, list[Path]], Path],
+) -> None:
+    _, predictions, domain = beside
+    path = predictions["q"][0]
+    frame = pd.read_parquet(path)
+    metadata = read_metadata(path)
+    write_frame(frame.assign(efficiency=0.5), path, metadata)
+    with pytest.raises(DataError, match=r"p\.parquet: is damaged, or was changed by hand"):
+        list(SampleBlocks(domain.parents[1] / "sample", predictions, events=2))
+    write_frame(frame, path, {**metadata, "prediction_digest": "0123456789abcdef"})
+    with pytest.raises(DataError, match=r"p\.parquet: was written by an older version of truthtag"):
+        read_prediction(path)
+
+
+def test_an_unfinished_prediction_leaves_nothing(tmp_path: Path) -> None:
+    jets = make_jets([2, 1])
+    good = a_prediction(jets)
+    bad = Prediction(good.event, np.array([0.5, 0.5, 2.0]), good.replicas)
+    paths = tmp_path / "p.parquet", tmp_path / "p.replicas.parquet"
+    with (
+        pytest.raises(DataError, match=r"p\.parquet: the efficiency of jet 5 is 2"),
+        prediction_writer(*paths, {}) as writer,
+    ):
+        writer.write(good, jets)
+        writer.write(bad, jets)
+    assert not list(tmp_path.iterdir())

@@ -16,6 +16,7 @@ from scipy.stats import chi2
 from conftest import make_jets
 from truthtag.arrays import BoolArray, FloatArray, IntArray
 from truthtag.data.jets import Jets
+from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.ensemble import Ensemble
 from truthtag.estimators.predictions import Prediction, predict
@@ -511,3 +512,33 @@ def test_scales_of_several_working_points() -> None:
         scales_by_name(table, "medium")
     # With one point, all scales are its own.
     assert scales_by_name(table[:2].drop(columns="working_point"), "any")["gnn"][5] == 1.5
+
+
+@given(
+    multiplicities=st.lists(st.integers(1, 4), min_size=1, max_size=20),
+    count=st.integers(1, 9),
+    seed=st.integers(0, 100),
+)
+def test_regions_are_those_of_sorting_all_jets(
+    multiplicities: list[int], count: int, seed: int
+) -> None:
+    """The plain way: sort, cut, and sort the halves again; many jets are equal."""
+    jets = make_jets(multiplicities, seed=seed)
+    jets = jets.with_columns(pt=np.ceil(jets.pt / 200), eta=np.round(jets.eta), sort=True)
+    closeness = (1 / (1 + nearest_jet(jets)[1])).astype(np.float32)
+    variables = [jets.pt, closeness, np.abs(jets.eta)]
+    expected = np.zeros(jets.n_jets, dtype=int)
+
+    def cut(rows: np.ndarray, first: int, n_regions: int, depth: int) -> None:
+        if n_regions == 1:
+            expected[rows] = first
+            return
+        ordered = rows[np.argsort(variables[depth % 3][rows], kind="stable")]
+        n_lower = n_regions // 2
+        middle = len(rows) * n_lower // n_regions
+        cut(ordered[:middle], first, n_lower, depth + 1)
+        cut(ordered[middle:], first + n_lower, n_regions - n_lower, depth + 1)
+
+    cut(np.arange(jets.n_jets), 0, min(count, jets.n_jets), 0)
+    found = regions(jets, np.ones(jets.n_jets, dtype=bool), count)
+    np.testing.assert_array_equal(found, expected)

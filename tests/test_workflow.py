@@ -24,7 +24,7 @@ from truthtag.data.files import read_metadata
 from truthtag.data.jets import read_jets
 from truthtag.estimators.binned import COLUMNS
 from truthtag.estimators.ensemble import Ensemble, load
-from truthtag.estimators.predictions import read_prediction
+from truthtag.estimators.prediction_files import read_prediction
 from truthtag.estimators.protocol import kind_and_options
 from truthtag.statistics.accuracy import excess_loss
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from truthtag.data.jets import Jets, concatenate, read_jets, write_jets
     from truthtag.errors import ConfigError, DataError
     from truthtag.estimators.ensemble import Ensemble, load
-    from truthtag.estimators.predictions import Prediction, predict, read_prediction
+    from truthtag.estimators.prediction_files import read_prediction
+    from truthtag.estimators.predictions import Prediction, predict
     from truthtag.statistics.closure_tests import closure_test
     from truthtag.statistics.covariance import Histogram
     from truthtag.statistics.domain import Domain
@@ -72,7 +73,7 @@ _MODULES = {
     "load": "estimators.ensemble",
     "predict": "estimators.predictions",
     "read_jets": "data.jets",
-    "read_prediction": "estimators.predictions",
+    "read_prediction": "estimators.prediction_files",
     "scaled": "weights.scale_factors",
     "tag_counts": "weights.tag_counts",
     "to_awkward": "data.awkward_arrays",

@@ -2,9 +2,10 @@
 
 import pandas as pd
 
-from truthtag.data.files import read_frames, read_metadata, write_frame
-from truthtag.data.jets import read_jets
-from truthtag.statistics.samples import sample_table
+from truthtag.data.blocks import SampleFiles
+from truthtag.data.event_tables import EventTables
+from truthtag.data.files import read_metadata, write_frame
+from truthtag.statistics.samples import SampleSums
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
@@ -15,13 +16,13 @@ if __name__ == "__main__":
         parts = []
         for sample, shards in params.samples.items():
             files = events.get(sample, [])
+            sums = SampleSums(params.flavours)
+            for jets in SampleFiles(shards):
+                sums.add(jets)
+            for rows in EventTables(files) if files else ():
+                sums.add_events(rows)
             counts = [read_metadata(file).get("counts", {}) for file in files]
-            table = sample_table(
-                read_jets(shards),
-                params.flavours,
-                read_frames(files) if files else None,
-                [region for one in counts for region in one.get("by_region", [])],
-            )
+            table = sums.table([region for one in counts for region in one.get("by_region", [])])
             table.insert(0, "sample", sample)
             parts.append(table)
             effective = table["effective_events"].iloc[0]

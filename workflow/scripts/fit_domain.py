@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from truthtag.data.sample_blocks import SampleBlocks, number_of_jets
+from truthtag.data.training_blocks import TrainingBlocks, number_of_jets
 from truthtag.estimators.cross_fitting import cut
 from truthtag.seeds import seed_words
 from truthtag.statistics.domain import Domain
@@ -12,8 +12,8 @@ from truthtag.workflow.logs import job_log
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        train = SampleBlocks(snakemake.input.train)
-        validation = SampleBlocks(snakemake.input.validation)
+        train = TrainingBlocks(snakemake.input.train)
+        validation = TrainingBlocks(snakemake.input.validation)
         # One fold tells how far new jets are from those of the others.
         train, validation, _ = cut(train, validation, params.folds, 0, stops_early=True)
         rng = np.random.default_rng(seed_words((params.base_seed, "domain")))

@@ -1,6 +1,6 @@
 """Fit one estimator to the training sample, in one go."""
 
-from truthtag.data.sample_blocks import first_events, number_of_jets, open_samples
+from truthtag.data.training_blocks import first_events, number_of_jets, open_samples
 from truthtag.estimators.cross_fitting import cut
 from truthtag.estimators.protocol import kind_and_options, streams
 from truthtag.workflow.digests import digest, versions

@@ -3,17 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from truthtag.data.jets import read_jets
+from truthtag.data.blocks import SampleFiles
 from truthtag.estimators.ensemble import accelerated, files_by_fold, load
-from truthtag.estimators.predictions import predict, write_prediction, write_replicas
+from truthtag.estimators.prediction_files import prediction_writer
+from truthtag.estimators.predictions import predict
 from truthtag.estimators.resampling import resamples_of
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
-        params = snakemake.params
-        jets = read_jets(snakemake.input.sample)
+        params, output = snakemake.params, snakemake.output
+        sample = SampleFiles(snakemake.input.sample)
         folder = Path(params.folder)
         ensemble = accelerated(load(folder, device=params.device, kind=params.kind))
         metadata: dict[str, Any] = {
@@ -34,10 +35,13 @@ if __name__ == "__main__":
                 "weighted_by": files_by_fold(folder),
             }
             ensemble = ensemble.held_out
-        prediction = predict(ensemble, jets)
-        write_prediction(prediction, snakemake.output.prediction, metadata)
-        write_replicas(prediction, snakemake.output.replicas, metadata)
-        mean = prediction.values.mean()
-        log.info(
-            "%d jets, %d replicas, mean efficiency %.4f", jets.n_jets, len(ensemble.members), mean
-        )
+        total, count = 0.0, 0
+        with prediction_writer(output.prediction, output.replicas, metadata) as writer:
+            for jets in sample:
+                prediction = predict(ensemble, jets)
+                writer.write(prediction, jets)
+                total += float(prediction.values.sum())
+                count += prediction.values.size
+            writer.finish()
+        mean, n_replicas = total / max(1, count), len(ensemble.members)
+        log.info("%d jets, %d replicas, mean efficiency %.4f", sample.n_jets, n_replicas, mean)

@@ -2,7 +2,7 @@
 
 from typing import cast
 
-from truthtag.data.sample_blocks import open_samples
+from truthtag.data.training_blocks import open_samples
 from truthtag.estimators.cross_fitting import Folds, cut
 from truthtag.estimators.protocol import ResampledOptions, kind_and_options, streams
 from truthtag.estimators.resampling import fit_replicas

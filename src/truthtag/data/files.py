@@ -344,10 +344,6 @@ def read_table(
     """
     with open_parquet(path) as file:
         names = file.schema_arrow.names
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            msg = f"{path}: column {twice[0]!r} stands there twice. Drop one of the two."
-            raise DataError(msg)
         check_columns(path, names, required)
         wanted = None if only is None else [name for name in names if name in only]
         return file.read(columns=wanted)
@@ -433,7 +429,11 @@ _MISSING_NUMBERS = ["", "NA", "N/A", "<NA>", "NaN", "nan", "null", "None"]
 
 
 def check_columns(path: str | Path, present: Sequence[str], required: Sequence[str]) -> None:
-    """Refuse a table that lacks a column, naming the nearest column that is there."""
+    """Refuse a table that lacks a column, naming the nearest one there is, or has one twice."""
+    twice = sorted({name for name in present if present.count(name) > 1})
+    if twice:
+        msg = f"{path}: column {twice[0]!r} stands there twice. Drop one of the two."
+        raise DataError(msg)
     for name in required:
         if name not in present:
             near = difflib.get_close_matches(name, present, n=1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -16,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray, plain_array
+from truthtag.data.column_digests import ColumnsDigest
 from truthtag.data.columns import PER_EVENT, REQUIRED, SCHEMA, UNITS
 from truthtag.data.files import ParquetBlocks, atomic_write, read_metadata, read_table
 from truthtag.data.labels import LABELS, Labels
@@ -37,10 +37,13 @@ __all__ = [
     "SCHEMA",
     "UNITS",
     "Jets",
+    "JetsDigest",
     "MultiplicityGroup",
+    "append",
     "concatenate",
     "jets_of_table",
     "labels_and_further",
+    "read_file",
     "read_jets",
     "read_samples",
     "refuse_columns_of_some",
@@ -458,16 +461,9 @@ class Jets:
         Tags, weights, scores and true efficiencies do not count: an efficiency does not see them.
         The values count as they are stored, so jets keep their digest on disk.
         """
-        digest = hashlib.sha256(np.ascontiguousarray(self.offsets, dtype="<i8").tobytes())
-        for name in ("event", "pt", "eta", "phi", "mass", "flavour"):
-            stored = np.dtype(SCHEMA[name]).newbyteorder("<")
-            digest.update(np.ascontiguousarray(getattr(self, name), dtype=stored).tobytes())
-        for name in sorted(self.further):
-            values = self.further[name]
-            digest.update(name.encode())
-            stored = values.dtype.newbyteorder("<")
-            digest.update(np.ascontiguousarray(values, dtype=stored).tobytes())
-        return digest.hexdigest()[:16]
+        digest = JetsDigest()
+        digest.add(self)
+        return digest.text()
 
     def to_table(self) -> pa.Table:
         """Return the jets as an Arrow table, a row per jet, units in the metadata of each field.
@@ -502,6 +498,26 @@ class Jets:
             metadata = {"unit": unit} if unit else None
             fields.append(pa.field(name, arrays[-1].type, nullable=False, metadata=metadata))
         return pa.Table.from_arrays(arrays, schema=pa.schema(fields))
+
+
+class JetsDigest:
+    """The digest of a sample that is given in blocks: :meth:`Jets.digest` of all of it."""
+
+    def __init__(self) -> None:
+        self._columns = ColumnsDigest()
+
+    def add(self, jets: Jets) -> None:
+        """Add the events that follow."""
+        self._columns.add("n_jets", jets.multiplicity, "<i8")
+        for name in ("event", "pt", "eta", "phi", "mass", "flavour"):
+            self._columns.add(name, getattr(jets, name), SCHEMA[name])
+        for name in sorted(jets.further):
+            values = jets.further[name]
+            self._columns.add(f"further {name}", values, values.dtype)
+
+    def text(self) -> str:
+        """Return the digest of all events so far."""
+        return self._columns.text()
 
 
 def _rows_of_one_length(columns: Mapping[str, AnyArray], labels: Labels, source: str) -> int:
@@ -561,33 +577,37 @@ def _joined(parts: Sequence[Jets], sources: Sequence[str]) -> Jets:
     if not parts:
         msg = "no jets to join: the list of samples is empty"
         raise DataError(msg)
+    refuse_other_labels([part.labels for part in parts], sources)
+    event = np.concatenate([part.event for part in parts])
+    refuse_shared_events(event, [part.n_events for part in parts], sources)
+    return append(parts)
+
+
+def append(parts: Sequence[Jets]) -> Jets:
+    """Join parts of one sample, whose labels are the same and whose events are known to differ.
+
+    A column survives where every part has it.
+    """
     if len(parts) == 1:
         return parts[0]
-    labels = parts[0].labels
-    refuse_other_labels([part.labels for part in parts], sources)
     names = [n for n in parts[0].jet_columns if all(n in part.jet_columns for part in parts)]
     of_events = [n for n in parts[0].event_columns if all(n in p.event_columns for p in parts)]
     others = [n for n in parts[0].further if all(n in part.further for part in parts)]
-    event = np.concatenate([part.event for part in parts])
-    refuse_shared_events(event, [part.n_events for part in parts], sources)
     multiplicity = np.concatenate([part.multiplicity for part in parts])
     columns = {}
     for name in (*of_events, *names):
         columns[name] = np.concatenate([getattr(part, name) for part in parts])
     further = {n: np.concatenate([part.further[n] for part in parts]) for n in others}
     # Each part keeps the rules of an event; between parts only an event number can clash.
-    return Jets._of_checked(np.r_[0, np.cumsum(multiplicity)], columns, further, labels)
+    offsets = np.r_[0, np.cumsum(multiplicity)]
+    return Jets._of_checked(offsets, columns, further, parts[0].labels)
 
 
 def refuse_other_labels(labels: Sequence[Labels], sources: Sequence[str | Path]) -> None:
-    """Refuse parts of a sample whose labels differ from those of the first.
-
-    Args:
-        labels: Those of each part.
-        sources: What the error calls the parts.
+    """Refuse parts whose labels are not those of the first one.
 
     Raises:
-        DataError: One differs.
+        DataError: The message names both.
     """
     for one, source in zip(labels, sources, strict=True):
         if one != labels[0]:
@@ -600,15 +620,15 @@ def refuse_other_labels(labels: Sequence[Labels], sources: Sequence[str | Path])
 
 
 def refuse_shared_events(event: IntArray, sizes: Sequence[int], sources: Sequence[str]) -> None:
-    """Refuse an event number that stands in two parts of a sample.
+    """Refuse an event number that stands in two parts.
 
     Args:
-        event: The numbers of all parts, one after the other.
-        sizes: Number of events of each part.
-        sources: What the error calls the parts.
+        event: The numbers of all parts, one part after the other.
+        sizes: How many events each part has.
+        sources: What the error messages call the parts.
 
     Raises:
-        DataError: There is one.
+        DataError: The message names the number and both parts.
     """
     if np.all(event[1:] > event[:-1]):
         return
@@ -722,7 +742,7 @@ def read_jets(
     """
     listed = [paths] if isinstance(paths, str | Path) else list(paths)
     files = [file for path in listed for file in shards_of(path)]
-    parts = [_read_file(file, further) for file in files]
+    parts = [read_file(file, further) for file in files]
     refuse_columns_of_some([part.jet_columns for part in parts], files)
     return _joined(parts, [str(file) for file in files])
 
@@ -763,10 +783,10 @@ def refuse_columns_of_some(columns: Sequence[Sequence[str]], files: Sequence[Pat
         files: The files.
 
     Raises:
-        DataError: A file lacks one that another has.
+        DataError: The message names the column and the first file without.
     """
     for name in ("is_tagged", "tag_bin", "efficiency_true"):
-        without = [f for f, present in zip(files, columns, strict=True) if name not in present]
+        without = [file for file, names in zip(files, columns, strict=True) if name not in names]
         if without and len(without) < len(files):
             msg = (
                 f"{without[0]}: column {name!r} is missing, which other files of the sample have "
@@ -775,7 +795,8 @@ def refuse_columns_of_some(columns: Sequence[Sequence[str]], files: Sequence[Pat
             raise DataError(msg)
 
 
-def _read_file(path: Path, further: Sequence[str] | None) -> Jets:
+def read_file(path: Path, further: Sequence[str] | None = None) -> Jets:
+    """Read one file of a sample; arguments and errors are those of :func:`read_jets`."""
     labels, others = labels_and_further(path, further)
     table = read_table(path, (*REQUIRED, *others), only=stored_columns(labels, others))
     return jets_of_table(table, path, labels, others)

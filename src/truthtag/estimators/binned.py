@@ -13,7 +13,7 @@ from pydantic import Field
 from truthtag.arrays import AnyArray, FloatArray, IntArray
 from truthtag.axis import OpenAxis
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks, as_blocks
+from truthtag.data.training_blocks import Blocks, as_blocks
 from truthtag.estimators.bins import (
     BIN_COLUMNS,
     Bins,

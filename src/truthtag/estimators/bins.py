@@ -16,7 +16,7 @@ from truthtag.axis import EqualBins, OpenAxis, edges
 from truthtag.data.axes import bin_index, check_edges
 from truthtag.data.columns import SCHEMA
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks, as_blocks, labels_of
+from truthtag.data.training_blocks import Blocks, as_blocks, labels_of
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.counts import Counts, Tally, WeightedOptions, Weights, weights_of
 

@@ -25,7 +25,7 @@ import numpy as np
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.folds import fold_of
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks, EventChoice
+from truthtag.data.training_blocks import Blocks, EventChoice
 from truthtag.errors import DataError
 from truthtag.estimators.protocol import Efficiency
 

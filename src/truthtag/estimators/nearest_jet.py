@@ -13,7 +13,7 @@ from truthtag.axis import Axis, edges
 from truthtag.data.axes import bin_index, check_edges
 from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
-from truthtag.data.sample_blocks import Blocks, as_blocks
+from truthtag.data.training_blocks import Blocks, as_blocks
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.binned import COLUMNS, BinnedMap, BinnedOptions
 from truthtag.estimators.bins import flavour_index, tags_of, with_times

@@ -1,47 +1,34 @@
-"""Predictions: the efficiencies of the jets of one sample, in memory and on disk."""
+"""Predictions: the efficiencies of the jets of one sample, in memory."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from truthtag.arrays import AnyArray, FloatArray, IntArray, plain_array
-from truthtag.data.files import read_metadata, read_table, write_table
+from truthtag.data.column_digests import ColumnsDigest
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
 from truthtag.errors import DataError
 from truthtag.estimators.protocol import Efficiency, Replicated
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 __all__ = [
     "ROUNDING",
     "Prediction",
+    "PredictionDigest",
     "at_point",
     "point_name",
     "points_of",
     "predict",
-    "read_efficiencies",
-    "read_prediction",
     "replica_std",
-    "write_prediction",
-    "write_replicas",
+    "require_events_of",
+    "require_jets_of",
+    "require_points_of",
+    "require_probabilities",
 ]
-
-JETS_DIGEST = "jets_digest"
-"""Where the metadata of a prediction hold the digest of its jets."""
-
-PREDICTION_DIGEST = "prediction_digest"
-"""Where the metadata of a prediction and of its replicas hold the digest of the prediction."""
-
-POINTS = "points"
-"""Where the metadata of a prediction hold the names of its working points, where they have some."""
 
 ROUNDING = 1e-6
 """By how much an efficiency may exceed that at a looser working point: numbers of single precision
@@ -180,26 +167,10 @@ class Prediction:
         Raises:
             DataError: It belongs to others.
         """
-        if not np.array_equal(self.event, jets.per_jet("event")):
-            msg = (
-                f"a prediction for {len(self.event)} jets does not match the sample of "
-                f"{jets.n_jets} jets: their events differ. Predict again on this sample."
-            )
-            raise DataError(msg)
-        if self.jets_digest and self.jets_digest != jets.digest():
-            msg = (
-                "a prediction for other jets with the same event numbers: the jets that were "
-                "predicted differ from these in pt, eta, phi, mass or flavour. "
-                "Predict again on this sample."
-            )
-            raise DataError(msg)
-        theirs = jets.labels.points
-        if jets.n_points > 1 and self.n_points > 1 and theirs != self.points:
-            msg = (
-                f"a prediction for the working points {', '.join(self.points)}; the jets have "
-                f"{', '.join(theirs)}. Predict again with an estimator for these."
-            )
-            raise DataError(msg)
+        require_events_of(self.event, jets)
+        if self.jets_digest:
+            require_jets_of(self.jets_digest, jets.digest())
+        require_points_of(self.points, jets)
         return self
 
     def efficiency(self, jets: Jets) -> FloatArray:
@@ -212,12 +183,84 @@ class Prediction:
 
     def digest(self) -> str:
         """Return a short text that stands for the events, the jets and the efficiencies."""
-        hashed = hashlib.sha256(self.jets_digest.encode())
-        if self.n_points > 1:
-            hashed.update("\n".join(self.points).encode())
-        hashed.update(np.ascontiguousarray(self.event, dtype="<i8").tobytes())
-        hashed.update(np.ascontiguousarray(self.values, dtype="<f8").tobytes())
-        return hashed.hexdigest()[:16]
+        digest = PredictionDigest()
+        digest.add(self)
+        return digest.text(self.jets_digest, self.points)
+
+
+class PredictionDigest:
+    """The digest of a prediction that is given block by block: :meth:`Prediction.digest` of the
+    whole, however it is cut."""
+
+    def __init__(self) -> None:
+        self._columns = ColumnsDigest()
+
+    def add(self, block: Prediction) -> None:
+        """Add what is predicted of the jets that follow."""
+        self._columns.add("event", block.event, "<i8")
+        self._columns.add("efficiency", block.values, "<f8")
+
+    def text(self, jets_digest: str, points: tuple[str, ...] = ()) -> str:
+        """Return the digest of all jets so far.
+
+        Args:
+            jets_digest: That of the jets.
+            points: Names of the working points; they count where there are several.
+        """
+        named = points if len(points) > 1 else ()
+        return self._columns.text(jets_digest, *named)
+
+
+def require_events_of(event: IntArray, jets: Jets) -> None:
+    """Refuse a prediction whose rows are not of the events of some jets.
+
+    Args:
+        event: The event of each row.
+        jets: The jets.
+
+    Raises:
+        DataError: They differ.
+    """
+    if not np.array_equal(event, jets.per_jet("event")):
+        msg = (
+            f"a prediction for {len(event)} jets does not match the sample of "
+            f"{jets.n_jets} jets: their events differ. Predict again on this sample."
+        )
+        raise DataError(msg)
+
+
+def require_jets_of(known: str, digest: str) -> None:
+    """Refuse a prediction for jets of another digest.
+
+    Args:
+        known: That of the jets that were predicted.
+        digest: That of the jets at hand.
+
+    Raises:
+        DataError: They differ.
+    """
+    if known != digest:
+        msg = (
+            "a prediction for other jets with the same event numbers: the jets that were "
+            "predicted differ from these in pt, eta, phi, mass or flavour. "
+            "Predict again on this sample."
+        )
+        raise DataError(msg)
+
+
+def require_points_of(points: tuple[str, ...], jets: Jets) -> None:
+    """Refuse a prediction for several working points that are not those of the jets.
+
+    Raises:
+        DataError: They differ.
+    """
+    theirs = jets.labels.points
+    if jets.n_points > 1 and len(points) > 1 and theirs != points:
+        msg = (
+            f"a prediction for the working points {', '.join(points)}; the jets have "
+            f"{', '.join(theirs)}. Predict again with an estimator for these."
+        )
+        raise DataError(msg)
 
 
 def point_name(point: str, below: str | None = None) -> str:
@@ -285,19 +328,19 @@ def predict(efficiency: Efficiency, jets: Jets) -> Prediction:
     points = tuple(getattr(efficiency, "points", ()) or jets.labels.points)
     if not isinstance(efficiency, Replicated):
         values = _of_jets(efficiency.efficiency(jets), jets.n_jets, points)
-        _require_probabilities(values, event, points)
+        require_probabilities(values, event, points)
         return Prediction(event, values, None, digest, points)
     nominal, by_replica = efficiency.with_replicas(jets)
     values = _of_jets(nominal, jets.n_jets, points)
-    _require_probabilities(values, event, points)
+    require_probabilities(values, event, points)
     replicas = plain_array(by_replica, "replicas of the efficiency")
     for number, one in enumerate(replicas):
-        _require_probabilities(one, event, points, f"replica {number}: ")
+        require_probabilities(one, event, points, f"replica {number}: ")
     return Prediction(event, values, replicas if len(replicas) else None, digest, points)
 
 
-def _require_probabilities(
-    values: AnyArray, event: IntArray, points: tuple[str, ...], where: str = ""
+def require_probabilities(
+    values: AnyArray, event: IntArray, points: tuple[str, ...], where: str = "", first: int = 0
 ) -> None:
     """Refuse values that are not in [0, 1], NaN included, or that cross, naming the first jet.
 
@@ -306,6 +349,10 @@ def _require_probabilities(
         event: The event of each jet, shape (n_jets,).
         points: Names of the working points.
         where: How the error begins: the file, say.
+        first: The number of the first jet.
+
+    Raises:
+        DataError: There is such a value.
     """
     if values.dtype.kind not in "fiub":
         msg = f"{where}the efficiencies are {values.dtype} values; they must lie in [0, 1]"
@@ -316,194 +363,30 @@ def _require_probabilities(
         row, *point = map(int, np.argwhere(wrong)[0])
         at = f" at the working point {points[point[0]]!r}" if point else ""
         msg = (
-            f"{where}the efficiency of jet {row}{at} is {values[(row, *point)]} "
+            f"{where}the efficiency of jet {first + row}{at} is {values[(row, *point)]} "
             f"({int(wrong.sum())} such jets); "
             f"it must lie in [0, 1]. The jet is in event {event[row]}."
         )
         raise DataError(msg)
     if values.ndim == 2:
-        _require_order(values, event, points, where)
+        _require_order(values, event, points, where, first)
 
 
-def _require_order(values: AnyArray, event: IntArray, points: tuple[str, ...], where: str) -> None:
+def _require_order(
+    values: AnyArray, event: IntArray, points: tuple[str, ...], where: str, first: int
+) -> None:
     """Refuse efficiencies that rise from a looser to a tighter working point."""
     rises = np.diff(values.astype(np.float64), axis=1) > ROUNDING
     if not rises.any():
         return
     row, point = map(int, np.argwhere(rises)[0])
     msg = (
-        f"{where}the efficiency of jet {row} is {values[row, point + 1]} at the working point "
-        f"{points[point + 1]!r} and {values[row, point]} at the looser {points[point]!r} "
+        f"{where}the efficiency of jet {first + row} is {values[row, point + 1]} at the working "
+        f"point {points[point + 1]!r} and {values[row, point]} at the looser {points[point]!r} "
         f"({int(rises.sum())} such cases): whoever passes the tighter passes the looser, too. "
         f"The jet is in event {event[row]}."
     )
     raise DataError(msg)
-
-
-def write_prediction(prediction: Prediction, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write a prediction as Parquet, row-aligned with its sample.
-
-    The columns are ``event``, ``efficiency``, and ``efficiency_std`` where there are replicas; with
-    several working points, ``efficiency_NAME`` and ``efficiency_std_NAME`` for each.
-
-    Args:
-        prediction: The prediction.
-        path: The file to write.
-        metadata: What to record about its origin; digests of jets and prediction are added.
-
-    Raises:
-        DataError: A value is not a probability, one at a tighter working point exceeds that at a
-            looser one, or the file cannot be written.
-    """
-    points = prediction.points
-    _require_probabilities(prediction.values, prediction.event, points, f"{path}: ")
-    columns = {"event": prediction.event, **_columns("efficiency", prediction.values, points)}
-    if prediction.std is not None:
-        columns |= _columns("efficiency_std", prediction.std, points)
-    recorded: dict[str, Any] = {
-        JETS_DIGEST: prediction.jets_digest,
-        PREDICTION_DIGEST: prediction.digest(),
-    }
-    if points:
-        recorded[POINTS] = list(points)
-    write_table(_table(columns), path, {**metadata, **recorded})
-
-
-def _names(stem: str, points: tuple[str, ...]) -> list[str]:
-    """Return the names of the columns of a quantity: one, or one for each of several points."""
-    return [f"{stem}_{point}" for point in points] if len(points) > 1 else [stem]
-
-
-def _columns(stem: str, values: AnyArray, points: tuple[str, ...]) -> dict[str, AnyArray]:
-    """Return a quantity as columns, a column for each working point."""
-    by_point = values.T if values.ndim == 2 else values[None]
-    return dict(zip(_names(stem, points), by_point, strict=True))
-
-
-def write_replicas(prediction: Prediction, path: str | Path, metadata: Mapping[str, Any]) -> None:
-    """Write what the replicas of a prediction say, each as its difference to the efficiency.
-
-    A difference in single precision, four bytes, is right to 1e-7 of itself. Half precision ends at
-    6e-8: replicas of an efficiency of 1e-7 would all be equal. The columns are ``difference_0``,
-    ``difference_1``, ...; with several working points, ``difference_0_NAME`` and so on.
-
-    Args:
-        prediction: The prediction.
-        path: The file to write.
-        metadata: What to record about its origin; the digest of the prediction is added.
-
-    Raises:
-        DataError: The prediction has no replicas, or a value of theirs is not a probability.
-    """
-    if prediction.replicas is None:
-        msg = (
-            f"{path}: the prediction has no replicas to write; "
-            "use an ensemble, or a map with its replicas"
-        )
-        raise DataError(msg)
-    points = prediction.points
-    columns: dict[str, AnyArray] = {}
-    for number, replica in enumerate(prediction.replicas):
-        _require_probabilities(replica, prediction.event, points, f"{path}: replica {number}: ")
-        difference = (replica - prediction.values).astype(np.float32)
-        columns |= _columns(f"difference_{number}", difference, points)
-    write_table(_table(columns), path, {**metadata, PREDICTION_DIGEST: prediction.digest()})
-
-
-def _table(columns: Mapping[str, AnyArray]) -> pa.Table:
-    import pyarrow as pa
-
-    return pa.table({name: pa.array(values) for name, values in columns.items()})
-
-
-def read_prediction(path: str | Path, replicas: str | Path | None = None) -> Prediction:
-    """Read a prediction that :func:`write_prediction` wrote.
-
-    Args:
-        path: The file.
-        replicas: The file of :func:`write_replicas`; without it, the prediction has none.
-
-    Raises:
-        DataError: A file is missing, damaged or foreign, lacks a column, holds a value that is not
-            a probability, or the replicas are those of another prediction.
-    """
-    metadata = read_metadata(path)
-    points = tuple(map(str, metadata.get(POINTS, ())))
-    names = _names("efficiency", points)
-    table = read_table(path, ("event", *names))
-    event = _column(table, "event", path)
-    values = _stacked(table, names, path)
-    if event.dtype.kind not in "iu":
-        msg = f"{path}: column 'event' is {event.dtype}; event numbers are integers"
-        raise DataError(msg)
-    _require_probabilities(values, event, points, f"{path}: ")
-    jets_digest = str(metadata.get(JETS_DIGEST, ""))
-    prediction = Prediction(event, values, None, jets_digest, points)
-    stored = metadata.get(PREDICTION_DIGEST)
-    if stored is not None and stored != prediction.digest():
-        msg = (
-            f"{path}: is damaged, or was changed by hand: its values are not those that were "
-            "written. Delete it and predict again."
-        )
-        raise DataError(msg)
-    if replicas is None:
-        return prediction
-    by_replica = _read_replicas(replicas, path, prediction)
-    return Prediction(event, values, by_replica, jets_digest, points)
-
-
-def _stacked(table: pa.Table, names: list[str], path: str | Path) -> AnyArray:
-    """Return the columns of a quantity as (n_jets,) or, where there are several, (n_jets, n)."""
-    columns = [_column(table, name, path) for name in names]
-    return np.column_stack(columns) if len(columns) > 1 else columns[0]
-
-
-def _column(table: pa.Table, name: str, path: str | Path) -> AnyArray:
-    """Return a column without empty cells."""
-    column = table[name]
-    if column.null_count:
-        row = int(np.flatnonzero(column.is_null().to_numpy())[0])
-        msg = f"{path}: column {name!r} is empty in row {row}. Predict again."
-        raise DataError(msg)
-    values: AnyArray = column.to_numpy()
-    return values
-
-
-def _read_replicas(
-    path: str | Path, prediction_path: str | Path, prediction: Prediction
-) -> FloatArray:
-    """Return what each replica says as float32, a row for each, in the shape of the values."""
-    points = prediction.points
-    table = read_table(path, tuple(_names("difference_0", points)))
-    values = prediction.values
-    if table.num_rows != len(values):
-        msg = (
-            f"{path}: holds replicas of {table.num_rows} jets, "
-            f"the prediction has {len(values)}. Predict again."
-        )
-        raise DataError(msg)
-    if read_metadata(path).get(PREDICTION_DIGEST) != prediction.digest():
-        msg = (
-            f"{path}: holds replicas of another network, map or sample, not of the prediction in "
-            f"{prediction_path}. Predict again, which writes both."
-        )
-        raise DataError(msg)
-    rounded = values.astype(np.float32)
-    count = table.num_columns // prediction.n_points
-    replicas = np.empty((count, *values.shape), dtype=np.float32)
-    for number in range(count):
-        names = _names(f"difference_{number}", points)
-        difference = _stacked(table, names, path).astype(np.float32)
-        if not np.isfinite(difference).all():
-            row, *point = map(int, np.argwhere(~np.isfinite(difference))[0])
-            msg = (
-                f"{path}: replica {number} is {difference[(row, *point)]} for jet {row} "
-                f"(event {prediction.event[row]}); every value must be finite. Predict again."
-            )
-            raise DataError(msg)
-        # Rounding of the sum can leave [0, 1].
-        replicas[number] = np.clip(difference + rounded, 0, 1)
-    return replicas
 
 
 def at_point(
@@ -537,35 +420,3 @@ def at_point(
 def points_of(jets: Jets) -> tuple[str | None, ...]:
     """Return the names of the working points of a sample; None alone where there is one only."""
     return jets.labels.points if jets.n_points > 1 else (None,)
-
-
-def read_efficiencies(
-    paths: Mapping[str, str | Path],
-    jets: Jets,
-    point: str | None = None,
-    below: str | None = None,
-) -> dict[str, FloatArray]:
-    """Read several predictions on one sample, at one working point.
-
-    Args:
-        paths: Their files, by name.
-        jets: The sample.
-        point: The working point; by default the loosest of the sample.
-        below: A tighter point, for the bin between the two.
-
-    Returns:
-        The efficiencies by name, each of shape (n_jets,).
-
-    Raises:
-        DataError: A file is missing, damaged or foreign, belongs to other jets, or lacks the
-            working point; the error names the file.
-    """
-    efficiencies = {}
-    for name, path in paths.items():
-        prediction = read_prediction(path)
-        try:
-            efficiencies[name] = prediction.aligned_to(jets).of_point(jets, point, below).values
-        except DataError as error:
-            msg = f"{path}: {error}"
-            raise DataError(msg) from error
-    return efficiencies

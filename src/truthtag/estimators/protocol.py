@@ -91,7 +91,7 @@ class Estimator(Efficiency, Protocol):
         """Learn from a tagged sample.
 
         A kind whose attribute ``streams`` is true takes both samples as blocks, too, see
-        :mod:`truthtag.data.sample_blocks`.
+        :mod:`truthtag.data.training_blocks`.
 
         Args:
             train: The events to learn from.

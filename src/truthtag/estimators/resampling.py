@@ -10,7 +10,7 @@ import numpy as np
 
 from truthtag.arrays import BoolArray, IntArray
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks, EventChoice, as_blocks, at_point, labels_of
+from truthtag.data.training_blocks import Blocks, EventChoice, as_blocks, at_point, labels_of
 from truthtag.errors import DataError
 from truthtag.estimators.bins import flavours_of
 from truthtag.estimators.cross_fitting import CrossFitted, HeldOut
@@ -234,7 +234,7 @@ class _Pool:
             if not len(events) or has[drawn].any() or has[added].any():
                 continue
             added.append(int(rng.choice(events)))
-        return np.r_[drawn, np.array(added, dtype=np.int64)]
+        return np.asarray(np.r_[drawn, np.array(added, dtype=np.int64)])
 
     def times(self, drawn: IntArray) -> IntArray:
         """Return how often each event that is learned from was drawn, small whole numbers."""

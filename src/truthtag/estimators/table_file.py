@@ -22,7 +22,7 @@ from truthtag.arrays import FloatArray
 from truthtag.data.files import check_columns, read_frame, read_metadata, write_frame
 from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
-from truthtag.data.sample_blocks import Blocks, as_blocks, at_point, labels_of
+from truthtag.data.training_blocks import Blocks, as_blocks, at_point, labels_of
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.bins import UNKNOWN, unlearned_flavours
 from truthtag.estimators.protocol import KINDS, ResampledOptions, kind_in_file

@@ -21,7 +21,8 @@ from truthtag.data.readers.entries import Entries, read_entries
 from truthtag.data.readers.options import ReaderOptions
 from truthtag.data.readers.raw_events import ENTRY_BITS
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import POINTS, Prediction
+from truthtag.estimators.prediction_files import POINTS
+from truthtag.estimators.predictions import Prediction
 from truthtag.exports.alignment import SELECTED, Places, number_columns, require_format
 from truthtag.exports.friends import FriendFile
 from truthtag.exports.weighing import ORIGIN_COLUMNS, efficiency_columns

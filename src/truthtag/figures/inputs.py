@@ -15,7 +15,8 @@ from truthtag.data.axes import edges_of
 from truthtag.data.files import check_columns, read_frame
 from truthtag.data.jets import Jets, read_jets
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import Prediction, at_point, read_prediction
+from truthtag.estimators.prediction_files import read_prediction
+from truthtag.estimators.predictions import Prediction, at_point
 from truthtag.figures.tables import read_rows
 from truthtag.statistics.spread import inflate_spread, scales_by_name
 from truthtag.toy.truth import Truth, make_truth

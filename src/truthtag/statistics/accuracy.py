@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -20,14 +20,20 @@ from truthtag.arrays import (
 )
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
+from truthtag.estimators.sample_blocks import Block
+from truthtag.statistics.points import joined
+from truthtag.statistics.running import Moments
 
 __all__ = [
     "CLIP",
+    "LikelihoodSums",
+    "SummarySums",
     "compare_likelihoods",
     "excess_loss",
     "relative_residual",
     "residual_summary",
     "summarise",
+    "summary_in_blocks",
     "tag_loss",
 ]
 
@@ -123,13 +129,30 @@ def residual_summary(true: FloatArray, predicted: FloatArray) -> tuple[float, fl
         >>> [round(one, 4) for one in residual_summary(rare, wrong)]
         [0.1238, 0.1777]
     """
-    true, predicted = _both(true, predicted)
-    total = float(true.sum(dtype=np.float64))
-    if not total > 0:
-        return np.nan, np.nan
-    difference = np.asarray(true - predicted, dtype=np.float64)
-    mean = total / true.size
-    return float(difference.mean() / mean), float(difference.std() / mean)
+    residuals = _Residuals()
+    residuals.add(*_both(true, predicted))
+    return residuals.values
+
+
+class _Residuals:
+    """The numbers of :func:`residual_summary`, of jets that are given block by block."""
+
+    def __init__(self) -> None:
+        self._true = 0.0
+        self._difference = Moments()
+
+    def add(self, true: AnyArray, predicted: AnyArray) -> None:
+        """Add jets, whose efficiencies have been checked."""
+        self._true += float(true.sum(dtype=np.float64))
+        self._difference.add(np.asarray(true - predicted, dtype=np.float64))
+
+    @property
+    def values(self) -> tuple[float, float]:
+        """Mean and standard deviation, over the mean true efficiency."""
+        if not self._true > 0:
+            return np.nan, np.nan
+        mean = self._true / self._difference.count
+        return float(self._difference.mean) / mean, float(self._difference.std) / mean
 
 
 def summarise(
@@ -162,37 +185,93 @@ def summarise(
         DataError: An efficiency or a mask has another length or kind, masked entries, or values
             that are not allowed; or the tags are those of several working points.
     """
-    if jets.tag_bin is not None:
-        msg = (
-            "the summary is of one working point, the sample has tags of several; take one of them "
-            "first, with at_point"
-        )
-        raise DataError(msg)
-    chosen = jet_mask(chosen, jets.n_jets, "chosen")
-    if in_domain is not None:
-        in_domain = jet_mask(in_domain, jets.n_jets, "in_domain")
-    groups = {"all": chosen}
-    for name, number in flavours.items():
-        groups[name] = chosen & (jets.flavour == number)
-    rows = []
-    for name, given in efficiencies.items():
-        predicted = _checked(given, jets.n_jets, name)
-        measured = _measured(jets, predicted)
-        for flavour, inside in groups.items():
-            row: dict[str, object] = {
-                "efficiency": name,
-                "flavour": flavour,
-                "jets": int(inside.sum()),
-            }
-            for column, values in measured.items():
-                row[column] = _mean(values[inside])
-                if column == "regret" and jets.efficiency_true is not None:
-                    mean, rms = residual_summary(jets.efficiency_true[inside], predicted[inside])
-                    row |= {"residual_mean": mean, "residual_rms": rms}
-            if in_domain is not None:
-                row["in_domain"] = _mean(in_domain[inside])
-            rows.append(row)
-    return pd.DataFrame(rows)
+    sums = SummarySums(flavours)
+    sums.add(jets, efficiencies, chosen, in_domain)
+    return sums.table()
+
+
+class SummarySums:
+    """The table of :func:`summarise`, of jets that are given block by block.
+
+    Args:
+        flavours: Numbers of the hadron flavours, by name.
+    """
+
+    def __init__(self, flavours: Mapping[str, int]) -> None:
+        self.flavours = flavours
+        self._rows: dict[tuple[str, str], _Row] = {}
+
+    def add(
+        self,
+        jets: Jets,
+        efficiencies: Mapping[str, FloatArray],
+        chosen: BoolArray,
+        in_domain: BoolArray | None = None,
+    ) -> None:
+        """Add jets; arguments and errors are those of :func:`summarise`."""
+        if jets.tag_bin is not None:
+            msg = (
+                "the summary is of one working point, the sample has tags of several; take one "
+                "of them first, with at_point"
+            )
+            raise DataError(msg)
+        chosen = jet_mask(chosen, jets.n_jets, "chosen")
+        if in_domain is not None:
+            in_domain = jet_mask(in_domain, jets.n_jets, "in_domain")
+        groups = {"all": chosen}
+        for name, number in self.flavours.items():
+            groups[name] = chosen & (jets.flavour == number)
+        for name, given in efficiencies.items():
+            predicted = _checked(given, jets.n_jets, name)
+            measured = _measured(jets, predicted)
+            for flavour, inside in groups.items():
+                row = self._rows.setdefault((name, flavour), _Row())
+                row.add(jets, predicted, measured, inside, in_domain)
+
+    def table(self) -> pd.DataFrame:
+        """Return the table of all jets so far."""
+        rows = []
+        for (name, flavour), row in self._rows.items():
+            rows.append({"efficiency": name, "flavour": flavour, **row.columns()})
+        return pd.DataFrame(rows)
+
+
+class _Row:
+    """Sums over the jets of one row of the summary."""
+
+    def __init__(self) -> None:
+        self._jets = 0
+        self._sums: dict[str, float] = {}
+        self._residuals: _Residuals | None = None
+
+    def add(
+        self,
+        jets: Jets,
+        predicted: FloatArray,
+        measured: Mapping[str, AnyArray],
+        inside: BoolArray,
+        in_domain: BoolArray | None,
+    ) -> None:
+        """Add the jets of a block that belong to the row."""
+        self._jets += int(inside.sum())
+        if jets.efficiency_true is not None:
+            self._residuals = self._residuals or _Residuals()
+            self._residuals.add(jets.efficiency_true[inside], predicted[inside])
+        summed = dict(measured)
+        if in_domain is not None:
+            summed["in_domain"] = in_domain
+        for column, values in summed.items():
+            total = float(values[inside].sum(dtype=np.float64))
+            self._sums[column] = self._sums.get(column, 0.0) + total
+
+    def columns(self) -> dict[str, float]:
+        """Return the numbers of the row."""
+        row: dict[str, float] = {"jets": self._jets}
+        for column, total in self._sums.items():
+            row[column] = total / self._jets if self._jets else np.nan
+            if column == "regret" and self._residuals is not None:
+                row["residual_mean"], row["residual_rms"] = self._residuals.values
+        return row
 
 
 def _measured(jets: Jets, predicted: FloatArray) -> dict[str, AnyArray]:
@@ -232,35 +311,109 @@ def compare_likelihoods(
         DataError: There is no efficiency or no jet; the tags or an efficiency have another length
             or kind, masked entries, or values that are not allowed.
     """
-    n_jets = plain_array(is_tagged, "is_tagged").size
-    tags = jet_mask(is_tagged, n_jets, "is_tagged")
-    if not n_jets or not efficiencies:
-        msg = (
-            f"likelihoods of {n_jets} jets by {len(efficiencies)} efficiencies cannot be compared; "
-            "give at least one of each"
-        )
-        raise DataError(msg)
-    losses = {}
-    means = {}
-    for name, given in efficiencies.items():
-        losses[name] = tag_loss(tags, _checked(given, n_jets, name))
-        means[name] = float(losses[name].mean())
-    best = min(means, key=means.__getitem__)
-    rows = []
-    for name, loss in losses.items():
-        # Jet by jet: what both find hard cancels, and the error is that of the difference.
-        excess = loss - losses[best]
-        difference = float(excess.mean())
-        error = float(excess.std() / np.sqrt(n_jets))
-        row = {
-            "efficiency": name,
-            "log_loss": means[name],
+    sums = LikelihoodSums()
+    sums.add(is_tagged, efficiencies)
+    return sums.table()
+
+
+class LikelihoodSums:
+    """The table of :func:`compare_likelihoods`, of jets that are given block by block.
+
+    Which efficiency is best is known at the end only, so that all are compared with all.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._n_jets = 0
+        self._loss = Moments()
+        self._excess: list[Moments] = []
+
+    def add(self, is_tagged: BoolArray, efficiencies: Mapping[str, FloatArray]) -> None:
+        """Add jets; arguments and errors are those of :func:`compare_likelihoods`."""
+        n_jets = plain_array(is_tagged, "is_tagged").size
+        tags = jet_mask(is_tagged, n_jets, "is_tagged")
+        self._names = list(efficiencies)
+        self._n_jets += n_jets
+        if not efficiencies:
+            return
+        checked = [_checked(given, n_jets, name) for name, given in efficiencies.items()]
+        losses = np.stack([tag_loss(tags, one) for one in checked])
+        self._loss.add(losses)
+        self._excess = self._excess or [Moments() for _ in losses]
+        for excess, loss in zip(self._excess, losses, strict=True):
+            # Jet by jet: what both find hard cancels, and the error is that of the difference.
+            excess.add(losses - loss)
+
+    def table(self) -> pd.DataFrame:
+        """Return the table of all jets so far.
+
+        Raises:
+            DataError: There is no efficiency or no jet.
+        """
+        n_jets = self._n_jets
+        if not n_jets or not self._names:
+            msg = (
+                f"likelihoods of {n_jets} jets by {len(self._names)} efficiencies cannot be "
+                "compared; give at least one of each"
+            )
+            raise DataError(msg)
+        means = self._loss.mean
+        excess = self._excess[int(np.argmin(means))]
+        difference = excess.mean
+        error = excess.std / np.sqrt(n_jets)
+        columns = {
+            "efficiency": self._names,
+            "log_loss": means,
             "difference": difference,
             "error": error,
-            "significance": difference / error if error > 0 else 0.0,
+            "significance": np.where(error > 0, divide(difference, error), 0.0),
         }
-        rows.append(row)
-    return pd.DataFrame(rows)
+        return pd.DataFrame(columns)
+
+
+def summary_in_blocks(
+    blocks: Iterable[Block],
+    points: Sequence[str | None],
+    flavours: Mapping[str, int],
+    pt_range: tuple[float, float],
+) -> dict[str, pd.DataFrame]:
+    """Compare the efficiencies on a sample that comes in blocks with its truth and its tags.
+
+    Args:
+        blocks: The sample, with predictions and domain.
+        points: Names of its working points; None alone where there is one only.
+        flavours: Numbers of the hadron flavours, by name.
+        pt_range: Lowest and highest pT of the jets of the second table [GeV].
+
+    Returns:
+        Tables of :func:`summarise`: ``all_jets``, ``in_range``, and ``in_domain``; and, where the
+        sample has tags, ``likelihood``, of :func:`compare_likelihoods`.
+
+    Raises:
+        DataError: An array does not fit the jets, or holds a value that is not allowed.
+    """
+    names = ("all_jets", "in_range", "in_domain")
+    summaries = {name: {point: SummarySums(flavours) for point in points} for name in names}
+    likelihoods: dict[str | None, LikelihoodSums] = {}
+    for block in blocks:
+        in_range = (block.jets.pt >= pt_range[0]) & (block.jets.pt <= pt_range[1])
+        every = np.ones(block.jets.n_jets, dtype=bool)
+        choices = (every, np.asarray(in_range), block.domain)
+        for point in points:
+            jets = block.at_point(point).jets
+            efficiencies = block.efficiencies(point)
+            if jets.is_tagged is not None:
+                sums = likelihoods.setdefault(point, LikelihoodSums())
+                sums.add(jets.is_tagged, efficiencies)
+            for name, chosen in zip(names, choices, strict=True):
+                summaries[name][point].add(jets, efficiencies, chosen, block.domain)
+    tables = {}
+    for name, of_points in summaries.items():
+        tables[name] = joined({point: sums.table() for point, sums in of_points.items()})
+    if likelihoods:
+        compared = {point: sums.table() for point, sums in likelihoods.items()}
+        tables["likelihood"] = joined(compared)
+    return tables
 
 
 def _both(true: FloatArray, predicted: FloatArray) -> tuple[AnyArray, AnyArray]:
@@ -282,8 +435,3 @@ def _checked(efficiency: FloatArray, n_jets: int, name: str) -> FloatArray:
     """Return an efficiency as it was given, in its precision, once it has been checked."""
     probabilities(efficiency, n_jets, f"the efficiency {name!r}")
     return np.asarray(efficiency)
-
-
-def _mean(values: FloatArray | BoolArray) -> float:
-    """Return the mean, NaN of nothing."""
-    return float(values.mean()) if len(values) else np.nan

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,15 @@ from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import DataError
 from truthtag.estimators.predictions import Prediction, points_of
-from truthtag.statistics.closure import DIRECT, REPLICA, ClosureHistogram, Entries, histograms_in
+from truthtag.estimators.sample_blocks import Block
+from truthtag.statistics.closure import (
+    DIRECT,
+    REPLICA,
+    ClosureHistogram,
+    ClosureSums,
+    Entries,
+    histograms_in,
+)
 from truthtag.statistics.panels import CELLS
 from truthtag.statistics.points import WORKING_POINT, with_marks
 from truthtag.statistics.spread import inflate_spread, scales_by_name
@@ -34,6 +42,7 @@ __all__ = [
     "cells_table",
     "close_cells",
     "fill_cells",
+    "fill_cells_in_blocks",
     "summed_over_pt",
 ]
 
@@ -152,39 +161,80 @@ def fill_cells(
     Raises:
         DataError: The sample has no tags, or an array does not fit the jets.
     """
-    domain = jet_mask(in_domain, jets.n_jets, "in_domain")
-    index = cells.index(jets, flavours)
+    block = Block(jets, predictions, in_domain)
+    return fill_cells_in_blocks(sample, [block], flavours, cells, scales)
+
+
+def fill_cells_in_blocks(
+    sample: str,
+    blocks: Iterable[Block],
+    flavours: Mapping[str, int],
+    cells: Cells,
+    scales: pd.DataFrame,
+) -> pd.DataFrame:
+    """Count jets of a sample that comes in blocks; see :func:`fill_cells`.
+
+    Args:
+        sample: Name of the sample.
+        blocks: The tagged sample with predictions and domain, at least one block.
+        flavours: Numbers of the hadron flavours, by name, heaviest first.
+        cells: How jets are cut.
+        scales: By how much the spread of replicas is inflated.
+    """
     marks = cells.marks(flavours)
+    filled: dict[tuple[str | None, str, str], _CellSums] = {}
+    for block in blocks:
+        jets = block.jets
+        domain = jet_mask(block.domain, jets.n_jets, "in_domain")
+        index = cells.index(jets, flavours)
+        for point in points_of(jets):
+            factors = scales_by_name(scales, point)
+            corrected = {
+                name: inflate_spread(one.of_point(jets, point), jets, factors[name])
+                for name, one in block.predictions.items()
+            }
+            entries = _entries(jets.at_point(point), index, corrected)
+            for flavour, number in flavours.items():
+                of_flavour = np.asarray(jets.flavour == number)
+                for events, part in (("all", of_flavour), ("in_domain", of_flavour & domain)):
+                    sums = filled.setdefault((point, flavour, events), _CellSums(len(marks)))
+                    sums.add(entries.where(part), index[part])
     parts = []
-    for point in points_of(jets):
-        at_point = jets.at_point(point)
-        factors = scales_by_name(scales, point)
-        corrected = {
-            name: inflate_spread(one.of_point(jets, point), jets, factors[name])
-            for name, one in predictions.items()
+    for (point, flavour, events), sums in filled.items():
+        several = {} if point is None else {WORKING_POINT: point}
+        in_front = {
+            "sample": sample,
+            "distribution": CELLS,
+            "title": TITLE,
+            **several,
+            "panel": flavour,
+            "events": events,
+            "spread": "corrected",
         }
-        entries = _entries(at_point, index, corrected)
-        for flavour, number in flavours.items():
-            for events, chosen in (("all", None), ("in_domain", domain)):
-                part = (
-                    jets.flavour == number if chosen is None else chosen & (jets.flavour == number)
-                )
-                frame = ClosureHistogram.fill(
-                    entries.where(part), np.arange(len(marks) + 1) - 0.5
-                ).to_frame()
-                several = {} if point is None else {WORKING_POINT: point}
-                in_front = {
-                    "sample": sample,
-                    "distribution": CELLS,
-                    "title": TITLE,
-                    **several,
-                    "panel": flavour,
-                    "events": events,
-                    "spread": "corrected",
-                }
-                count = np.bincount(index[part & (index >= 0)], minlength=len(marks))
-                parts.append(_with_marks(frame, in_front, marks.assign(jets=count)))
+        frame = sums.histogram.histogram().to_frame()
+        parts.append(_with_marks(frame, in_front, marks.assign(jets=sums.jets)))
     return pd.concat(parts, ignore_index=True)
+
+
+class _CellSums:
+    """Jets of one flavour in cells, counted block by block.
+
+    Args:
+        count: Number of cells.
+
+    Attributes:
+        histogram: Sums of tagged and predicted jets.
+        jets: Numbers of jets, shape (count,).
+    """
+
+    def __init__(self, count: int) -> None:
+        self.histogram = ClosureSums(np.arange(count + 1) - 0.5)
+        self.jets = np.zeros(count, dtype=np.int64)
+
+    def add(self, entries: Entries, index: IntArray) -> None:
+        """Add jets and their cells."""
+        self.histogram.add(entries)
+        self.jets += np.bincount(index[index >= 0], minlength=len(self.jets))
 
 
 def _entries(jets: Jets, index: IntArray, predictions: Mapping[str, Prediction]) -> Entries:

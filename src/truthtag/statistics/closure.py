@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ __all__ = [
     "DIRECT",
     "REPLICA",
     "ClosureHistogram",
+    "ClosureSums",
     "Entries",
     "Filling",
     "histograms_in",
@@ -174,26 +175,9 @@ class ClosureHistogram:
         Raises:
             ConfigError: The edges do not rise.
         """
-        limits = np.asarray(edges, dtype=np.float64)
-        check_edges(limits.tolist(), "edges of the histogram")
-        index = bin_index(entries.values, limits, "the variable of the histogram")
-        bins = _Bins(index, len(limits) - 1)
-        ways = {DIRECT: entries.passed.astype(np.float64), **entries.probability}
-        totals = {name: bins.sum(entries.weight * p) for name, p in ways.items()}
-        fillings = {}
-        for name, p in ways.items():
-            ratio = np.full(bins.count, np.nan)
-            ratio_error = np.full(bins.count, np.nan)
-            if reference in ways:
-                ratio = divide(totals[name], totals[reference])
-                scatter = _ratio_scatter(entries.weight, p, ways[reference], ratio, bins)
-                if name == DIRECT:
-                    base = ways[reference]
-                    scatter = bins.sum(entries.weight**2 * base * (1 - base))
-                # A yield of negative weights still has a positive error.
-                ratio_error = divide(np.sqrt(scatter), np.abs(totals[reference]))
-            fillings[name] = _filling(entries, name, p, totals[name], ratio, ratio_error, bins)
-        return cls(limits, fillings)
+        sums = ClosureSums(edges, reference)
+        sums.add(entries)
+        return sums.histogram()
 
     @property
     def direct(self) -> Filling:
@@ -328,39 +312,145 @@ def histograms_in(
         yield tuple(map(str, values)), ClosureHistogram.from_frame(rows)
 
 
-def _filling(
-    entries: Entries,
-    name: str,
-    p: FloatArray,
-    total: FloatArray,
-    ratio: FloatArray,
-    ratio_error: FloatArray,
-    bins: _Bins,
-) -> Filling:
-    """Fill a histogram one way; the ratio is known already."""
+class ClosureSums:
+    """A closure histogram that is filled block by block.
+
+    All is a sum over entries, so that a histogram filled with blocks is that of all their entries,
+    but for the last digits of sums.
+
+    Args:
+        edges: Bin edges, rising, shape (n + 1,).
+        reference: The efficiency that ratios are taken to, where it is among the entries.
+
+    Raises:
+        ConfigError: The edges do not rise.
+    """
+
+    def __init__(self, edges: FloatArray, reference: str = "true") -> None:
+        self.edges = np.asarray(edges, dtype=np.float64)
+        check_edges(self.edges.tolist(), "edges of the histogram")
+        self.reference = reference
+        self.n_entries = 0
+        self._ways: dict[str, _Sums] = {}
+
+    @property
+    def count(self) -> int:
+        """Number of bins."""
+        return len(self.edges) - 1
+
+    def add(self, entries: Entries) -> None:
+        """Add entries; those outside the edges are left out.
+
+        Raises:
+            DataError: They are filled in other ways than those before.
+        """
+        index = bin_index(entries.values, self.edges, "the variable of the histogram")
+        bins = _Bins(index, self.count)
+        ways = {DIRECT: entries.passed.astype(np.float64), **entries.probability}
+        if self._ways and list(ways) != list(self._ways):
+            msg = (
+                f"a block of entries is filled by {', '.join(ways)}, those before by "
+                f"{', '.join(self._ways)}; all of them need the same"
+            )
+            raise DataError(msg)
+        base = ways.get(self.reference)
+        for name, p in ways.items():
+            found = _sums(entries, name, p, base, bins)
+            self._ways[name] = found + self._ways[name] if name in self._ways else found
+        self.n_entries += len(entries.values)
+
+    def histogram(self) -> ClosureHistogram:
+        """Return the histogram of all entries so far."""
+        fillings = {}
+        for name, sums in self._ways.items():
+            ratio = np.full(self.count, np.nan)
+            ratio_error = np.full(self.count, np.nan)
+            reference = self._ways.get(self.reference)
+            if reference is not None:
+                ratio = divide(sums.total, reference.total)
+                scatter = reference.scatter
+                if name != DIRECT:
+                    scatter = sums.scatter_about(ratio, reference.squares)
+                # A yield of negative weights still has a positive error.
+                ratio_error = divide(np.sqrt(scatter), np.abs(reference.total))
+            fillings[name] = Filling(
+                total=sums.total,
+                error=np.sqrt(sums.squares),
+                effective_events=divide(sums.total**2, sums.squares, 0.0),
+                difference_variance=(
+                    np.full(self.count, np.nan) if name == DIRECT else sums.scatter
+                ),
+                # Negative weights cancel in the yield, and must not make an event weigh more.
+                mean_weight=divide(sums.weight_squares, sums.weight_sizes),
+                ratio=ratio,
+                ratio_error=ratio_error,
+                replicas=sums.replicas,
+            )
+        return ClosureHistogram(self.edges, fillings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Sums:
+    """What is summed over the entries of each bin for one way of filling, each of shape (n,).
+
+    Args:
+        total: Of w p.
+        squares: Of (w p)^2.
+        scatter: Of w^2 p (1 - p).
+        weight_squares: Of w^2 p.
+        weight_sizes: Of abs(w) p.
+        apart: Of w^2 (p - q)^2, where q is the probability of the reference; 0 without one.
+        apart_base: Of w^2 (p - q) q.
+        replicas: Of w p by each replica, shape (n_replicas, n).
+    """
+
+    total: FloatArray
+    squares: FloatArray
+    scatter: FloatArray
+    weight_squares: FloatArray
+    weight_sizes: FloatArray
+    apart: FloatArray
+    apart_base: FloatArray
+    replicas: FloatArray
+
+    def __add__(self, other: _Sums) -> _Sums:
+        names = [one.name for one in fields(self)]
+        return _Sums(**{name: getattr(self, name) + getattr(other, name) for name in names})
+
+    def scatter_about(self, ratio: FloatArray, base_squares: FloatArray) -> FloatArray:
+        r"""Return the variance of a weighted yield about its ratio times the reference.
+
+        About R = 1, near which it is, the sum does not cancel:
+
+        .. math:: \sum w^2 (p - R q)^2 = \sum w^2 (p - q)^2 - 2 (R - 1) \sum w^2 (p - q)\, q
+            + (R - 1)^2 \sum w^2 q^2
+
+        Args:
+            ratio: R, shape (n,).
+            base_squares: Sums of (w q)^2, shape (n,).
+        """
+        beyond = ratio - 1
+        scatter = self.apart - 2 * beyond * self.apart_base + beyond**2 * base_squares
+        return np.maximum(scatter, 0.0)
+
+
+def _sums(
+    entries: Entries, name: str, p: FloatArray, base: FloatArray | None, bins: _Bins
+) -> _Sums:
+    """Sum over the entries of each bin, filled one way."""
     weight = entries.weight
-    squares = bins.sum((weight * p) ** 2)
-    scatter = bins.sum(weight**2 * p * (1 - p))
+    apart = np.zeros_like(p) if base is None else p - base
     templates = [bins.sum(weight * replica) for replica in entries.replicas.get(name, ())]
-    return Filling(
-        total=total,
-        error=np.sqrt(squares),
-        effective_events=divide(total**2, squares, 0.0),
-        difference_variance=np.full(bins.count, np.nan) if name == DIRECT else scatter,
-        # Negative weights cancel in the yield, and must not make an event weigh more.
-        mean_weight=divide(bins.sum(weight**2 * p), bins.sum(np.abs(weight) * p)),
-        ratio=ratio,
-        ratio_error=ratio_error,
+    return _Sums(
+        total=bins.sum(weight * p),
+        squares=bins.sum((weight * p) ** 2),
+        scatter=bins.sum(weight**2 * p * (1 - p)),
+        weight_squares=bins.sum(weight**2 * p),
+        weight_sizes=bins.sum(np.abs(weight) * p),
+        apart=bins.sum((weight * apart) ** 2),
+        apart_base=bins.sum(weight**2 * apart * (0.0 if base is None else base)),
         replicas=np.stack(templates) if templates else np.empty((0, bins.count)),
     )
-
-
-def _ratio_scatter(
-    weight: FloatArray, p: FloatArray, base: FloatArray, ratio: FloatArray, bins: _Bins
-) -> FloatArray:
-    """Return the variance of a weighted yield about its ratio times the reference, per bin."""
-    inside = np.clip(bins.index, 0, bins.count - 1)
-    return bins.sum(weight**2 * (p - ratio[inside] * base) ** 2)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,10 @@ from truthtag.data.axes import bin_index, edges_of
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_phi, delta_r, invariant_mass
 from truthtag.errors import DataError
-from truthtag.estimators.predictions import Prediction, at_point, point_name
+from truthtag.estimators.predictions import Prediction, point_name
+from truthtag.estimators.sample_blocks import Block
 from truthtag.registry import load_object
-from truthtag.statistics.closure import ClosureHistogram, Entries
+from truthtag.statistics.closure import ClosureHistogram, ClosureSums, Entries
 from truthtag.statistics.domain import events_in_domain
 from truthtag.statistics.panels import flavour_pairs, jets_needed
 from truthtag.statistics.points import WORKING_POINT
@@ -31,6 +32,7 @@ __all__ = [
     "entries_of",
     "fill",
     "fill_distribution",
+    "fill_in_blocks",
     "find_observable",
 ]
 
@@ -278,12 +280,43 @@ def fill(
     Raises:
         DataError: The sample has no tags, or an array does not fit the jets.
     """
-    events_inside = events_in_domain(jets, in_domain)
-    entries, leading, _ = entries_of(distribution, jets, predictions)
-    inside = events_inside[jets.event_of_jet[leading[:, 0]]]
-    for panel, chosen in _panels(distribution, jets.flavour[leading], flavours).items():
-        for events, part in (("all", chosen), ("in_domain", chosen & inside)):
-            yield panel, events, ClosureHistogram.fill(entries.where(part), distribution.edges)
+    sums = _PanelSums(distribution, flavours)
+    sums.add(Block(jets, predictions, in_domain))
+    yield from sums.histograms()
+
+
+class _PanelSums:
+    """The histograms of a distribution, filled block by block.
+
+    Args:
+        distribution: The distribution.
+        flavours: Numbers of the hadron flavours, by name, heaviest first.
+    """
+
+    def __init__(self, distribution: Distribution, flavours: Mapping[str, int]) -> None:
+        self.distribution = distribution
+        self.flavours = flavours
+        self._sums: dict[tuple[str, str], ClosureSums] = {}
+
+    def add(self, block: Block) -> None:
+        """Add the events of a block."""
+        jets = block.jets
+        events_inside = events_in_domain(jets, block.domain)
+        entries, leading, _ = entries_of(self.distribution, jets, block.predictions)
+        inside = events_inside[jets.event_of_jet[leading[:, 0]]]
+        panels = _panels(self.distribution, jets.flavour[leading], self.flavours)
+        for panel, chosen in panels.items():
+            for events, part in (("all", chosen), ("in_domain", chosen & inside)):
+                sums = self._sums.setdefault((panel, events), ClosureSums(self.distribution.edges))
+                sums.add(entries.where(part))
+
+    def histograms(self) -> Iterator[tuple[str, str, ClosureHistogram]]:
+        """Go through the histograms, as :func:`fill` does."""
+        filled = {panel for (panel, _), sums in self._sums.items() if sums.n_entries}
+        for (panel, events), sums in self._sums.items():
+            # A boson decays to two jets of one flavour: panels of others would only be empty.
+            if panel in filled or not filled:
+                yield panel, events, sums.histogram()
 
 
 def _panels(
@@ -297,9 +330,7 @@ def _panels(
     for first, second in flavour_pairs(list(flavours)):
         wanted = np.sort([flavours[first], flavours[second]])
         panels[f"{first}-{second}"] = np.asarray((pair == wanted).all(axis=1))
-    # A boson decays to two jets of one flavour: panels of others would only be empty.
-    filled = {name: chosen for name, chosen in panels.items() if chosen.any()}
-    return filled or panels
+    return panels
 
 
 def fill_distribution(
@@ -331,20 +362,43 @@ def fill_distribution(
         DataError: The sample has no tags, lacks the working point or a column, or an array does
             not fit the jets.
     """
+    block = Block(jets, predictions, in_domain)
+    return fill_in_blocks(distribution, [block], flavours, scales)
+
+
+def fill_in_blocks(
+    distribution: Distribution,
+    blocks: Iterable[Block],
+    flavours: Mapping[str, int],
+    scales: Mapping[str, Mapping[int, float]] | None = None,
+) -> pd.DataFrame:
+    """Fill a distribution with a sample that comes in blocks; see :func:`fill_distribution`.
+
+    Args:
+        distribution: The distribution; it says at which working point.
+        blocks: A tagged sample with predictions and domain, at least one block.
+        flavours: Numbers of the hadron flavours, by name, heaviest first.
+        scales: By how much the spread is inflated.
+    """
+    corrected = _PanelSums(distribution, flavours)
+    raw = _PanelSums(distribution, flavours)
     several = {}
-    if jets.n_points > 1:
-        point = distribution.working_point or jets.labels.points[0]
-        several[WORKING_POINT] = point_name(point, distribution.below)
-    jets, predictions = at_point(jets, predictions, distribution.working_point, distribution.below)
-    spreads = {}
-    if scales is not None:
-        spreads["corrected"] = {
-            name: inflate_spread(one, jets, scales[name]) for name, one in predictions.items()
-        }
-    spreads["raw"] = dict(predictions)
+    for block in blocks:
+        if block.jets.n_points > 1:
+            point = distribution.working_point or block.jets.labels.points[0]
+            several[WORKING_POINT] = point_name(point, distribution.below)
+        at_one = block.at_point(distribution.working_point, distribution.below)
+        raw.add(at_one)
+        if scales is not None:
+            inflated = {
+                name: inflate_spread(one, at_one.jets, scales[name])
+                for name, one in at_one.predictions.items()
+            }
+            corrected.add(replace(at_one, predictions=inflated))
+    spreads = {"raw": raw} if scales is None else {"corrected": corrected, "raw": raw}
     parts = []
-    for spread, given in spreads.items():
-        for panel, events, histogram in fill(distribution, jets, given, in_domain, flavours):
+    for spread, sums in spreads.items():
+        for panel, events, histogram in sums.histograms():
             marks = {
                 "sample": distribution.sample,
                 "distribution": distribution.name,

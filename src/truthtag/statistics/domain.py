@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from truthtag.arrays import BoolArray, FloatArray, IntArray, divide, jet_mask, plain_array
 from truthtag.data.files import check_columns, read_frame, write_frame
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks, as_blocks, labels_of
+from truthtag.data.training_blocks import Blocks, as_blocks, labels_of
 from truthtag.errors import ConfigError, DataError
 from truthtag.statistics.domain_file import read_criterion
 from truthtag.statistics.domain_variables import VARIABLES, further_variables, variables_of

@@ -28,7 +28,7 @@ from scipy.special import ndtr, stdtrit
 from truthtag.arrays import FloatArray, IntArray, plain_array
 from truthtag.errors import DataError
 
-__all__ = ["MeanError", "SamplingShare", "error_of_mean", "sampling_share"]
+__all__ = ["MeanError", "PartnerSums", "SamplingShare", "error_of_mean", "sampling_share"]
 
 CLIP = 1e-6
 """Efficiencies nearer to 0 or 1 have the weight of this one: that of 0 would be infinite."""
@@ -95,23 +95,52 @@ def sampling_share(replicas: FloatArray, resample: Sequence[int]) -> SamplingSha
         >>> sampling_share(alike, [0, 0, 1, 1]).share
         1.0
     """
-    replicas = np.asarray(replicas, dtype=np.float64)
-    labels = _labels(resample, len(replicas))
-    sizes = np.bincount(labels)
-    if not _has_partners(sizes) or not replicas.shape[1]:
-        return None
-    mean = np.clip(replicas.mean(axis=0), CLIP, 1 - CLIP)
-    # In these units the sum of squares over jets is one number.
-    scaled = (replicas - mean) / np.sqrt(mean * (1 - mean))
-    of_resamples = np.stack([scaled[labels == number].mean(axis=0) for number in range(len(sizes))])
-    squares = np.square(scaled - of_resamples[labels]).sum(axis=1)
-    within = np.asarray(np.bincount(labels, squares), dtype=np.float64)
-    products = of_resamples @ of_resamples.T
-    share = _share(products, within, sizes)
-    if not math.isfinite(share):
-        return None
-    inside = min(max(share, 0.0), 1.0)
-    return SamplingShare(inside, _jackknife(products, within, sizes), len(sizes))
+    sums = PartnerSums(resample)
+    sums.add(replicas)
+    return sums.share()
+
+
+class PartnerSums:
+    """The share of :func:`sampling_share`, of jets that are given block by block.
+
+    Args:
+        resample: Which resample each replica learned from, shape (n_replicas,).
+    """
+
+    def __init__(self, resample: Sequence[int]) -> None:
+        self._resample = resample
+        self._products: FloatArray | float = 0.0
+        self._within: FloatArray | float = 0.0
+        self._n_jets = 0
+
+    def add(self, replicas: FloatArray) -> None:
+        """Add jets; arguments and errors are those of :func:`sampling_share`."""
+        replicas = np.asarray(replicas, dtype=np.float64)
+        labels = _labels(self._resample, len(replicas))
+        count = int(labels.max(initial=-1)) + 1
+        self._n_jets += replicas.shape[1]
+        if not replicas.shape[1] or not count:
+            return
+        mean = np.clip(replicas.mean(axis=0), CLIP, 1 - CLIP)
+        # In these units the sum of squares over jets is one number.
+        scaled = (replicas - mean) / np.sqrt(mean * (1 - mean))
+        of_resamples = np.stack([scaled[labels == number].mean(axis=0) for number in range(count)])
+        squares = np.square(scaled - of_resamples[labels]).sum(axis=1)
+        self._within = self._within + np.bincount(labels, squares)
+        self._products = self._products + of_resamples @ of_resamples.T
+
+    def share(self) -> SamplingShare | None:
+        """Return the share of all jets so far, as :func:`sampling_share` does."""
+        sizes = np.bincount(_labels(self._resample, len(self._resample)))
+        if not _has_partners(sizes) or not self._n_jets:
+            return None
+        products = np.asarray(self._products)
+        within = np.asarray(self._within)
+        share = _share(products, within, sizes)
+        if not math.isfinite(share):
+            return None
+        inside = min(max(share, 0.0), 1.0)
+        return SamplingShare(inside, _jackknife(products, within, sizes), len(sizes))
 
 
 def error_of_mean(share: float, resample: Sequence[int]) -> MeanError:

@@ -11,9 +11,9 @@ import pandas as pd
 from truthtag.arrays import AnyArray, BoolArray, FloatArray, divide
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
-from truthtag.weights.effective import effective_events
+from truthtag.weights.effective import EffectiveEvents
 
-__all__ = ["ALL", "sample_table"]
+__all__ = ["ALL", "SampleSums", "sample_table"]
 
 ALL = "all"
 """What the row of all flavours is called."""
@@ -50,44 +50,155 @@ def sample_table(
     Raises:
         DataError: The table of events lacks a column.
     """
-    weight, n_jets = _events_of(jets, events)
-    chosen = {ALL: np.ones(jets.n_jets, dtype=bool)}
-    for name, number in flavours.items():
-        chosen[name] = np.asarray(jets.flavour == number)
-    unscored = _counted(counts, flavours, eta) or _without_score(jets, chosen, eta)
-    rows = []
-    for name, inside in chosen.items():
-        of_flavour = weight
-        if name != ALL:
-            of_flavour = jets.weight[np.unique(jets.event_of_jet[inside])]
-        empty = int((n_jets == 0).sum()) if name == ALL else None
-        row = {
-            "flavour": name,
-            "n_events": len(of_flavour),
-            "events_without_jets": empty,
-            "sum_of_weights": float(of_flavour.sum()),
-            "effective_events": effective_events(of_flavour),
-            "negative_weights": float(np.mean(of_flavour < 0)) if len(of_flavour) else np.nan,
-            "jets": int(inside.sum()),
-            "unscored_inside": unscored.get(name, (None, None))[0],
-            "unscored_outside": unscored.get(name, (None, None))[1],
-            **_fractions(jets, inside),
-        }
-        rows.append(row)
-    whole = ("events_without_jets", "unscored_inside", "unscored_outside")
-    return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+    sums = SampleSums(flavours, eta)
+    sums.add(jets)
+    if events is not None:
+        sums.add_events(events)
+    return sums.table(counts)
 
 
-def _events_of(jets: Jets, events: pd.DataFrame | None) -> tuple[FloatArray, AnyArray]:
-    """Return weights and numbers of jets of all events, each of shape (n_events,)."""
-    if events is None:
-        return jets.weight, jets.multiplicity
-    for name in ("weight", "n_jets"):
-        if name not in events:
-            listed = ", ".join(map(str, events.columns)) or "no columns"
-            msg = f"the table of events: column {name!r} is missing; it has {listed}"
-            raise DataError(msg)
-    return events["weight"].to_numpy(), events["n_jets"].to_numpy()
+class SampleSums:
+    """The table of :func:`sample_table`, of a sample that is given block by block.
+
+    Args:
+        flavours: Numbers of the hadron flavours, by name.
+        eta: Absolute pseudorapidity inside which taggers score jets.
+    """
+
+    def __init__(self, flavours: Mapping[str, int], eta: float = 2.5) -> None:
+        self.flavours = flavours
+        self.eta = eta
+        self._rows = {name: _Row() for name in (ALL, *flavours)}
+        self._of_jets = _EventSums()
+        self._of_table: _EventSums | None = None
+
+    def add(self, jets: Jets) -> None:
+        """Add events that have jets."""
+        self._of_jets.add(jets.weight, jets.multiplicity)
+        for name, row in self._rows.items():
+            inside = np.ones(jets.n_jets, dtype=bool)
+            if name != ALL:
+                inside = np.asarray(jets.flavour == self.flavours[name])
+            row.add(jets, inside, self.eta)
+
+    def add_events(self, events: pd.DataFrame) -> None:
+        """Add rows of the table of all events, if there is one.
+
+        Raises:
+            DataError: It lacks a column.
+        """
+        for name in ("weight", "n_jets"):
+            if name not in events:
+                listed = ", ".join(map(str, events.columns)) or "no columns"
+                msg = f"the table of events: column {name!r} is missing; it has {listed}"
+                raise DataError(msg)
+        self._of_table = self._of_table or _EventSums()
+        self._of_table.add(events["weight"].to_numpy(), events["n_jets"].to_numpy())
+
+    def table(self, counts: Iterable[Mapping[str, Any]] = ()) -> pd.DataFrame:
+        """Return the table of all events so far.
+
+        Args:
+            counts: As in :func:`sample_table`.
+        """
+        unscored = _counted(counts, self.flavours, self.eta)
+        rows = []
+        for name, row in self._rows.items():
+            events = row.events
+            empty = None
+            if name == ALL:
+                events = self._of_table or self._of_jets
+                empty = events.empty
+            inside, outside = unscored.get(name, (None, None)) if unscored else row.unscored
+            columns = {
+                "flavour": name,
+                "n_events": events.count,
+                "events_without_jets": empty,
+                "sum_of_weights": events.effective.sum,
+                "effective_events": events.effective.value,
+                "negative_weights": float(divide(float(events.negative), float(events.count))),
+                "jets": row.n_jets,
+                "unscored_inside": inside,
+                "unscored_outside": outside,
+                **row.fractions(),
+            }
+            rows.append(columns)
+        whole = ("events_without_jets", "unscored_inside", "unscored_outside")
+        return pd.DataFrame(rows).astype(dict.fromkeys(whole, "Int64"))
+
+
+class _EventSums:
+    """Sums over events.
+
+    Attributes:
+        count: Number of events.
+        empty: Of those without jets.
+        negative: Of those of a weight below 0.
+        effective: Their effective number, and the sum of weights.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.empty = 0
+        self.negative = 0
+        self.effective = EffectiveEvents()
+
+    def add(self, weight: FloatArray, n_jets: AnyArray) -> None:
+        """Add events: their weights and numbers of jets."""
+        self.count += len(weight)
+        self.empty += int((n_jets == 0).sum())
+        self.negative += int((weight < 0).sum())
+        self.effective.add(weight)
+
+
+class _Row:
+    """Sums over the jets of one row.
+
+    Attributes:
+        events: Sums over the events that have such jets.
+        n_jets: Number of jets.
+        unscored: How many of them have no score, inside and outside; None where scores are not
+            known.
+    """
+
+    def __init__(self) -> None:
+        self.events = _EventSums()
+        self.n_jets = 0
+        self.unscored: tuple[int | None, int | None] = (None, None)
+        self._weight = 0.0
+        self._tagged: dict[str, tuple[int, float]] = {}
+
+    def add(self, jets: Jets, inside: BoolArray, eta: float) -> None:
+        """Add the jets of a block that belong to the row."""
+        events = np.unique(jets.event_of_jet[inside])
+        self.events.add(jets.weight[events], jets.multiplicity[events])
+        self.n_jets += int(inside.sum())
+        if jets.score is not None:
+            missing = inside & np.isnan(jets.score)
+            within = np.abs(jets.eta) < eta
+            before = [number or 0 for number in self.unscored]
+            now = [int((missing & within).sum()), int((missing & ~within).sum())]
+            self.unscored = (before[0] + now[0], before[1] + now[1])
+        if not jets.has_tags:
+            return
+        weight = jets.per_jet("weight")[inside]
+        self._weight += float(weight.sum())
+        for point, tagged in enumerate(jets.passes()[inside].T):
+            suffix = f"_{jets.labels.points[point]}" if jets.n_points > 1 else ""
+            number, sum_of_weights = self._tagged.get(suffix, (0, 0.0))
+            number += int(tagged.sum())
+            sum_of_weights += float(weight[tagged].sum())
+            self._tagged[suffix] = (number, sum_of_weights)
+
+    def fractions(self) -> dict[str, float]:
+        """Return the tagged fractions at each working point, without and with weights."""
+        fractions = {}
+        for suffix, (number, sum_of_weights) in self._tagged.items():
+            plain = divide(float(number), float(self.n_jets))
+            weighted = divide(sum_of_weights, self._weight)
+            fractions[f"tagged_fraction{suffix}"] = float(plain)
+            fractions[f"weighted_fraction{suffix}"] = float(weighted)
+        return fractions
 
 
 def _counted(
@@ -104,33 +215,3 @@ def _counted(
         for name in {ALL, names.get(int(row["flavour"]), ALL)}:
             found[name][int(outside)] += int(row["unscored"])
     return {name: (inside, outside) for name, (inside, outside) in found.items()} if rows else {}
-
-
-def _without_score(
-    jets: Jets, chosen: Mapping[str, BoolArray], eta: float
-) -> dict[str, tuple[int, int]]:
-    """Return how many jets inside and outside have no score, by flavour."""
-    if jets.score is None:
-        return {}
-    missing = np.isnan(jets.score)
-    within = np.abs(jets.eta) < eta
-    return {
-        name: (int((one & missing & within).sum()), int((one & missing & ~within).sum()))
-        for name, one in chosen.items()
-    }
-
-
-def _fractions(jets: Jets, inside: BoolArray) -> dict[str, float]:
-    """Return the tagged fractions of some jets at each working point, without and with weights."""
-    if not jets.has_tags:
-        return {}
-    passes = jets.passes()[inside]
-    weight = jets.per_jet("weight")[inside]
-    fractions = {}
-    for point, tagged in enumerate(passes.T):
-        suffix = f"_{jets.labels.points[point]}" if jets.n_points > 1 else ""
-        plain = divide(float(tagged.sum()), float(len(tagged)))
-        weighted = divide(float(weight[tagged].sum()), float(weight.sum()))
-        fractions[f"tagged_fraction{suffix}"] = float(plain)
-        fractions[f"weighted_fraction{suffix}"] = float(weighted)
-    return fractions

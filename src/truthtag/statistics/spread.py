@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -24,19 +24,22 @@ from truthtag.data.jets import Jets
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.predictions import Prediction
+from truthtag.estimators.sample_blocks import Block
 from truthtag.statistics.covariance import shrunk_covariance
-from truthtag.statistics.partners import MeanError, error_of_mean, sampling_share
+from truthtag.statistics.partners import MeanError, PartnerSums, error_of_mean
 from truthtag.statistics.points import WORKING_POINT, rows_at
 
 __all__ = [
     "MIN_SCALE",
     "Scale",
+    "SpreadOptions",
     "fit_spread_scale",
     "inflate_spread",
     "regions",
     "scales_by_name",
     "small_sample_factor",
     "spread_scales",
+    "spread_scales_in_blocks",
     "student_quantile",
 ]
 
@@ -82,31 +85,65 @@ def regions(jets: Jets, chosen: BoolArray, count: int) -> IntArray:
         DataError: ``chosen`` is no mask with an entry per jet.
         ConfigError: The count is below 1.
     """
-    if count < 1:
-        msg = f"uncertainty.regions is {count}; it must be at least 1. Take 32, say."
-        raise ConfigError(msg)
+    _check_count(count)
     chosen = jet_mask(chosen, jets.n_jets, "chosen")
+    return _cut(_variables(jets)[:, chosen], count)
+
+
+def _variables(jets: Jets) -> FloatArray:
+    """Return what jets are cut in, in single precision, shape (3, n_jets)."""
     # Jets alone have an infinite Delta R, and so a closeness of 0.
     closeness = 1 / (1 + nearest_jet(jets)[1])
-    variables = np.stack([jets.pt, closeness, np.abs(jets.eta)], axis=1)[chosen]
-    n_chosen = len(variables)
-    region = np.zeros(n_chosen, dtype=np.int64)
+    return np.stack([jets.pt, closeness, np.abs(jets.eta)]).astype(np.float32)
+
+
+def _cut(variables: FloatArray, count: int) -> IntArray:
+    """Return the region of each jet; see :func:`regions`.
+
+    Args:
+        variables: What they are cut in, shape (n_variables, n_jets).
+        count: Number of regions.
+    """
+    n_jets = variables.shape[1]
+    # Numbers of jets and regions are kept small: these arrays are as long as a sample.
+    region = np.zeros(n_jets, dtype=np.int32)
 
     def cut(rows: IntArray, first: int, n_regions: int, depth: int) -> None:
         """Number the regions of some rows, from ``first`` on."""
         if n_regions <= 1:
             region[rows] = first
             return
-        variable = variables[rows, depth % variables.shape[1]]
-        ordered = rows[np.argsort(variable, kind="stable")]
         # An odd number of regions is cut so that all of them keep one size.
         n_lower = n_regions // 2
         middle = len(rows) * n_lower // n_regions
-        cut(ordered[:middle], first, n_lower, depth + 1)
-        cut(ordered[middle:], first + n_lower, n_regions - n_lower, depth + 1)
+        # Of equal jets, the lower are those that were so in the cuts before.
+        cut_in = [variables[one % len(variables)] for one in range(depth + 1)]
+        lower = _lowest(cut_in, rows, middle)
+        cut(rows[lower], first, n_lower, depth + 1)
+        cut(rows[~lower], first + n_lower, n_regions - n_lower, depth + 1)
 
-    cut(np.arange(n_chosen), 0, min(count, n_chosen), 0)
+    cut(np.arange(n_jets, dtype=np.int32), 0, min(count, n_jets), 0)
     return region
+
+
+def _lowest(variables: Sequence[FloatArray], rows: IntArray, count: int) -> BoolArray:
+    """Return which rows are the lowest in the last variable, so many of them.
+
+    Of rows that are equal in it, those count that are lower in the variable before, and so on;
+    at last those that come first. No sort of all is needed.
+    """
+    values = variables[-1][rows]
+    if not count:
+        return np.zeros(len(values), dtype=bool)
+    border = np.partition(values, count - 1)[count - 1]
+    lower: BoolArray = values < border
+    equal = np.flatnonzero(values == border)
+    wanted = count - int(lower.sum())
+    if wanted < len(equal) and len(variables) > 1:
+        before = [variable[rows[equal]] for variable in variables[:-1]]
+        equal = equal[np.lexsort(before)]
+    lower[equal[:wanted]] = True
+    return lower
 
 
 def fit_spread_scale(
@@ -159,22 +196,71 @@ def fit_spread_scale(
     replicas = _replicas(replicas, n_jets)
     region = _region_numbers(region, n_jets)
 
-    n_regions = int(region.max(initial=-1)) + 1
-    if len(replicas) < 2 or n_regions == 0:
-        return Scale(1.0, float("inf"), n_regions, float("nan"), float("nan"))
+    sums = _RegionSums(int(region.max(initial=-1)) + 1)
+    sums.add(is_tagged, values, replicas, region)
+    return sums.fit(prior_width, max_scale)
 
-    def sum_by_region(per_jet: FloatArray) -> FloatArray:
-        total = np.bincount(region, per_jet.astype(np.float64), n_regions)
-        return np.asarray(total, dtype=np.float64)
 
-    difference = sum_by_region(is_tagged - values)
-    tag_variance = sum_by_region(values * (1 - values))
+class _RegionSums:
+    """What :func:`fit_spread_scale` needs of the jets, summed by region, block by block.
+
+    Args:
+        count: Number of regions.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self._difference = np.zeros(count)
+        self._tag_variance = np.zeros(count)
+        self._by_replica: FloatArray = np.zeros((0, count))
+
+    def add(
+        self, is_tagged: BoolArray, values: FloatArray, replicas: FloatArray, region: IntArray
+    ) -> None:
+        """Add jets; arguments are those of :func:`fit_spread_scale`."""
+
+        def sum_by_region(per_jet: FloatArray) -> FloatArray:
+            total = np.bincount(region, per_jet.astype(np.float64), self.count)
+            return np.asarray(total, dtype=np.float64)
+
+        self._difference += sum_by_region(is_tagged - values)
+        self._tag_variance += sum_by_region(values * (1 - values))
+        if not len(self._by_replica):
+            self._by_replica = np.zeros((len(replicas), self.count))
+        for total, replica in zip(self._by_replica, replicas, strict=True):
+            total += sum_by_region(replica)
+
+    def fit(self, prior_width: float, max_scale: float, stretch: float = 1.0) -> Scale:
+        """Fit the scale of a spread that is stretched before, about the mean of the replicas."""
+        count = len(self._by_replica)
+        if count < 2 or self.count == 0:
+            return Scale(1.0, float("inf"), self.count, float("nan"), float("nan"))
+        mean = self._by_replica.mean(axis=0)
+        stretched = mean + stretch * (self._by_replica - mean)
+        return _fit_scale(self._difference, self._tag_variance, stretched, prior_width, max_scale)
+
+
+def _fit_scale(
+    difference: FloatArray,
+    tag_variance: FloatArray,
+    by_replica: FloatArray,
+    prior_width: float,
+    max_scale: float,
+) -> Scale:
+    """Fit the scale to sums over the jets of each region; see :func:`fit_spread_scale`.
+
+    Args:
+        difference: Tagged minus predicted jets, shape (n_regions,).
+        tag_variance: Variance of the tagged ones, shape (n_regions,).
+        by_replica: Predicted jets by each replica, shape (n_replicas, n_regions).
+        prior_width: As there.
+        max_scale: As there.
+    """
     # Where no tag can scatter, as with efficiencies of 0, no scale explains one.
     can_scatter = tag_variance > np.finfo(float).tiny
     # All is measured in units of the scatter of the tags, whose covariance is then the unit matrix.
     unit = np.sqrt(tag_variance[can_scatter])
-    by_replica = np.stack([sum_by_region(replica)[can_scatter] / unit for replica in replicas])
-    shared = shrunk_covariance(by_replica)
+    shared = shrunk_covariance(by_replica[:, can_scatter] / unit)
     # Along the eigenvectors of that covariance all differences are independent.
     variances, directions = np.linalg.eigh(shared)
     variances = np.clip(variances, 0, None)
@@ -307,33 +393,160 @@ def spread_scales(
             jets.
         ConfigError: An option is out of range.
     """
-    if jets.is_tagged is None or prediction.replicas is None:
-        msg = (
-            "the error of an efficiency is measured with tags and replicas; the sample or the "
-            "prediction lacks them"
-        )
-        raise DataError(msg)
-    values = per_jet(prediction.values, jets.n_jets, "prediction.values")
-    replicas = _replicas(prediction.replicas, jets.n_jets)
-    mean = replicas.mean(axis=0)
+    name = "efficiency"
+    resamples = {} if resample is None else {name: resample}
+    options = SpreadOptions(count, prior_width, max_scale)
+    blocks = [Block(jets, {name: prediction})]
+    table = spread_scales_in_blocks(blocks, flavours, options, resamples)
+    return table.drop(columns="efficiency")
+
+
+@dataclass(frozen=True)
+class SpreadOptions:
+    """How scales are measured: the arguments of :func:`spread_scales`."""
+
+    count: int
+    prior_width: float
+    max_scale: float = np.inf
+
+
+def spread_scales_in_blocks(
+    blocks: Iterable[Block],
+    flavours: Mapping[str, int],
+    options: SpreadOptions,
+    resamples: Mapping[str, Sequence[int]],
+    point: str | None = None,
+) -> pd.DataFrame:
+    """Measure the scales of all efficiencies on a sample that comes in blocks.
+
+    What jets are cut in, twelve bytes each, and their regions are held for the whole sample; the
+    replicas of a block only.
+
+    Args:
+        blocks: The tagged sample, with predictions; it is gone through twice.
+        flavours: Numbers of the hadron flavours, by name.
+        options: Regions per flavour, and what the fit needs.
+        resamples: Which resample each replica learned from, where some learned from the same, by
+            the name of the efficiency.
+        point: The working point; the loosest by default.
+
+    Returns:
+        Rows of :func:`spread_scales` of one efficiency after the other; ``efficiency`` in front.
+
+    Raises:
+        DataError: The sample has no tags, or a prediction no replicas, or an array does not fit.
+        ConfigError: An option is out of range.
+    """
+    _check_options(options.prior_width, options.max_scale)
+    region_of = _RegionsOfFlavours(blocks, flavours, options.count)
+    found: dict[tuple[str, str], _FlavourSums] = {}
+    for block in blocks:
+        at_one = block.at_point(point)
+        jets = at_one.jets
+        region_of_block = region_of.take(jets)
+        for name, prediction in at_one.predictions.items():
+            if jets.is_tagged is None or prediction.replicas is None:
+                msg = (
+                    "the error of an efficiency is measured with tags and replicas; the sample or "
+                    "the prediction lacks them"
+                )
+                raise DataError(msg)
+            values = per_jet(prediction.values, jets.n_jets, "prediction.values")
+            probabilities(values, jets.n_jets, "values")
+            replicas = _replicas(prediction.replicas, jets.n_jets)
+            for flavour, number in flavours.items():
+                key = (name, flavour)
+                if key not in found:
+                    found[key] = _FlavourSums(region_of.count(flavour), resamples.get(name))
+                chosen = jets.flavour == number
+                found[key].add(
+                    jets.is_tagged[chosen],
+                    values[chosen],
+                    replicas[:, chosen],
+                    region_of_block[chosen],
+                )
     rows = []
-    for name, number in flavours.items():
-        chosen = jets.flavour == number
-        region = regions(jets, chosen, count)
-        shared = None if resample is None else sampling_share(replicas[:, chosen], resample)
-        if shared is None or resample is None:
-            known = MeanError(1.0, small_sample_factor(len(replicas)))
+    for (name, flavour), sums in found.items():
+        row = {"flavour": flavour, "number": flavours[flavour]}
+        rows.append({"efficiency": name, **row, **sums.columns(options)})
+    return pd.DataFrame(rows)
+
+
+class _RegionsOfFlavours:
+    """The region of each jet of a sample among those of its flavour.
+
+    Args:
+        blocks: The sample.
+        flavours: Numbers of the hadron flavours, by name.
+        count: Regions per flavour.
+    """
+
+    def __init__(self, blocks: Iterable[Block], flavours: Mapping[str, int], count: int) -> None:
+        _check_count(count)
+        variables: dict[str, list[FloatArray]] = {name: [] for name in flavours}
+        self._flavours = flavours
+        for block in blocks:
+            of_block = _variables(block.jets)
+            for name, number in flavours.items():
+                variables[name].append(of_block[:, block.jets.flavour == number])
+        self._regions: dict[str, IntArray] = {}
+        self._begin = dict.fromkeys(flavours, 0)
+        for name in flavours:
+            # One flavour at a time, the parts of each are dropped when they are joined.
+            self._regions[name] = _cut(np.concatenate(variables.pop(name), axis=1), count)
+
+    def count(self, flavour: str) -> int:
+        """Return how many regions a flavour has."""
+        return int(self._regions[flavour].max(initial=-1)) + 1
+
+    def take(self, jets: Jets) -> IntArray:
+        """Return the regions of the jets that follow, shape (n_jets,); 0 for other flavours."""
+        region = np.zeros(jets.n_jets, dtype=np.int32)
+        for name, number in self._flavours.items():
+            inside = jets.flavour == number
+            begin = self._begin[name]
+            end = begin + int(inside.sum())
+            region[inside] = self._regions[name][begin:end]
+            self._begin[name] = end
+        return region
+
+
+class _FlavourSums:
+    """What the scale of one efficiency and flavour is measured from, block by block.
+
+    Args:
+        count: Number of regions.
+        resample: Which resample each replica learned from, if that is known.
+    """
+
+    def __init__(self, count: int, resample: Sequence[int] | None) -> None:
+        self._jets = 0
+        self._n_replicas = 0
+        self._regions = _RegionSums(count)
+        self._resample = resample
+        self._partners = None if resample is None else PartnerSums(resample)
+
+    def add(
+        self, is_tagged: BoolArray, values: FloatArray, replicas: FloatArray, region: IntArray
+    ) -> None:
+        """Add the jets of a block; arguments are those of :func:`fit_spread_scale`."""
+        self._jets += len(values)
+        self._n_replicas = len(replicas)
+        self._regions.add(is_tagged, values, replicas, region)
+        if self._partners is not None:
+            self._partners.add(replicas)
+
+    def columns(self, options: SpreadOptions) -> dict[str, Any]:
+        """Return the numbers of a row of :func:`spread_scales`."""
+        shared = None if self._partners is None else self._partners.share()
+        if shared is None or self._resample is None:
+            known = MeanError(1.0, small_sample_factor(self._n_replicas))
         else:
-            known = error_of_mean(shared.share, resample)
+            known = error_of_mean(shared.share, self._resample)
         factor = known.of_mean * known.small_sample
-        stretched = mean[chosen] + factor * (replicas[:, chosen] - mean[chosen])
-        found = fit_spread_scale(
-            jets.is_tagged[chosen], values[chosen], stretched, region, prior_width, max_scale
-        )
-        row = {
-            "flavour": name,
-            "number": number,
-            "jets": int(chosen.sum()),
+        found = self._regions.fit(options.prior_width, options.max_scale, factor)
+        return {
+            "jets": self._jets,
             "scale": factor * found.scale,
             "error": factor * found.error,
             "of_mean": known.of_mean,
@@ -345,8 +558,6 @@ def spread_scales(
             "sampling_share": shared.share if shared else np.nan,
             "sampling_share_error": shared.error if shared else np.nan,
         }
-        rows.append(row)
-    return pd.DataFrame(rows)
 
 
 def scales_by_name(
@@ -430,6 +641,13 @@ def inflate_spread(prediction: Prediction, jets: Jets, scales: Mapping[int, floa
     difference = replicas - replicas.mean(axis=0)
     stretched = values.astype(np.float32) + scale * difference
     return replace(prediction, replicas=np.clip(stretched, 0, 1))
+
+
+def _check_count(count: int) -> None:
+    """Refuse a number of regions that makes none."""
+    if count < 1:
+        msg = f"uncertainty.regions is {count}; it must be at least 1. Take 32, say."
+        raise ConfigError(msg)
 
 
 def _check_options(prior_width: float, max_scale: float) -> None:

@@ -84,6 +84,15 @@ class DirectFactors:
     considered: int
     first: str = ""
 
+    def with_counts_of(self, other: DirectFactors) -> DirectFactors:
+        """Return the counts of these and other jets together, without their factors."""
+        return DirectFactors(
+            np.empty(0),
+            self.excluded + other.excluded,
+            self.considered + other.considered,
+            self.first or other.first,
+        )
+
     def require_few_excluded(self, allowed: float) -> None:
         """Refuse too large a share of jets without a factor.
 
@@ -142,8 +151,9 @@ def direct_factors(
     if not without.any():
         return DirectFactors(factors, 0, len(rows))
     row = int(rows[np.argmax(without)])
+    event = jets.event_of_jet[row]
     first = (
-        f"jet {row} (event {jets.event[jets.event_of_jet[row]]}) passes {bins[row]} working "
+        f"jet {row - jets.offsets[event]} of event {jets.event[event]} passes {bins[row]} working "
         f"point(s), which its efficiency {eff[row]} excludes, and times its scale factor "
         f"{np.asarray(sf)[row]} does not"
     )

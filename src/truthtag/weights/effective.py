@@ -6,7 +6,7 @@ import numpy as np
 
 from truthtag.arrays import FloatArray, plain_array
 
-__all__ = ["effective_events"]
+__all__ = ["EffectiveEvents", "effective_events"]
 
 
 def effective_events(weight: FloatArray) -> float:
@@ -20,6 +20,30 @@ def effective_events(weight: FloatArray) -> float:
         >>> effective_events(np.array([0.5, 0.5, 0.5, 0.5]))
         4.0
     """
-    plain = plain_array(weight, "weight")
-    squares = float(np.square(plain).sum())
-    return float(np.sum(plain)) ** 2 / squares if squares > 0 else 0.0
+    total = EffectiveEvents()
+    total.add(weight)
+    return total.value
+
+
+class EffectiveEvents:
+    """The number of :func:`effective_events` of weights that are given block by block.
+
+    Attributes:
+        sum: Sum of the weights so far.
+        squares: Sum of their squares.
+    """
+
+    def __init__(self) -> None:
+        self.sum = 0.0
+        self.squares = 0.0
+
+    def add(self, weight: FloatArray) -> None:
+        """Add the weights of the events that follow."""
+        plain = plain_array(weight, "weight")
+        self.sum += float(np.sum(plain))
+        self.squares += float(np.square(plain).sum())
+
+    @property
+    def value(self) -> float:
+        """The number of events of weight 1; 0 where all weights are 0."""
+        return self.sum**2 / self.squares if self.squares > 0 else 0.0

@@ -3,7 +3,7 @@ where there are some."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -13,10 +13,16 @@ from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.weights.direct import DirectFactors, direct_factors, event_products, require_points
 from truthtag.weights.events import hybrid
-from truthtag.weights.scale_factors import NOMINAL_VARIATION, Scaled, ScaleFactors, scaled
+from truthtag.weights.scale_factors import (
+    NOMINAL_VARIATION,
+    Scaled,
+    ScaleFactors,
+    require_few_negative,
+    scaled,
+)
 from truthtag.weights.tag_counts import TagCounts, tag_counts
 
-__all__ = ["SampleWeights", "Selection", "sample_weights"]
+__all__ = ["SampleWeights", "ScaleFactorTally", "Selection", "sample_weights"]
 
 
 @dataclass(frozen=True)
@@ -47,23 +53,12 @@ class SampleWeights:
         notes: What happened to scale factors, for the metadata, by variation: how many jets were
             ``clamped``, how many efficiencies ``clipped``, at how many jets the bin between two
             working points would have been ``negative``, and how many jets that are tagged directly
-            had a tag that their efficiency ``excluded``.
+            had a tag that their efficiency ``excluded``. Empty where a tally has them.
     """
 
     counts: dict[str, TagCounts] = field(default_factory=dict)
     factors: dict[str, FloatArray] = field(default_factory=dict)
     notes: dict[str, dict[str, int]] = field(default_factory=dict)
-
-    def note(self, variation: str, clamped: int, result: Scaled, excluded: int) -> None:
-        """Add to the notes what happened in a variation."""
-        numbers = {
-            "clamped": clamped,
-            "clipped": result.clipped,
-            "negative": result.negative,
-            "excluded": excluded,
-        }
-        for what, number in numbers.items():
-            self.notes.setdefault(what, {})[variation] = number
 
     def describe(self) -> str:
         """Return a line for the log: the notes, of the nominal scale factors and at most.
@@ -72,12 +67,77 @@ class SampleWeights:
             >>> SampleWeights(notes={"clamped": {"nominal": 0, "heavy_up": 2}}).describe()
             'clamped 0 (at most 2 in 2 variations)'
         """
-        parts = []
-        for what, numbers in self.notes.items():
-            nominal = numbers[NOMINAL_VARIATION]
-            most = max(numbers.values())
-            parts.append(f"{what} {nominal} (at most {most} in {len(numbers)} variations)")
-        return "; ".join(parts)
+        return _described(self.notes)
+
+
+class ScaleFactorTally:
+    """What scale factors did to the jets of a sample, added up over its blocks.
+
+    Args:
+        scale_factors: The scale factors; they say which shares of jets are allowed.
+    """
+
+    def __init__(self, scale_factors: ScaleFactors) -> None:
+        self.scale_factors = scale_factors
+        self._n_jets = 0
+        self._counts: dict[str, dict[str, int]] = {}
+        self._direct: dict[str, list[DirectFactors]] = {}
+
+    def add(
+        self, variation: str, clamped: int, result: Scaled, used: Sequence[DirectFactors]
+    ) -> None:
+        """Add what happened in a variation to the jets of a block.
+
+        Args:
+            variation: Its name.
+            clamped: How many jets were brought into the range of the scale factors.
+            result: The scaled efficiencies.
+            used: The factors for direct tagging, those of each working point and selection.
+        """
+        if variation == NOMINAL_VARIATION:
+            self._n_jets += len(result.values)
+        new = {"clamped": clamped, "clipped": result.clipped, "negative": result.negative}
+        counts = self._counts.setdefault(variation, dict.fromkeys(new, 0))
+        for what, number in new.items():
+            counts[what] += number
+        before = self._direct.get(variation, [DirectFactors(np.empty(0), 0, 0)] * len(used))
+        added = [one.with_counts_of(other) for one, other in zip(before, used, strict=True)]
+        self._direct[variation] = added
+
+    def require_few(self) -> None:
+        """Refuse scale factors that do not fit too large a share of jets, after the last block.
+
+        Raises:
+            DataError: Working points cross for too many, or their tags are excluded.
+        """
+        for variation, counts in self._counts.items():
+            allowed = self.scale_factors.max_negative
+            require_few_negative(counts["negative"], self._n_jets, allowed)
+            for one in self._direct[variation]:
+                one.require_few_excluded(self.scale_factors.max_excluded)
+
+    @property
+    def notes(self) -> dict[str, dict[str, int]]:
+        """What happened, as in :class:`SampleWeights`."""
+        notes: dict[str, dict[str, int]] = {}
+        for variation, counts in self._counts.items():
+            excluded = max((one.excluded for one in self._direct[variation]), default=0)
+            for what, number in {**counts, "excluded": excluded}.items():
+                notes.setdefault(what, {})[variation] = number
+        return notes
+
+    def describe(self) -> str:
+        """Return a line for the log, as :meth:`SampleWeights.describe`."""
+        return _described(self.notes)
+
+
+def _described(notes: Mapping[str, Mapping[str, int]]) -> str:
+    parts = []
+    for what, numbers in notes.items():
+        nominal = numbers[NOMINAL_VARIATION]
+        most = max(numbers.values())
+        parts.append(f"{what} {nominal} (at most {most} in {len(numbers)} variations)")
+    return "; ".join(parts)
 
 
 def sample_weights(
@@ -87,6 +147,7 @@ def sample_weights(
     scale_factors: ScaleFactors | None = None,
     *,
     direct: bool = True,
+    tally: ScaleFactorTally | None = None,
 ) -> SampleWeights:
     r"""Weight the events of a sample, without scale factors and in each of their variations.
 
@@ -100,6 +161,8 @@ def sample_weights(
         selection: Which numbers of tags are asked for.
         scale_factors: Scale factors, if any.
         direct: Whether to weight events for direct tagging, too, where jets have tags.
+        tally: Where the events are a block of a sample: what happened is added to it, and it
+            refuses what must not happen too often, when all blocks are there.
 
     Raises:
         DataError: Efficiencies, tags or scale factors do not fit together; see the functions named
@@ -115,9 +178,9 @@ def sample_weights(
     if scale_factors is None:
         return weights
     _require_same_points(jets, scale_factors)
+    counted = ScaleFactorTally(scale_factors) if tally is None else tally
     for variation, found in scale_factors.by_variation(jets):
         result = scaled(efficiency, found.values)
-        result.require_few_negative(scale_factors.max_negative)
         varied = "" if variation == NOMINAL_VARIATION else variation
         by_jet = (efficiency, found.values, result.values)
         used: list[DirectFactors] = []
@@ -133,10 +196,10 @@ def sample_weights(
             used.append(direct_factors(jets, *by_jet, selection.chosen))
             products = event_products(jets, used[-1].values)
             weights.factors[_joined("weight_direct", varied)] = products
-        for one in used:
-            one.require_few_excluded(scale_factors.max_excluded)
-        excluded = max((one.excluded for one in used), default=0)
-        weights.note(variation, found.clamped, result, excluded)
+        counted.add(variation, found.clamped, result, used)
+    if tally is None:
+        counted.require_few()
+        weights.notes.update(counted.notes)
     return weights
 
 

@@ -163,16 +163,30 @@ class Scaled:
         Raises:
             DataError: The share is larger than ``allowed``.
         """
-        share = self.negative / max(1, len(self.values))
-        if share > allowed:
-            msg = (
-                f"for {self.negative} of {len(self.values)} jets ({share:.2%}) the scale factor "
-                "times the efficiency of a tighter working point exceeds that of a looser one: the "
-                "bin between them would have a negative weight. Efficiencies and scale factors do "
-                "not fit together; take others, or fewer working points, or raise "
-                f"{PATH}.max_negative, {allowed:g}"
-            )
-            raise DataError(msg)
+        require_few_negative(self.negative, len(self.values), allowed)
+
+
+def require_few_negative(negative: int, n_jets: int, allowed: float) -> None:
+    """Refuse too large a share of jets at which working points crossed.
+
+    Args:
+        negative: Number of such jets.
+        n_jets: Number of all jets.
+        allowed: The largest share.
+
+    Raises:
+        DataError: The share is larger.
+    """
+    share = negative / max(1, n_jets)
+    if share > allowed:
+        msg = (
+            f"for {negative} of {n_jets} jets ({share:.2%}) the scale factor "
+            "times the efficiency of a tighter working point exceeds that of a looser one: the "
+            "bin between them would have a negative weight. Efficiencies and scale factors do "
+            "not fit together; take others, or fewer working points, or raise "
+            f"{PATH}.max_negative, {allowed:g}"
+        )
+        raise DataError(msg)
 
 
 def scaled(efficiency: FloatArray, sf: FloatArray) -> Scaled:

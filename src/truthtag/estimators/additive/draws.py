@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from truthtag.arrays import FloatArray
-from truthtag.data.sample_blocks import Blocks, labels_of
+from truthtag.data.training_blocks import Blocks, labels_of
 from truthtag.seeds import Seed, seed_words
 
 __all__ = ["chain", "root_of", "shared_by_points"]

@@ -10,7 +10,7 @@ import numpy as np
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks, as_blocks, labels_of
+from truthtag.data.training_blocks import Blocks, as_blocks, labels_of
 from truthtag.errors import DataError
 from truthtag.estimators.additive.draws import chain, root_of, shared_by_points
 from truthtag.estimators.additive.events import TaggedEvents

@@ -10,7 +10,7 @@ import numpy as np
 
 from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks, EqualBlocks
+from truthtag.data.training_blocks import Blocks, EqualBlocks
 from truthtag.estimators.additive.structure import BLOCK
 from truthtag.estimators.additive.variables import Ends, ends_of
 from truthtag.estimators.bins import tags_of

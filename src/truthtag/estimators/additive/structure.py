@@ -11,7 +11,7 @@ import numpy as np
 
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
-from truthtag.data.sample_blocks import Blocks
+from truthtag.data.training_blocks import Blocks
 from truthtag.estimators.additive.options import AdditiveOptions, JetTerm, NeighbourTerm
 from truthtag.estimators.additive.splines import Basis, product
 from truthtag.estimators.additive.variables import Ends, basis_of, of_jet, of_pair

@@ -10,7 +10,7 @@ import numpy as np
 from truthtag.arrays import FloatArray, IntArray
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_phi
-from truthtag.data.sample_blocks import Blocks
+from truthtag.data.training_blocks import Blocks
 from truthtag.errors import DataError
 from truthtag.estimators.additive.options import Variable
 from truthtag.estimators.additive.splines import Basis, curve_basis, radial_basis
