@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from cli_files import write_map, write_networks
@@ -153,6 +154,55 @@ def test_files_of_events_that_are_damaged(
             assert str(path) in str(error)  # noqa: PT017 - not every change is an error
 
     check()
+
+
+# ---- files that truthtag wrote, as the command line reads them
+
+
+@pytest.fixture(scope="module")
+def own_files(folder: Path) -> dict[str, bytes]:
+    """Efficiencies in every form, by the name of the file."""
+    pytest.importorskip("onnxruntime", reason="the extra 'export' is not installed")
+    assert answer("export", "map", "--to", "correctionlib", "-o", "map.json")[0] == 0
+    assert answer("export", "map", "--to", "correctionlib", "-o", "map.json.gz")[0] == 0
+    assert answer("export", "net", "--to", "onnx", "-o", "net.onnx")[0] == 0
+    # As another program copies it: without seal and checksums.
+    table = pq.read_table(folder / "map/nominal.parquet")
+    pq.write_table(table, folder / "copy.parquet")
+    names = ("map.json", "map.json.gz", "net.onnx", "copy.parquet", "net/seed_0.pt")
+    return {Path(name).name: (folder / name).read_bytes() for name in names}
+
+
+FORMS = ("map.json", "map.json.gz", "net.onnx", "copy.parquet", "seed_0.pt")
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_own_files_that_are_damaged(form: str, folder: Path, own_files: dict[str, bytes]) -> None:
+    path = folder / f"damaged_{form}"
+    path.write_bytes(own_files[form])
+    for command in (("inspect", path), ("weigh", path, "jets.parquet", "-o", "out.parquet")):
+        code, text = answer(*command)
+        assert code == 0 or "json" in form, text
+
+    @fuzzing(20)
+    @given(changed_bytes(own_files[form]))
+    def check(content: bytes) -> None:
+        path.write_bytes(content)
+        require_polite(*answer("inspect", path))
+        require_polite(*answer("weigh", path, "jets.parquet", "-o", "out.parquet"))
+
+    check()
+
+
+def test_a_file_of_correctionlib_whose_edges_do_not_rise(
+    folder: Path, own_files: dict[str, bytes]
+) -> None:
+    """Found by a campaign: correctionlib's error reached the user."""
+    path = folder / "falling.json"
+    path.write_bytes(own_files["map.json"].replace(b"111.578", b"11.578"))
+    code, text = answer("inspect", path)
+    assert code == 1
+    assert f"{path}: correctionlib cannot read it (binning edges are not monotone" in text
 
 
 # ---- the command line
