@@ -227,7 +227,7 @@ EDITS = {
         ('        "trees"', '        "new": "new_module:New",\n        "trees"'), set(),
     ),
     "an error's wording": (
-        "estimators/network/trainer.py", ("must be finite", "has to be a number"), set(),
+        "estimators/network/trainer.py", ("Prepare both alike", "Prepare them alike"), set(),
     ),
     "an error's wording in the files": (
         "data/files.py", ("cannot be read as Parquet", "is no Parquet file"), set(),
