@@ -25,6 +25,8 @@ from truthtag.workflow.options import Config, check_config
 ROOT = Path(__file__).parent
 
 settings.register_profile("truthtag", deadline=None, derandomize=True, max_examples=50)
+# Twenty times as many examples, others each time: pytest --hypothesis-profile=campaign tests/faults
+settings.register_profile("campaign", deadline=None, max_examples=1000, print_blob=True)
 settings.load_profile("truthtag")
 
 

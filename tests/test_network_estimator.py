@@ -131,13 +131,14 @@ def test_a_job_goes_on_from_its_checkpoint_and_no_other(
         }
         NetworkEstimator.fit_members(**{**arguments, **change}, checkpoint=path)
         assert "going on from" not in caplog.text
+        assert f"training starts anew: {path}: is of other options, seeds, events" in caplog.text
 
 
 def test_a_network_that_diverged_is_refused_by_its_seed(few: Jets) -> None:
     train, validation = halves(few)
     message = (
-        r"network of seed \(1, 'gnn', 1\) has a validation loss of .* nats/event, above that of "
-        r"one constant per flavour, 0\.37.*Lower training\.learning_rate \(1000000\.0\), or train"
+        r"network of seed \(1, 'gnn', 1\) has failed: its validation loss is .* nats/event, above "
+        r"that of one constant per flavour, 0\.37.*Lower training\.learning_rate \(1000000\.0\), or"
     )
     with pytest.raises(DataError, match=message):
         NetworkEstimator.fit(train, validation, options(learning_rate=1e6), SEEDS[1])
@@ -155,7 +156,7 @@ def test_a_network_that_is_worse_than_a_constant_is_refused_after_enough_steps(
         NetworkEstimator.fit(train, validation, options(**slow), SEEDS[0])
     NetworkEstimator.fit(train, validation, options(**slow, batch_events=40), SEEDS[0])
     assert "100 steps of training are too few to be of use" in caplog.text
-    assert "from 200 steps such a network is refused" in caplog.text
+    assert "from 200 steps such a network fails" in caplog.text
     caplog.clear()
     # One that learns is below the constant long before.
     NetworkEstimator.fit(train, validation, options(epochs=6), SEEDS[0])

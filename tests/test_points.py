@@ -321,8 +321,9 @@ def run_all(case: Case) -> None:
     case.run(
         "render_tables",
         Named(tables=case.path("tables.html"), verdict=case.path("verdict.html")),
-        Named(**tables),
+        Named(**tables, ensembles=[]),
         minimum_events=10.0,
+        ensembles=[],
     )
 
 

@@ -256,6 +256,7 @@ rule render_tables:
         summary=layout.table("summary"),
         in_range=layout.table("summary_in_range"),
         in_domain=layout.table("summary_in_domain"),
+        ensembles=[layout.manifest(name) for name in layout.seeded],
     output:
         tables=report(
             layout.table_page("tables"),
@@ -270,6 +271,7 @@ rule render_tables:
         ENVIRONMENT
     params:
         minimum_events=config["closure"]["minimum_events"],
+        ensembles=layout.seeded,
         code=code("render_tables.py"),
     message:
         "Rendering the tables"

@@ -9,8 +9,11 @@ if __name__ == "__main__":
         params = snakemake.params
         members = params.members
         folds = Folds(**params.folds) if params.folds else None
-        # Reads every network, and refuses those that do not belong together.
-        write_manifest(
+        # Reads every network, leaves out those that failed, and refuses those of other trainings.
+        failed = write_manifest(
             members, snakemake.output[0], folds=folds, fold_of_member=params.fold_of_member
         )
-        log.info("%d members of one kind and training", len(members))
+        for failure in failed:
+            log.warning("left out: %s", failure)
+        used = len(members) - len(failed)
+        log.info("%d of %d members, of one kind and training", used, len(members))

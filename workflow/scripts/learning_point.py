@@ -3,13 +3,16 @@
 from truthtag.data.files import write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.ensemble import load
+from truthtag.estimators.failures import without_failed
 from truthtag.studies.learning_curve import Point
 from truthtag.workflow.logs import job_log
 
 if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
-        paths = list(snakemake.input.fitted)
+        paths, failed = without_failed(list(snakemake.input.fitted), params.kind)
+        for failure in failed.values():
+            log.warning("left out: %s", failure)
         members = [load(path, device=params.device, kind=params.kind) for path in paths]
         events = params.first_events["train"]
         train = read_jets(snakemake.input.train).first(events)

@@ -5,6 +5,7 @@ from typing import Any
 
 from truthtag.data.blocks import SampleFiles
 from truthtag.estimators.ensemble import accelerated, files_by_fold, load
+from truthtag.estimators.failures import LEFT_OUT
 from truthtag.estimators.prediction_files import prediction_writer
 from truthtag.estimators.predictions import predict
 from truthtag.estimators.resampling import resamples_of
@@ -21,6 +22,8 @@ if __name__ == "__main__":
             "estimator": str(folder),
             "versions": versions(("truthtag", "numpy", "torch")),
         }
+        if failed := getattr(ensemble, "left_out", ()):
+            metadata[LEFT_OUT] = list(map(str, failed))
         if engine := getattr(ensemble, "engine", None):
             metadata["engine"] = engine.name
         partners = resamples_of(ensemble.held_out if params.held_out else ensemble)

@@ -3,6 +3,7 @@
 from truthtag.data.files import read_frame, write_frame
 from truthtag.data.jets import read_jets
 from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.failures import without_failed
 from truthtag.statistics.distributions import Distribution
 from truthtag.studies.repeated_fits import Judge
 from truthtag.workflow.logs import job_log
@@ -17,7 +18,10 @@ if __name__ == "__main__":
             params.flavours,
             params.minimum_events,
         )
-        networks = Ensemble.load(list(snakemake.input.networks), device=params.device)
+        paths, failed = without_failed(list(snakemake.input.networks))
+        for failure in failed.values():
+            log.warning("left out: %s", failure)
+        networks = Ensemble.load(paths, device=params.device)
         sample = int(snakemake.wildcards.part)
         measured = judge.measure(snakemake.wildcards.estimator, networks, sample)
         for what, table in measured._asdict().items():

@@ -41,7 +41,10 @@ if __name__ == "__main__":
         else:
             targets = [Path(snakemake.output[0]) / f"seed_{number}.pt" for number in params.seeds]
         for network, target in zip(networks, targets, strict=True):
-            write_frame(network.history, target.with_suffix(".history.parquet"), provenance)
+            # Of a network that failed: why.
+            notes = getattr(network, "notes", {})
+            history = target.with_suffix(".history.parquet")
+            write_frame(network.history, history, {**provenance, **notes})
             network.save(target, provenance)
         # Only now are the networks safe without it.
         checkpoint.unlink(missing_ok=True)

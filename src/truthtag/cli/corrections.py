@@ -13,6 +13,7 @@ import numpy as np
 from truthtag.cli.output import Report, number, table
 from truthtag.cli.provenance import origin, section, short
 from truthtag.cli.sketch import BINS, Row, flavour_name, sketch
+from truthtag.errors import DataError
 
 __all__ = ["choices_of", "describe_corrections"]
 
@@ -42,7 +43,16 @@ def describe_corrections(path: Path) -> Report:
         facts["made by"] = "others: truthtag did not write it"
     rows = [row for one in content["corrections"] for row in _rows(one)]
     listed = table(["correction", "input", "type", "values"], rows, left=4)
-    sketches = [_sketch(path, one) for one in content["corrections"]] if stored.record else []
+    try:
+        sketches = [_sketch(path, one) for one in content["corrections"]] if stored.record else []
+    except RuntimeError as error:
+        # Of correctionlib, which checks what it computes.
+        reason = " ".join(str(error).split())[:200]
+        msg = (
+            f"{path}: correctionlib cannot read it ({reason}). It is damaged, or was changed: "
+            "export it again."
+        )
+        raise DataError(msg) from error
     return Report("a file of correctionlib", facts, [listed, *sketches])
 
 

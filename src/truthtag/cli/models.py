@@ -169,6 +169,10 @@ def describe_network(path: Path) -> Report:
     """
     from truthtag.estimators.network.estimator import NetworkEstimator
 
+    failure = NetworkEstimator.failure_in(path)
+    if failure is not None:
+        failed = {"seed": str(failure.seed[-1]), "reason": failure.reason, "advice": failure.remedy}
+        return Report("a network that failed: ensembles leave it out", failed)
     member = NetworkEstimator.load(path)
     grid = _trained_on(grid_of(member), path)
     facts = {"network": member.describe(), **_of_network(member), **origin(member.provenance)}
@@ -274,6 +278,7 @@ def describe_estimator(folder: Path) -> Report:
     first = nominal or members[0]
     if first is not model:
         facts["members"] = model.describe()
+        facts["left out"] = "\n".join(map(str, getattr(model, "left_out", ())))
     if isinstance(model, CrossFitted):
         first = model.parts[0].nominal or first
         facts["folds"] = (

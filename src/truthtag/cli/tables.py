@@ -16,6 +16,7 @@ from truthtag.cli.scan import batches, column_table, extents, names_of
 from truthtag.cli.sketch import Row, flavour_name, sketch
 from truthtag.data.files import is_ours, read_frame, read_metadata
 from truthtag.errors import DataError
+from truthtag.estimators.failures import FAILED, LEFT_OUT
 
 __all__ = ["describe_tables", "kind_of_table"]
 
@@ -117,6 +118,7 @@ def _prediction(given: Tables) -> Described:
     facts = {
         "points": ", ".join(texts(given.metadata, "points")),
         "jets": short(given.metadata.get("jets_digest")),
+        "left out": "\n".join(texts(given.metadata, LEFT_OUT)),
     }
     names = [name for name in given.beginning("efficiency") if "_std" not in name]
     return facts, [histogram(given, name, name) for name in names]
@@ -210,14 +212,16 @@ def _histograms(given: Tables) -> Described:
 def _history(given: Tables) -> Described:
     frame = read_frame(given.paths[0], ("epoch", "validation_loss"))
     loss = frame["validation_loss"].to_numpy(dtype=np.float64)
-    if not len(loss):
-        return {}, []
-    best = int(np.nanargmin(loss)) if np.isfinite(loss).any() else 0
+    facts = {"failed": short(given.metadata.get(FAILED))}
+    loss = np.where(np.isfinite(loss), loss, np.nan)
+    if np.isnan(loss).all():
+        return facts, []
+    best = int(np.nanargmin(loss))
     remark = f"lowest {number(float(loss[best]))} in epoch {frame['epoch'].iloc[best]}"
     row = Row("", loss - np.nanmin(loss), remark)
     first = float(frame["epoch"].iloc[0])
     last = float(frame["epoch"].iloc[-1])
-    return {}, [sketch("validation loss above its lowest, by epoch", first, last, [row])]
+    return facts, [sketch("validation loss above its lowest, by epoch", first, last, [row])]
 
 
 def _map(given: Tables) -> Described:

@@ -35,6 +35,7 @@ __all__ = [
     "read_frames",
     "read_metadata",
     "read_table",
+    "require_undamaged",
     "rows_by",
     "write_frame",
     "write_table",
@@ -263,10 +264,48 @@ def write_frame(
         DataError: The file cannot be written.
     """
     if Path(path).suffix == ".csv":
-        with atomic_write(path) as temporary:
-            frame.to_csv(temporary, index=False)
+        _write_csv(frame, Path(path))
         return
     write_table(pa.Table.from_pandas(frame, preserve_index=False), path, metadata)
+
+
+def _write_csv(frame: pd.DataFrame, path: Path) -> None:
+    """Write a table as CSV, and beside it a hidden file with the digest of its bytes."""
+    beside = _digest_beside(path)
+    with atomic_write(path) as temporary:
+        frame.to_csv(temporary, index=False)
+        digest = hashlib.sha256(temporary.read_bytes()).hexdigest()
+        # A run that is killed now leaves a table without digest, and none with that of another.
+        beside.unlink(missing_ok=True)
+    with atomic_write(beside) as temporary:
+        temporary.write_text(f"{digest}  {path.name}\n")
+
+
+def _digest_beside(path: Path) -> Path:
+    return path.with_name(f".{path.name}.sha256")
+
+
+def require_undamaged(path: str | Path) -> None:
+    """Refuse a CSV table that is not the one that :func:`write_frame` wrote there.
+
+    Args:
+        path: The file; one that has no digest beside it, as those of others, passes.
+
+    Raises:
+        DataError: The digest beside it is another.
+    """
+    path = Path(path)
+    beside = _digest_beside(path)
+    if not path.is_file() or not beside.is_file():
+        return
+    written = beside.read_bytes().split()[:1]
+    if written != [hashlib.sha256(path.read_bytes()).hexdigest().encode()]:
+        msg = (
+            f"{path}: is damaged, or was changed since it was written (its SHA-256 is not that in "
+            f"{beside.name}): delete it and make it again. Where you changed it on purpose, delete "
+            f"{beside.name}."
+        )
+        raise DataError(msg)
 
 
 def _with_metadata(table: pa.Table, metadata: Mapping[str, Any]) -> pa.Table:
@@ -400,7 +439,7 @@ def read_csv(path: str | Path, dtype: Mapping[str, Any] | None = None) -> pd.Dat
         cell of such a column is missing. In the other columns NA and nan are missing numbers.
 
     Raises:
-        DataError: The file is missing, or is no table.
+        DataError: The file is missing, damaged, or no table.
     """
     import pandas as pd
 
@@ -408,6 +447,7 @@ def read_csv(path: str | Path, dtype: Mapping[str, Any] | None = None) -> pd.Dat
     if not path.is_file():
         msg = f"{path}: no such file. Check the path, or run the workflow to make it."
         raise DataError(msg)
+    require_undamaged(path)
     try:
         header = pd.read_csv(path, nrows=0).columns
         types = {name: str for name in NAME_COLUMNS if name in header} | dict(dtype or {})

@@ -27,6 +27,7 @@ from truthtag.data.folds import fold_of
 from truthtag.data.jets import Jets
 from truthtag.data.training_blocks import Blocks, EventChoice
 from truthtag.errors import DataError
+from truthtag.estimators.failures import Failure
 from truthtag.estimators.protocol import Efficiency
 
 __all__ = ["CrossFitted", "Engine", "Folds", "HeldOut", "cut"]
@@ -61,6 +62,11 @@ class Members(Protocol):
     @property
     def engine(self) -> Engine | None:
         """What computes the members, None where each does itself."""
+        ...
+
+    @property
+    def left_out(self) -> Sequence[Failure]:
+        """Members that failed."""
         ...
 
     def efficiency(self, jets: Jets) -> FloatArray:
@@ -198,6 +204,11 @@ class CrossFitted:
         return self.parts[0].engine
 
     @property
+    def left_out(self) -> list[Failure]:
+        """Members that failed, fold by fold."""
+        return [failure for part in self.parts for failure in part.left_out]
+
+    @property
     def held_out(self) -> HeldOut:
         """The efficiency of events of the training samples."""
         return HeldOut(self)
@@ -229,7 +240,8 @@ class CrossFitted:
 
     def describe(self) -> str:
         """Return a few words for the log."""
-        return f"{len(self.members)} members in {self.folds.count} folds"
+        text = f"{len(self.members)} members in {self.folds.count} folds"
+        return f"{text}, {len(self.left_out)} left out" if self.left_out else text
 
 
 @dataclass(frozen=True, eq=False)

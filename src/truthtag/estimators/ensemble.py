@@ -16,6 +16,7 @@ from truthtag.data.files import atomic_write, read_metadata
 from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.estimators.cross_fitting import CrossFitted, Engine, Folds
+from truthtag.estimators.failures import LEFT_OUT, Failure, require_enough, without_failed
 from truthtag.estimators.protocol import KINDS, Efficiency, kind_in_file
 from truthtag.estimators.table_file import kind_name, load_replicas, load_table_estimator
 from truthtag.registry import load_object
@@ -28,6 +29,7 @@ __all__ = [
     "accelerated",
     "files_by_fold",
     "load",
+    "members_listed",
     "write_manifest",
 ]
 
@@ -42,6 +44,12 @@ REPLICAS = "replicas.parquet"
 
 FOLDS = "folds"
 """Where a file's metadata, and the list of an ensemble, hold what folds were seen."""
+
+DIGEST = "digest"
+"""Where the list of an ensemble holds the SHA-256 of all else that it says."""
+
+ENTRIES = {"kind", "members", LEFT_OUT, FOLDS}
+"""What the list of an ensemble may say beside."""
 
 PARQUET_MAGIC = b"PAR1"
 
@@ -73,6 +81,7 @@ class Ensemble:
         members: What each member says is a replica; at least one.
         nominal: What to return as the efficiency; the mean of the members by default.
         engine: What computes the members, by default each itself.
+        left_out: Members that failed, and are no members therefore.
 
     Raises:
         DataError: There is no member.
@@ -81,6 +90,7 @@ class Ensemble:
     members: Sequence[Efficiency]
     nominal: Efficiency | None = None
     engine: Engine | None = None
+    left_out: Sequence[Failure] = ()
 
     def __post_init__(self) -> None:
         if not self.members:
@@ -143,7 +153,8 @@ class Ensemble:
 
     def describe(self) -> str:
         """Return a few words for the log."""
-        return f"{len(self.members)} members, {'the mean' if self.nominal is None else 'a nominal'}"
+        text = f"{len(self.members)} members, {'the mean' if self.nominal is None else 'a nominal'}"
+        return f"{text}, {len(self.left_out)} left out" if self.left_out else text
 
 
 def load(path: str | Path, device: str = "cpu", *, kind: str | None = None) -> Any:
@@ -198,7 +209,7 @@ def _load_resampled(path: Path) -> Any:
         )
         raise DataError(msg)
     nominal = load_table_estimator(path / NOMINAL)
-    if not (path / REPLICAS).is_file():
+    if not (path / REPLICAS).exists():
         return nominal
     replicas = load_replicas(path / REPLICAS)
     files = [path / NOMINAL, path / REPLICAS]
@@ -357,8 +368,10 @@ def write_manifest(
     kind: str | None = None,
     folds: Folds | None = None,
     fold_of_member: Sequence[int] = (),
-) -> None:
+) -> list[Failure]:
     """Write which files are the members of an ensemble, with a digest of the bytes of each.
+
+    Those that failed are named apart, and left out.
 
     Args:
         paths: A file for each member, all in the folder of ``target`` or below it.
@@ -367,30 +380,66 @@ def write_manifest(
         folds: How the training samples were cut into folds, or None.
         fold_of_member: The fold that each member did not see; every fold has as many.
 
+    Returns:
+        Why members are left out, for each of these.
+
     Raises:
-        DataError: There is no member, a file lies elsewhere, is damaged or foreign, or two differ
-            in kind, architecture or training.
+        DataError: There is no member, a file lies elsewhere, is damaged or foreign, two differ in
+            kind, architecture or training, or too many failed.
     """
     target = Path(target)
+    used, failed = without_failed(paths, kind)
     # Reads every member, and refuses those that do not belong together.
-    ensemble = Ensemble.load(paths, kind=kind)
-    folder = target.parent.resolve()
-    listed: list[dict[str, Any]] = []
-    for path in map(Path, paths):
-        if not path.resolve().is_relative_to(folder):
-            msg = f"{path}: a member must lie beside the manifest or below, in {target.parent}"
-            raise DataError(msg)
-        inner = path.resolve().relative_to(folder).as_posix()
-        listed.append({"file": inner, "digest": _file_digest(path)})
+    ensemble = Ensemble.load(used, kind=kind)
+    listed = []
+    for path in paths:
+        member: dict[str, Any] = _listing(Path(path), target)
+        if path in failed:
+            failure = failed[path]
+            member |= {"seed": list(failure.seed), "reason": failure.reason}
+        listed.append(member)
     name = kind or kind_name(type(ensemble.members[0]))
-    described: dict[str, Any] = {"kind": name, "members": listed}
+    described: dict[str, Any] = {"kind": name}
     if folds is not None:
-        described[FOLDS] = {"count": folds.count, "by": folds.by}
         for member, fold in zip(listed, fold_of_member, strict=True):
             member["fold"] = fold
+        for fold in range(folds.count):
+            of_fold = [path for path, one in zip(paths, fold_of_member, strict=True) if one == fold]
+            its_failed = [failed[path] for path in of_fold if path in failed]
+            require_enough(len(of_fold), its_failed, f" of fold {fold}")
+    described["members"] = [member for member in listed if "reason" not in member]
+    if failed:
+        described[LEFT_OUT] = [member for member in listed if "reason" in member]
+    if folds is not None:
+        described[FOLDS] = {"count": folds.count, "by": folds.by}
+    described[DIGEST] = _content_digest(described)
     content = json.dumps(described, indent=1)
     with atomic_write(target) as temporary:
         temporary.write_text(content + "\n")
+    return list(failed.values())
+
+
+def _listing(path: Path, manifest: Path) -> dict[str, str]:
+    """Return how a manifest names a file: by its place below, and the digest of its bytes."""
+    folder = manifest.parent.resolve()
+    if not path.resolve().is_relative_to(folder):
+        msg = f"{path}: a member must lie beside the manifest or below, in {manifest.parent}"
+        raise DataError(msg)
+    inner = path.resolve().relative_to(folder).as_posix()
+    return {"file": inner, "digest": _file_digest(path)}
+
+
+def members_listed(manifest: str | Path) -> tuple[int, list[Failure]]:
+    """Return how many members an ensemble has, and why others are left out.
+
+    Args:
+        manifest: The list of its members.
+
+    Raises:
+        DataError: It is damaged.
+    """
+    content = _read_manifest(Path(manifest))
+    return len(content["members"]), [failure for failure, _ in content[LEFT_OUT]]
 
 
 def _load_listed(folder: Path, device: str) -> Ensemble | CrossFitted:
@@ -410,9 +459,10 @@ def _load_listed(folder: Path, device: str) -> Ensemble | CrossFitted:
             raise DataError(msg)
         paths.append(path)
     ensemble = Ensemble.load(paths, device, kind=manifest["kind"])
+    failures = manifest[LEFT_OUT]
     folds = manifest[FOLDS]
     if folds is None:
-        return ensemble
+        return replace(ensemble, left_out=[failure for failure, _ in failures])
     parts = []
     for fold in range(folds.count):
         own = [
@@ -420,7 +470,8 @@ def _load_listed(folder: Path, device: str) -> Ensemble | CrossFitted:
             for member, listed in zip(ensemble.members, manifest["members"], strict=True)
             if listed["fold"] == fold
         ]
-        parts.append(Ensemble(own))
+        left_out = [failure for failure, of_fold in failures if of_fold == fold]
+        parts.append(Ensemble(own, left_out=left_out))
     return CrossFitted(folds, parts)
 
 
@@ -432,26 +483,50 @@ def _read_manifest(path: Path) -> dict[str, Any]:
         for listed in content["members"]:
             file = str(listed["file"])
             members.append(
-                {"file": file, "digest": str(listed["digest"]), "fold": listed.get("fold")}
+                {"file": file, "digest": str(listed["digest"]), "fold": _fold_of(listed)}
             )
+        failed = content.get(LEFT_OUT, ())
+        failures = [(Failure.from_plain(listed), _fold_of(listed)) for listed in failed]
         kind = content["kind"]
         stored = content.get(FOLDS)
         folds = Folds(int(stored["count"]), str(stored["by"])) if stored else None
-    except (OSError, ValueError, LookupError, TypeError) as error:
+        written = content.pop(DIGEST, None)
+    except (OSError, ValueError, LookupError, TypeError, OverflowError, RecursionError) as error:
         msg = f"{path}: is damaged ({error}). Delete it and run the workflow again."
         raise DataError(msg) from error
+    # Lists of version 0.2.0 and before have no digest.
+    if not set(content) <= ENTRIES or written not in (None, _content_digest(content)):
+        msg = (
+            f"{path}: is damaged, or was changed by hand: it is not what was written. Delete it "
+            "and run the workflow again."
+        )
+        raise DataError(msg)
     inside = all(_lies_below(PurePosixPath(member["file"])) for member in members)
     if not isinstance(kind, str) or not members or not inside:
         msg = (
             f"{path}: is damaged: it must name a kind, and files of its own folder. Make it again."
         )
         raise DataError(msg)
-    if folds is not None and {m["fold"] for m in members} != set(range(folds.count)):
+    if folds is not None and not _are_all({m["fold"] for m in members}, folds.count):
         msg = (
             f"{path}: is damaged: its members are not those of {folds.count} folds. Make it again."
         )
         raise DataError(msg)
-    return {"kind": kind, "members": members, FOLDS: folds}
+    return {"kind": kind, "members": members, LEFT_OUT: failures, FOLDS: folds}
+
+
+def _fold_of(listed: Mapping[str, Any]) -> int | None:
+    fold = listed.get("fold")
+    return None if fold is None else int(fold)
+
+
+def _are_all(folds: set[Any], count: int) -> bool:
+    """Return whether these are the folds 0 to count - 1."""
+    return len(folds) == count and folds == set(range(len(folds)))
+
+
+def _content_digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _lies_below(path: PurePosixPath) -> bool:

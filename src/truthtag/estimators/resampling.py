@@ -251,9 +251,13 @@ def resamples_of(fitted: Any) -> list[int] | None:
 
     Returns:
         A number for each replica, in the order of ``with_replicas``; None where replicas are no
-        members that share resamples, or do not say which.
+        members that share resamples, or do not say which, or where folds that are held out lack a
+        member that failed.
     """
     if isinstance(fitted, HeldOut):
+        if fitted.fitted.left_out:
+            # Where a fold lacks a network, replicas share the resamples of some folds only.
+            return None
         keys = _of_held_out([_of_members(part) for part in fitted.fitted.parts])
     elif isinstance(fitted, CrossFitted):
         keys = []

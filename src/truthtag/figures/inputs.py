@@ -12,9 +12,10 @@ import pandas as pd
 
 from truthtag.arrays import BoolArray, FloatArray
 from truthtag.data.axes import edges_of
-from truthtag.data.files import check_columns, read_frame
+from truthtag.data.files import check_columns, read_frame, read_metadata
 from truthtag.data.jets import Jets, read_jets
 from truthtag.errors import DataError
+from truthtag.estimators.failures import FAILED
 from truthtag.estimators.prediction_files import read_prediction
 from truthtag.estimators.predictions import Prediction, at_point
 from truthtag.figures.tables import read_rows
@@ -47,7 +48,8 @@ class Inputs:
         tables: Other tables by the name of the input.
         members: Files of the networks of an ensemble, by the name of the estimator.
         fits: File of what was fitted in one go, by the name of the estimator.
-        histories: Training histories, one per seed, by the name of the estimator.
+        histories: Training histories, one per seed, by the name of the estimator; that of a network
+            that failed has no rows.
         validation: The validation sample.
         truth: The true efficiency of the toy.
     """
@@ -147,7 +149,7 @@ def read_inputs(
         domains[sample] = read_frame(path, ("in_domain",))["in_domain"].to_numpy()
     histories: dict[str, list[pd.DataFrame]] = {}
     for name, paths in files.get("histories", {}).items():
-        histories[name] = [read_frame(path, HISTORY) for path in paths]
+        histories[name] = [_read_history(path) for path in paths]
     return Inputs(
         flavours=flavours,
         options=options,
@@ -177,6 +179,12 @@ def _of_kind(files: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
 def _read_prediction(path: str, replicas: str | None, jets: Jets | None) -> Prediction:
     prediction = read_prediction(path, replicas) if replicas else read_prediction(path)
     return prediction if jets is None else prediction.aligned_to(jets)
+
+
+def _read_history(path: str | Path) -> pd.DataFrame:
+    """Read the history of a training, no row of it where the network failed."""
+    history = read_frame(path, HISTORY)
+    return history.iloc[:0] if FAILED in read_metadata(path) else history
 
 
 def _read_scales(path: str | Path) -> pd.DataFrame:

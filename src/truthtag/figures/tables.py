@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from truthtag.data.files import check_columns, read_frame
+from truthtag.data.files import check_columns, read_frame, require_undamaged
 from truthtag.errors import DataError
 
 __all__ = ["read_numbers", "read_rows"]
@@ -43,10 +43,11 @@ def read_numbers(path: str | Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def _read_csv(path: str | Path) -> pd.DataFrame:
+    require_undamaged(path)
     try:
         frame = pd.read_csv(path)
     except (OSError, ValueError) as error:
-        reason = str(error).splitlines()[0]
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         msg = f"{path}: cannot be read as a table ({reason}). Delete it and make it again."
         raise DataError(msg) from error
     # Numbers of seeds are whole, and missing for what is no ensemble.

@@ -349,7 +349,11 @@ def _path(steps: tuple[Step, ...], prefix: str = "") -> str:
     shortened = []
     for step in steps:
         text = str(step)
-        shortened.append(text if len(text) <= MAX_SHOWN else f"{text[:20]}...")
+        begin = text if len(text) <= MAX_SHOWN else text[:20]
+        # A dot or a blank would hide where a name ends, a control character could hide the rest.
+        is_plain = begin.isprintable() and begin != "" and not set(begin) & set(". ")
+        rest = "..." if len(text) > len(begin) else ""
+        shortened.append((begin if is_plain else repr(begin)) + rest)
     if not shortened:
         return prefix.removesuffix(".") or "the config"
     return prefix + ".".join(shortened)

@@ -8,11 +8,19 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from truthtag.estimators.failures import Failure
 from truthtag.statistics.panels import GLOBAL
 from truthtag.statistics.points import WORKING_POINT, with_marks
 from truthtag.statistics.words import CLOSES, FAILS, UNCERTAIN, UNTESTED, WITHIN
 
-__all__ = ["power_sentences", "render_page", "too_few_events", "verdict_page", "with_titles"]
+__all__ = [
+    "left_out_sentences",
+    "power_sentences",
+    "render_page",
+    "too_few_events",
+    "verdict_page",
+    "with_titles",
+]
 
 CLASSES = {
     CLOSES: "closes",
@@ -80,12 +88,17 @@ tr:hover {{ background: #f2f2f2; }}
 """
 
 
-def render_page(tables: Mapping[str, pd.DataFrame]) -> str:
-    """Return an HTML page of tables under their titles, numbers to five significant digits."""
-    sections = []
+def render_page(tables: Mapping[str, pd.DataFrame], warnings: Sequence[str] = ()) -> str:
+    """Return an HTML page of tables under their titles, numbers to five significant digits.
+
+    Args:
+        tables: The tables by title.
+        warnings: Sentences that stand before them.
+    """
+    sections = [f"<p><b>{html.escape(text)}</b></p>" for text in warnings]
     for title, table in tables.items():
-        html = table.to_html(index=False, border=0, float_format="{:.5g}".format, na_rep="–")
-        sections.append(f"<h2>{title}</h2>\n<div>{html}</div>")
+        rows = table.to_html(index=False, border=0, float_format="{:.5g}".format, na_rep="–")
+        sections.append(f"<h2>{title}</h2>\n<div>{rows}</div>")
     return PAGE.format(body="\n".join(sections))
 
 
@@ -136,6 +149,25 @@ def too_few_events(
             sentences.append(
                 f"Whether weighting reproduces the tags of {sample} cannot be told: {reason}."
             )
+    return sentences
+
+
+def left_out_sentences(members: Mapping[str, tuple[int, Sequence[Failure]]]) -> list[str]:
+    """Say of which ensembles some members failed, and are left out.
+
+    Args:
+        members: By the name of an ensemble, the number of its members, and why others are left out:
+            what :func:`truthtag.estimators.ensemble.members_listed` returns.
+
+    Returns:
+        A sentence for each ensemble that lacks members.
+    """
+    sentences = []
+    for name, (count, failures) in members.items():
+        if failures:
+            told = "; ".join(map(str, failures))
+            asked = count + len(failures)
+            sentences.append(f"{name} has {count} of its {asked} networks. Left out: {told}.")
     return sentences
 
 

@@ -52,7 +52,7 @@ def read_checkpoint(
     if not Path(path).exists():
         return None
     remedy = "Delete it to train anew."
-    content = read_content(path, "checkpoint", FORMAT, remedy, device)
+    content = read_content(path, "checkpoint", (FORMAT,), remedy, device)
     if content.get("identity") != dict(identity):
         return None
     state = content.get("state")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +88,7 @@ def write_content(content: Mapping[str, Any], path: str | Path) -> None:
 def read_content(
     path: str | Path,
     what: str,
-    file_format: str,
+    formats: Sequence[str],
     remedy: str,
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
@@ -97,7 +97,7 @@ def read_content(
     Args:
         path: The file.
         what: What it holds, for errors: "network" say.
-        file_format: What its key ``format`` must hold.
+        formats: What its key ``format`` may hold, the usual one first.
         remedy: What to do where it cannot be used.
         device: Where its tensors go.
 
@@ -117,8 +117,8 @@ def read_content(
         # A broken file makes torch raise errors of many kinds.
         msg = f"{path}: cannot be read as a {what} ({type(error).__name__}). {remedy}"
         raise DataError(msg) from error
-    if not isinstance(content, dict) or content.get("format") != file_format:
-        msg = f"{path}: is not a {what} file of this version ({file_format!r}). {remedy}"
+    if not isinstance(content, dict) or content.get("format") not in formats:
+        msg = f"{path}: is not a {what} file of this version ({formats[0]!r}). {remedy}"
         raise DataError(msg)
     stored = content.pop(DIGEST, None)
     if not _matches(content, stored):

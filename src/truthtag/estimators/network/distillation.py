@@ -248,6 +248,14 @@ def _taught(
         run_training(training, events, validation, None, {}, logger)
     network = training.best_network()
     (record,) = training.records
+    if not record.is_finite:
+        last = record.history[-1]
+        msg = (
+            f"the distilled network has a loss of {last.train_loss} on training and "
+            f"{last.validation_loss} on validation events in epoch {last.epoch}; it must be "
+            f"finite. Lower learning_rate ({options.learning_rate})."
+        )
+        raise DataError(msg)
     provenance: dict[str, Any] = {
         "seed": list(seed),
         "training": course.model_dump(mode="json"),

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.errors import DataError
+from truthtag.estimators.failures import Failure
+from truthtag.estimators.network.failed import FailedNetwork, failure_of
 from truthtag.estimators.network.options import NetworkOptions, TrainingOptions
 from truthtag.seeds import Seed
 
@@ -67,6 +70,13 @@ class NetworkEstimator:
                 than a constant per flavour.
         """
         (member,) = cls.fit_members(train, validation, options, [seed])
+        if isinstance(member, FailedNetwork):
+            failure = member.failure
+            msg = (
+                f"the network of seed {tuple(failure.seed)} has failed: {failure.reason}. "
+                f"{failure.remedy}"
+            )
+            raise DataError(msg)
         return member
 
     @classmethod
@@ -81,7 +91,7 @@ class NetworkEstimator:
         checkpoint: Path | None = None,
         identity: str = "",
         logger: logging.Logger | None = None,
-    ) -> list[Self]:
+    ) -> list[Self | FailedNetwork]:
         """Train networks together; a job that was killed goes on from its last checkpoint.
 
         Args:
@@ -97,12 +107,12 @@ class NetworkEstimator:
             logger: Told of every epoch.
 
         Returns:
-            A member per seed, in their order, each with its ``history`` and ``provenance``.
+            A member per seed, in their order, each with its ``history`` and ``provenance``. One
+            whose loss is not finite, or that is worse than a constant per flavour, has failed.
 
         Raises:
             ConfigError: There is no such device.
-            DataError: A sample has no tags or jets, the loss is not finite, or a network is worse
-                than a constant per flavour; the error names its seed.
+            DataError: A sample has no tags or jets.
         """
         from truthtag.estimators.network.job import train_networks
 
@@ -116,7 +126,13 @@ class NetworkEstimator:
             identity,
             logger or logging.getLogger("truthtag"),
         )
-        return [cls(one.network, options.training, one.provenance, one.history) for one in trained]
+        members: list[Self | FailedNetwork] = []
+        for one in trained:
+            if isinstance(one, FailedNetwork):
+                members.append(one)
+            else:
+                members.append(cls(one.network, options.training, one.provenance, one.history))
+        return members
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -210,7 +226,8 @@ class NetworkEstimator:
 
         Raises:
             ConfigError: There is no such device.
-            DataError: The file is missing, damaged or foreign, or a weight is not finite.
+            DataError: The file is missing, damaged or foreign, a weight is not finite, or the
+                network failed.
         """
         from truthtag.estimators.network.file import network_of, read_network_file, training_of
 
@@ -218,3 +235,14 @@ class NetworkEstimator:
         network = network_of(content, path)
         member = cls(network, training_of(content, path), content.get("provenance"))
         return member.to(device)
+
+    @classmethod
+    def failure_in(cls, path: str | Path) -> Failure | None:
+        """Return why the network of a file failed; None where it did not.
+
+        Raises:
+            DataError: The file is missing, damaged or foreign.
+        """
+        from truthtag.estimators.network.file import read_network_file
+
+        return failure_of(read_network_file(path), path)

@@ -11,6 +11,7 @@ import torch
 
 from truthtag.errors import DataError
 from truthtag.estimators.network.content import read_content, write_content
+from truthtag.estimators.network.failed import FAILED_FORMAT, failure_of
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import Architecture, TrainingOptions
 
@@ -62,12 +63,12 @@ def load_network(path: str | Path) -> EfficiencyNetwork:
 
 
 def read_network_file(path: str | Path) -> dict[str, Any]:
-    """Return all that a network file holds.
+    """Return all that a network file holds; also one that says that its network failed.
 
     Raises:
         DataError: The file is missing, truncated, damaged or foreign.
     """
-    return read_content(path, "network", FORMAT, REMEDY)
+    return read_content(path, "network", (FORMAT, FAILED_FORMAT), REMEDY)
 
 
 def network_of(content: Mapping[str, Any], path: str | Path) -> EfficiencyNetwork:
@@ -78,8 +79,16 @@ def network_of(content: Mapping[str, Any], path: str | Path) -> EfficiencyNetwor
         path: The file, for errors.
 
     Raises:
-        DataError: A part is missing or of another shape, or a weight is not finite.
+        DataError: A part is missing or of another shape, a weight is not finite, or the network
+            failed.
     """
+    failure = failure_of(content, path)
+    if failure is not None:
+        msg = (
+            f"{path}: holds no network, its training failed: {failure.reason}. Load the folder of "
+            f"its ensemble, which leaves it out, or train it otherwise. {failure.remedy}"
+        )
+        raise DataError(msg.rstrip())
     try:
         architecture = Architecture.model_validate(content["architecture"])
         network = EfficiencyNetwork(

@@ -14,7 +14,7 @@ import pandas as pd
 import torch
 
 from truthtag.data.jets import Jets
-from truthtag.errors import DataError
+from truthtag.estimators.failures import Failure
 from truthtag.estimators.network.balance import balance
 from truthtag.estimators.network.baseline import (
     MIN_STEPS_TO_JUDGE,
@@ -23,10 +23,17 @@ from truthtag.estimators.network.baseline import (
 )
 from truthtag.estimators.network.batches import TrainingEvents
 from truthtag.estimators.network.device import choose_device
+from truthtag.estimators.network.failed import FailedNetwork
 from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import NetworkOptions
-from truthtag.estimators.network.trainer import EpochResult, Training, resample_number, train
+from truthtag.estimators.network.trainer import (
+    EpochResult,
+    NetworkRecord,
+    Training,
+    resample_number,
+    train,
+)
 from truthtag.progress import Progress
 from truthtag.seeds import Seed
 
@@ -66,7 +73,7 @@ def train_networks(
     checkpoint: Path | None,
     identity: str,
     logger: logging.Logger,
-) -> list[TrainedNetwork]:
+) -> list[TrainedNetwork | FailedNetwork]:
     """Train networks together; where a checkpoint of the same job exists, go on from it.
 
     Args:
@@ -80,13 +87,13 @@ def train_networks(
         logger: Told of every epoch.
 
     Returns:
-        The networks, in the order of the seeds.
+        The networks, in the order of the seeds. One whose loss is not finite, or that is worse
+        than a constant per flavour, has failed: the log says so by its seed.
 
     Raises:
         ConfigError: There is no such device.
         DataError: A sample has no tags or jets or lacks an input, both differ in what their labels
-            mean, weights in use have no positive sum, the loss is not finite, or a network is worse
-            than a constant per flavour.
+            mean, or weights in use have no positive sum.
     """
     columns = InputColumns.of(options.architecture.inputs, train_jets.labels.categories)
     weights = options.training.weights
@@ -141,7 +148,7 @@ def run_training(
         logger: Told of every epoch.
 
     Raises:
-        DataError: The loss is not finite, or the events differ in what they mean.
+        DataError: The events differ in what they mean.
     """
     if checkpoint is not None and training.resume(checkpoint, identity, logger):
         logger.info("going on from %s after %d epochs", checkpoint, training.epochs_done)
@@ -172,18 +179,24 @@ def _results(
     events: TrainingEvents,
     validation: TrainingEvents,
     logger: logging.Logger,
-) -> list[TrainedNetwork]:
-    """Return the networks of the best epochs; none of them is worse than a constant."""
-    results = []
+) -> list[TrainedNetwork | FailedNetwork]:
+    """Return the networks of the best epochs; one that is worse than a constant has failed."""
+    results: list[TrainedNetwork | FailedNetwork] = []
     for which, (seed, record) in enumerate(zip(training.seeds, training.records, strict=True)):
+        if not record.is_finite:
+            failure = _not_finite(record, seed, training)
+            results.append(_failed(failure, training, record, events, logger))
+            continue
         network = training.best_network(which).to(events.device)
         # As it was trained: an offset would hide that it has not learned the tagged fraction.
         compared = compare_with_constant(network, events, validation)
-        _check_comparison(compared, seed, training, logger)
+        worse = _worse_than_constant(compared, seed, training, logger)
+        if worse is not None:
+            results.append(_failed(worse, training, record, events, logger))
+            continue
         _warn_of_points(compared, seed, network.points, training, logger)
         if training.options.balance:
             _balance(network, training, which, events, logger)
-        history = pd.DataFrame([asdict(row) for row in record.history])
         provenance = {
             "seed": list(seed),
             "training": training.options.model_dump(mode="json"),
@@ -198,8 +211,44 @@ def _results(
             provenance["inputs"] = list(network.architecture.inputs)
         if compared.of_points:
             provenance["validation_losses"] = [one.loss for one in compared.of_points]
-        results.append(TrainedNetwork(network.cpu(), history, provenance))
+        results.append(TrainedNetwork(network.cpu(), _history(record), provenance))
     return results
+
+
+def _history(record: NetworkRecord) -> pd.DataFrame:
+    return pd.DataFrame([asdict(row) for row in record.history])
+
+
+def _failed(
+    failure: Failure,
+    training: Training,
+    record: NetworkRecord,
+    events: TrainingEvents,
+    logger: logging.Logger,
+) -> FailedNetwork:
+    """Return what is left of a network, and say that it failed."""
+    logger.warning(
+        "the network of seed %s has failed, and no ensemble will use it: %s. %s",
+        tuple(failure.seed),
+        failure.reason,
+        failure.remedy,
+    )
+    provenance = {
+        "seed": list(failure.seed),
+        "training": training.options.model_dump(mode="json"),
+        "train_events": events.count,
+    }
+    return FailedNetwork(failure, provenance, _history(record))
+
+
+def _not_finite(record: NetworkRecord, seed: Seed, training: Training) -> Failure:
+    last = record.history[-1]
+    reason = (
+        f"its loss is {last.train_loss} on training and {last.validation_loss} on validation "
+        f"events in epoch {last.epoch}"
+    )
+    remedy = f"Lower training.learning_rate ({training.options.learning_rate})."
+    return Failure(tuple(seed), reason, remedy)
 
 
 def _balance(
@@ -224,35 +273,38 @@ def _balance(
         )
 
 
-def _check_comparison(
+def _worse_than_constant(
     compared: BaselineComparison, seed: Seed, training: Training, logger: logging.Logger
-) -> None:
-    """Refuse a network that is worse than a constant per flavour; warn where it had few steps."""
+) -> Failure | None:
+    """Return how a network fails that is worse than a constant per flavour; warn where it had few
+    steps."""
     options = training.options
     steps = training.steps_per_epoch * training.epochs_done
     losses = (
-        f"the network of seed {tuple(seed)} has a validation loss of {compared.loss:.6g} "
-        f"nats/event, above that of one constant per flavour, {compared.constant_loss:.6g} "
-        f"(standard error of the difference {compared.error:.2g})"
+        f"its validation loss is {compared.loss:.6g} nats/event, above that of one constant per "
+        f"flavour, {compared.constant_loss:.6g} (standard error of the difference "
+        f"{compared.error:.2g})"
     )
     if compared.is_refused(steps):
-        msg = (
-            f"{losses}: it must learn at least that constant. "
+        remedy = (
             f"Lower training.learning_rate ({options.learning_rate}), or train longer: raise "
             f"training.epochs ({options.epochs}), or lower training.batch_events "
             f"({options.batch_events}), which gives more steps."
         )
-        raise DataError(msg)
+        return Failure(tuple(seed), losses, remedy)
     if compared.is_worse:
         logger.warning(
-            "%s: %d steps of training are too few to be of use. Raise training.epochs (%d), "
-            "or lower training.batch_events (%d); from %d steps such a network is refused.",
+            "the network of seed %s: %s: %d steps of training are too few to be of use. Raise "
+            "training.epochs (%d), or lower training.batch_events (%d); from %d steps such a "
+            "network fails.",
+            tuple(seed),
             losses,
             steps,
             options.epochs,
             options.batch_events,
             MIN_STEPS_TO_JUDGE,
         )
+    return None
 
 
 def _warn_of_points(

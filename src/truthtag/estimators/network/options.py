@@ -290,10 +290,12 @@ class NetworkOptions(EstimatorOptions):
     """Sizes of the layers, and what they see."""
 
     training: TrainingOptions
-    """How each network is trained. One whose validation loss is above that of a constant per
-    flavour by more than three standard errors is refused by its seed; with fewer than 200 steps of
-    training it is only warned of, unless its loss is also above twice that of a score of 1/2 for
-    all."""
+    """How each network is trained. A network fails whose loss is not finite in some epoch, or whose
+    validation loss is above that of a constant per flavour by more than three standard errors; with
+    fewer than 200 steps of training the second is only warned of, unless its loss is also above
+    twice that of a score of 1/2 for all. Networks that failed are left out of the ensemble, which
+    says so by their seeds; where less than three quarters of it, or of a fold, are left, it is
+    refused."""
 
     def distinct_resamples(self, folds: int = 1) -> int:
         """Return how many resamples the networks of one fold share.

@@ -63,6 +63,11 @@ class EpochResult:
     events_per_second: float
     best: bool
 
+    @property
+    def is_finite(self) -> bool:
+        """Whether both losses are finite."""
+        return math.isfinite(self.train_loss) and math.isfinite(self.validation_loss)
+
 
 @dataclass
 class NetworkRecord:
@@ -79,6 +84,11 @@ class NetworkRecord:
     best: dict[str, Tensor]
     best_loss: float = math.inf
     since_best: int = 0
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether its losses are numbers; once they are not, they are never again."""
+        return not self.history or self.history[-1].is_finite
 
     def add(self, result: EpochResult, networks: StackedNetworks, which: int) -> None:
         """Take in an epoch that ended; keep the weights where it is the best so far."""
@@ -166,14 +176,15 @@ class Training:
 
     @property
     def is_finished(self) -> bool:
-        """Whether all epochs are done, or no network's validation loss has fallen for too long."""
+        """Whether all epochs are done, or every network has stopped."""
         if self.epochs_done >= self.options.epochs:
             return True
         return all(self.has_stopped(record) for record in self.records)
 
     def has_stopped(self, record: NetworkRecord) -> bool:
-        """Return whether the validation loss of one network has not fallen for too long."""
-        return 0 < self.options.patience <= record.since_best
+        """Return whether a network's validation loss has not fallen for too long, or is no
+        number."""
+        return 0 < self.options.patience <= record.since_best or not record.is_finite
 
     def step(self) -> None:
         """Change the weights by their gradients, and take them into the average."""
@@ -244,6 +255,11 @@ class Training:
             logger.warning("training starts anew: %s", error)
             return False
         if state is None:
+            if Path(path).exists():
+                # As it should be after a change of the config: no reason for a warning.
+                logger.info(
+                    "training starts anew: %s: is of other options, seeds, events or code", path
+                )
             return False
         before = copy.deepcopy(self._state())
         try:
@@ -310,11 +326,12 @@ def train(
         tick: Called after each micro-batch with its number of events, for progress within an epoch.
 
     Yields:
-        The epochs as they end, one for each network that has not stopped yet.
+        The epochs as they end, one for each network that has not stopped yet. A network whose loss
+        is no longer finite stops with that epoch, and the others go on.
 
     Raises:
-        DataError: The loss is no longer finite, the validation events have a flavour that the
-            training events lack, or other working points, or were prepared otherwise.
+        DataError: The validation events have a flavour that the training events lack, or other
+            working points, or were prepared otherwise.
     """
     _require_alike(events, validation)
     while not training.is_finished:
@@ -337,7 +354,6 @@ def train(
                     events_per_second=events.count / seconds,
                     best=validation_losses[which] < record.best_loss,
                 )
-                _require_finite(result, training.options)
                 record.add(result, training.networks, which)
                 ended.append(result)
         yield ended
@@ -452,17 +468,6 @@ def _require_alike(events: TrainingEvents, validation: TrainingEvents) -> None:
                 "Make both with the same labels, inputs and options."
             )
             raise DataError(msg)
-
-
-def _require_finite(result: EpochResult, options: TrainingOptions) -> None:
-    if math.isfinite(result.train_loss) and math.isfinite(result.validation_loss):
-        return
-    msg = (
-        f"epoch {result.epoch}: the loss is {result.train_loss} on training and "
-        f"{result.validation_loss} on validation events; it must be finite. "
-        f"Lower the learning rate ({options.learning_rate})."
-    )
-    raise DataError(msg)
 
 
 def _new_network(

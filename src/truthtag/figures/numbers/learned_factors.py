@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from truthtag.estimators.failures import without_failed
 from truthtag.estimators.network.file import load_network
 from truthtag.estimators.network.learned_factors import read_factors
 from truthtag.figures.inputs import Inputs
@@ -19,7 +20,8 @@ def learned_factors(inputs: Inputs) -> pd.DataFrame:
         that the config describes in ``figures.factor_probe``.
     """
     files = next(iter(inputs.members.values()))
-    networks = [load_network(path) for path in files]
+    used, _ = without_failed(files)
+    networks = [load_network(path) for path in used]
     probe = inputs.options["factor_probe"]
     jet = {**probe, "flavour": inputs.flavours[probe["flavour"]]}
     pt = inputs.edges("pt_fine")

@@ -28,7 +28,11 @@ def training_cost(inputs: Inputs) -> pd.DataFrame:
     if inputs.validation is None:
         msg = "the cost of training compares losses on the validation sample, which was not given"
         raise DataError(msg)
-    return cost_by_epoch(inputs.histories, true_loss(inputs.validation))
+    histories = {}
+    for network, of_seeds in inputs.histories.items():
+        # Those of networks that failed have no rows.
+        histories[network] = [history for history in of_seeds if len(history)]
+    return cost_by_epoch(histories, true_loss(inputs.validation))
 
 
 def repeated(inputs: Inputs) -> pd.DataFrame:
