@@ -29,12 +29,18 @@ def stop_on_interrupt() -> None:
 
 
 def _interrupted(number: int, _: FrameType | None) -> None:
+    # The end that this begins is not interrupted again.
+    signal.signal(number, _insisted)
     for job in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
             job.terminate()
-    # A second Ctrl-C must not interrupt the end that the first one began.
-    signal.signal(number, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _insisted(_: int, __: FrameType | None) -> None:
+    for job in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            job.kill()
 
 
 def _say_interrupted(
