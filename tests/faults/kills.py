@@ -47,6 +47,7 @@ MEASURED = ["seconds", "events_per_second"]
 """Columns of tables that are measured times, which no two runs share."""
 PLANNING = "no job: planning, or between jobs"
 ENDED = "a job that just ended"
+GROUP = re.compile(r"seeds_\d+_to_\d+")
 SCRIPT = re.compile(r"\.snakemake/scripts/tmp\w+\.(\w+)\.py$")
 
 log = logging.getLogger("kills")
@@ -124,7 +125,11 @@ class Campaign:
         self.arguments = [] if self.completed % 5 == 4 else ["--omit-from", "figure_numbers"]
         files = sorted(self.reference)
         for name in self.rng.choice(files, max(1, int(share * len(files))), replace=False):
-            (self.folder / str(name)).unlink(missing_ok=True)
+            path = self.folder / str(name)
+            if GROUP.fullmatch(path.parent.name):
+                # Networks that are trained together are one output: their folder.
+                shutil.rmtree(path.parent, ignore_errors=True)
+            path.unlink(missing_ok=True)
 
     def kill(self, target: str) -> None:
         """Run until a random moment, and kill; then check what lies there."""

@@ -148,13 +148,19 @@ def test_a_folder_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
 
 
 def test_a_file_system_without_locks_is_said(
-    tmp_path: Path, take: Take, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    take: Take,
+    other: tuple[subprocess.Popen[str], int],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """Nobody knows there whether another run is alive: its jobs are left alone."""
+
     def refuse(file: object, operation: int) -> None:
         raise OSError(errno.ENOLCK, "No locks available")
 
+    results = tmp_path / "results"
     monkeypatch.setattr(fcntl, "flock", refuse)
-    notes = take(tmp_path)
-    assert notes == [
-        f"{tmp_path} cannot be locked (No locks available): let no other run write to it."
+    assert take(results) == [
+        f"{results} cannot be locked (No locks available): let no other run write to it."
     ]
+    os.kill(other[1], 0)

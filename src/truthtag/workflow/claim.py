@@ -68,9 +68,8 @@ class Claim:
             file.seek(0)
             owner = file.read().strip()
             notes = self._locked(file, owner)
-            if owner:
-                notes.append(f"The last run ({owner}) was cut off: going on where it was.")
-            notes += self._cleared()
+            # Without a lock nobody knows whether that run is dead.
+            notes = notes or self._cleared(owner)
             _rewrite(file, f"{_this_process()}\n")
             # All is well: the file stays open, and locked, from here on.
             stack.pop_all()
@@ -78,9 +77,11 @@ class Claim:
         os.environ[MARK] = str(self.results.resolve())
         return notes
 
-    def _cleared(self) -> list[str]:
+    def _cleared(self, owner: str) -> list[str]:
         """Clear away what a killed run left; return a line for each thing."""
         notes = []
+        if owner:
+            notes.append(f"The last run ({owner}) was cut off: going on where it was.")
         if stopped := stop_orphans(self.results):
             numbers = ", ".join(map(str, stopped))
             notes.append(f"Stopped what still ran of it: processes {numbers}.")
