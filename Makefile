@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 CORES ?= all
 CONFIG ?= config/config.yaml
+KILLS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
@@ -12,12 +13,15 @@ SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --c
 # Expanded in a recipe, when the environment is there.
 RESULTS = $$($(BIN)/python -c '$(RESULTS_OF)' "$(CONFIG)")
 RESULTS_OF := import sys, yaml; print(yaml.safe_load(open(sys.argv[1])).get("results", "results").rstrip("/"))
+# Whole or not at all: what is interrupted here must not look like a report.
+WRITE_REPORT = PYTHONWARNINGS=ignore::RuntimeWarning $(SNAKEMAKE) $(1) --report "$${report%.html}.part.html" \
+	&& mv "$${report%.html}.part.html" "$$report"
 # Tests that start the whole workflow; `make test-fast` leaves them out.
 SLOW := slow
 # Live bars on a terminal, plain lines in a file.
 LIVE := $(shell test -t 2 && echo --logger rich)
 
-.PHONY: help run report test test-fast lint format bench lock docs unlock clean
+.PHONY: help run report test test-fast lint format test-faults test-kills bench lock docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -35,12 +39,12 @@ run: $(READY) ## Make all figures and tables and the HTML report, and say what c
 	$(SNAKEMAKE) $(LIVE)
 	@results="$(RESULTS)"; report="$$results/report.html"; \
 	if [ ! -e "$$report" ] || [ -n "$$(find "$$results"/tables "$$results"/figures -newer "$$report" 2>/dev/null)" ]; then \
-		PYTHONWARNINGS=ignore::RuntimeWarning $(SNAKEMAKE) --quiet all --report "$$report" || exit; \
+		$(call WRITE_REPORT,--quiet all) || exit; \
 	fi; \
 	$(BIN)/truthtag inspect "$$results"
 
 report: $(READY) ## Write the HTML report of a finished run anew
-	$(SNAKEMAKE) --report "$(RESULTS)/report.html"
+	@report="$(RESULTS)/report.html"; $(call WRITE_REPORT)
 
 # Tests go to the cores one by one, in the order of conftest.py: slow ones first.
 test: $(READY) ## Run all tests, on all cores
@@ -48,6 +52,12 @@ test: $(READY) ## Run all tests, on all cores
 
 test-fast: $(READY) ## Run the tests that take no whole workflow, in a minute and a half
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not $(SLOW)"
+
+test-faults: $(READY) ## Run the workflow on bad machines: no space, no rights, odd paths; some minutes
+	$(BIN)/python -m pytest tests/faults/machine.py
+
+test-kills: $(READY) ## Kill the workflow KILLS times at random moments, and compare what comes out
+	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python -m faults.kills --kills $(KILLS)
 
 lint: $(READY) ## Check format, style, types and workflow
 	$(BIN)/ruff format --check .
@@ -71,9 +81,6 @@ docs: $(READY) ## Write the pages and pictures that are made from code and resul
 	$(BIN)/python docs/config_page.py
 	$(BIN)/python docs/architecture_picture.py
 	$(BIN)/python docs/pictures.py
-
-unlock: $(READY) ## Free the folder after a run that was killed
-	$(SNAKEMAKE) --unlock
 
 clean: ## Remove results, environment and caches
 	rm -rf $(VENV) .snakemake .pytest_cache .mypy_cache .ruff_cache .hypothesis src/*.egg-info

@@ -356,9 +356,9 @@ def test_a_killed_training_resumes_with_the_same_result(copy: Workplace) -> None
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
     assert checkpoint.exists(), "the run ended before it could be killed"
-    assert copy.run("--unlock", config=config).returncode == 0
     outcome = copy.run(target, config=config)
     assert outcome.returncode == 0, outcome.stdout
+    assert "was cut off: going on where it was" in outcome.stdout
     log = (copy.folder / "results/tiny/logs/estimators/gnn/seed_0.log").read_text()
     assert re.search(r"going on from .*seed_0\.checkpoint\.pt after \d+ epochs", log)
     assert not checkpoint.exists()
@@ -518,7 +518,7 @@ def test_studies_make_what_they_need_and_nothing_else(tmp_path: Path) -> None:
     assert outcome.returncode == 0, outcome.stdout
     results = tmp_path / "results/study"
     assert {path.name for path in results.iterdir()} == {
-        "samples", "estimators", "learning_curve", "figures", "tables", "logs",
+        ".run", "samples", "estimators", "learning_curve", "figures", "tables", "logs",
     }  # fmt: skip
     assert {path.name for path in (results / "samples").iterdir()} == {
         "train",

@@ -25,7 +25,7 @@ from truthtag.errors import DataError
 from truthtag.estimators.ensemble import load, write_manifest
 from truthtag.estimators.network.content import write_content
 from truthtag.estimators.network.estimator import NetworkEstimator
-from truthtag.estimators.predictions import read_prediction
+from truthtag.estimators.prediction_files import read_prediction
 from truthtag.exports.onnx_file import export_onnx
 from truthtag.figures.tables import read_rows
 from truthtag.statistics.domain import Domain

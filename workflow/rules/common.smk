@@ -10,7 +10,7 @@ LIBRARY = ROOT / "src" / "truthtag"
 # The rule files use light modules of the library; the jobs import the installed package.
 sys.path.insert(0, str(LIBRARY.parent))
 
-from truthtag.errors import ConfigError
+from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.protocol import KINDS
 from truthtag.figures.catalogue import (
     figures_of,
@@ -23,11 +23,16 @@ from truthtag.figures.labels import drawing_options
 from truthtag.toy.generation import GENERATORS
 from truthtag.toy.with_variable import modules_of_truth
 from truthtag.workflow.bases import on_base
+from truthtag.workflow.claim import Claim
 from truthtag.workflow.digests import code_digest
+from truthtag.workflow.interrupts import JOBS_IGNORE_INTERRUPTS, stop_on_interrupt
 from truthtag.workflow.layout import Layout
-from truthtag.workflow.logs import running_jobs
 from truthtag.workflow.options import check_config, first_events
 from truthtag.workflow.sample_files import check_files
+
+if workflow.is_main_process:
+    stop_on_interrupt()
+    shell.prefix(JOBS_IGNORE_INTERRUPTS)
 
 try:
     checked = check_config(on_base(config, ROOT / "config"))
@@ -37,6 +42,9 @@ try:
     catalogue = figures_of(config)
 except ConfigError as error:
     raise WorkflowError(str(error)) from None
+
+# Taken when jobs are about to start.
+claim = Claim(layout.results)
 
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
 ESTIMATORS = config["estimators"]
@@ -344,14 +352,20 @@ EVERYTHING = [
 
 
 onstart:
-    # A job outlives its Snakemake where that alone was killed; two jobs must not write one file.
-    running = running_jobs(layout.path("logs"))
-    if running:
-        raise WorkflowError(
-            f"{len(running)} job(s) of an earlier run are still running, the first writes "
-            f"{running[0]}. Wait until they end, or stop them; their logs begin with their process."
-        )
+    try:
+        for note in claim.take():
+            logger.info(note)
+    except DataError as error:
+        raise WorkflowError(str(error)) from None
     # What an earlier config left must not be taken for a result of this one.
     for stale in layout.stale_files():
         logger.info(f"Removing {stale}: this config does not ask for it.")
         stale.unlink()
+
+
+onsuccess:
+    claim.give_back()
+
+
+onerror:
+    claim.give_back()

@@ -1,0 +1,52 @@
+"""Ctrl-C stops a run at once, in any phase, with a line instead of a traceback."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from contextlib import suppress
+from types import FrameType, TracebackType
+
+import psutil
+
+__all__ = ["JOBS_IGNORE_INTERRUPTS", "stop_on_interrupt"]
+
+JOBS_IGNORE_INTERRUPTS = "set -euo pipefail; trap '' INT; "
+"""What the shell of a job begins with: a terminal sends Ctrl-C to the jobs, too, where it would
+strike in the middle of anything. Whoever started them stops them."""
+
+
+def stop_on_interrupt() -> None:
+    """Let Ctrl-C stop the jobs of this process, and this process then end in an orderly way.
+
+    A job that is stopped leaves no half-written file under its own name, and a training has its
+    checkpoint: the same command goes on from there.
+    """
+    # Whoever embeds a workflow in a thread of a program handles its own signals.
+    with suppress(ValueError):
+        signal.signal(signal.SIGINT, _interrupted)
+        sys.excepthook = _say_interrupted
+
+
+def _interrupted(number: int, _: FrameType | None) -> None:
+    # The end that this begins is not interrupted again.
+    signal.signal(number, _insisted)
+    for job in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            job.terminate()
+    raise KeyboardInterrupt
+
+
+def _insisted(_: int, __: FrameType | None) -> None:
+    for job in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            job.kill()
+
+
+def _say_interrupted(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    if issubclass(kind, KeyboardInterrupt):
+        sys.stderr.write("Interrupted. Start the same command again to go on.\n")
+        return
+    sys.__excepthook__(kind, error, trace)

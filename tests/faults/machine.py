@@ -1,0 +1,271 @@
+"""The workflow on bad machines: no space, no rights, odd paths, little of everything.
+
+`make test-faults` runs these; they take some minutes, and `make test` leaves them out.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from faults.kills import CONFIG, digests, prepared
+from test_workflow import copy, finished
+from workplace import TIMEOUT, Workplace
+
+from conftest import ROOT
+
+__all__ = ["copy", "finished"]
+
+SMALL = f"config/{CONFIG.name}"
+WEIGHTS = "results/small/weights/test/map.parquet"
+NETWORK = "results/small/estimators/gnn/seed_0.pt"
+MEMORY = Path("/sys/fs/cgroup/memory")
+
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounting and other users need root")
+
+
+def needs(program: str) -> pytest.MarkDecorator:
+    """Skip where a program is missing."""
+    return pytest.mark.skipif(shutil.which(program) is None, reason=f"needs {program}")
+
+
+def run(
+    place: Workplace, *targets: str, before: tuple[str, ...] = (), cores: int = 2
+) -> subprocess.CompletedProcess[str]:
+    """Run the small config, started by another program where one is named."""
+    command = [*before, *place.command(*targets, cores=cores, config=SMALL)]
+    return subprocess.run(command, check=False, timeout=TIMEOUT, **place.options)
+
+
+def start(place: Workplace, *targets: str) -> subprocess.Popen[str]:
+    """Start a run of the small config in a session of its own."""
+    command = place.command(*targets, config=SMALL)
+    return subprocess.Popen(command, start_new_session=True, **place.options)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    """Wait until a running workflow has made a file."""
+    deadline = time.monotonic() + TIMEOUT
+    while not path.exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < deadline, f"{path} does not come"
+        time.sleep(0.01)
+
+
+def results(place: Workplace) -> dict[str, str]:
+    """Return the digests of all results of a small run."""
+    return digests(place.folder / "results/small")
+
+
+@pytest.fixture(scope="session")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
+    """What one map and one network need and make, on this machine as it is."""
+    place = prepared(tmp_path_factory.mktemp("reference"))
+    outcome = run(place, WEIGHTS, NETWORK)
+    assert outcome.returncode == 0, outcome.stdout
+    return place
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Workplace:
+    """A workplace where nothing has run."""
+    return prepared(tmp_path)
+
+
+@needs("taskset")
+def test_one_core(place: Workplace, reference: Workplace) -> None:
+    core = min(os.sched_getaffinity(0))
+    outcome = run(place, WEIGHTS, NETWORK, before=("taskset", "-c", str(core)))
+    assert outcome.returncode == 0, outcome.stdout
+    assert results(place) == results(reference)
+
+
+@needs_root
+@pytest.mark.skipif(not (MEMORY / "cgroup.procs").exists(), reason="needs cgroup v1 for memory")
+def test_two_gigabytes_of_memory(place: Workplace, reference: Workplace) -> None:
+    """For both jobs that run at a time, and Snakemake, together."""
+    group = MEMORY / f"truthtag-{os.getpid()}"
+    group.mkdir()
+    try:
+        (group / "memory.limit_in_bytes").write_text(str(2 * 1024**3))
+        enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
+        outcome = run(place, WEIGHTS, NETWORK, before=("sh", "-c", enter, str(group)))
+        assert outcome.returncode == 0, outcome.stdout
+        assert int((group / "memory.failcnt").read_text()) >= 0
+        sys.stderr.write(
+            f"peak: {int((group / 'memory.max_usage_in_bytes').read_text()) >> 20} MiB\n"
+        )
+    finally:
+        group.rmdir()
+    assert results(place) == results(reference)
+
+
+@needs_root
+@needs("unshare")
+def test_no_shared_memory(place: Workplace, reference: Workplace) -> None:
+    hide = 'mount -t tmpfs -o ro none /dev/shm && exec "$@"'
+    outcome = run(place, WEIGHTS, NETWORK, before=("unshare", "-m", "sh", "-c", hide, "sh"))
+    assert outcome.returncode == 0, outcome.stdout
+    assert results(place) == results(reference)
+
+
+@pytest.fixture
+def disk(place: Workplace) -> Iterator[Path]:
+    """The results on a disk of their own, of 100 kB."""
+    folder = place.folder / "results"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "none", folder], check=True)
+    yield folder
+    subprocess.run(["umount", "--lazy", folder], check=True)
+
+
+@needs_root
+def test_a_full_disk(place: Workplace, reference: Workplace, disk: Path) -> None:
+    outcome = run(place, WEIGHTS, NETWORK)
+    assert outcome.returncode != 0
+    assert "No space left on device" in outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    for name, digest in results(place).items():
+        assert digest == results(reference)[name], name
+    subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+    outcome = run(place, WEIGHTS, NETWORK)
+    assert outcome.returncode == 0, outcome.stdout
+    assert results(place) == results(reference)
+
+
+@needs_root
+@needs("unshare")
+def test_read_only_results(reference: Workplace, tmp_path: Path) -> None:
+    place = reference.copied_to(tmp_path / "copy")
+    folder = place.folder / "results"
+    lock = f"mount --bind '{folder}' '{folder}' && mount -o remount,ro,bind '{folder}'"
+    before = ("unshare", "-m", "sh", "-c", f'{lock} && exec "$@"', "sh")
+    outcome = run(place, WEIGHTS, before=before)
+    assert outcome.returncode == 0, outcome.stdout
+    assert "Nothing to be done" in outcome.stdout
+    (place.folder / WEIGHTS).unlink()
+    outcome = run(place, WEIGHTS, before=before)
+    assert outcome.returncode != 0
+    assert "results/small: cannot be written to" in outcome.stdout
+    assert "Read-only file system" in outcome.stdout
+    assert "Traceback" not in outcome.stdout
+    assert run(place, WEIGHTS).returncode == 0
+    assert results(place) == results(reference)
+
+
+@needs_root
+@needs("setpriv")
+def test_results_of_another_user(reference: Workplace) -> None:
+    """The folder is somebody else's; the results are readable, and cannot be written to."""
+    nobody = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        place = reference.copied_to(Path(name) / "copy")
+        environment = {"HOME": name, "XDG_CACHE_HOME": f"{name}/copy/.cache"}
+        before = (*nobody, "env", *(f"{key}={value}" for key, value in environment.items()))
+        (place.folder / WEIGHTS).unlink()
+        # All but the results is the user's own.
+        for path in (place.folder, *place.folder.rglob("*")):
+            if place.folder / "results" not in (path, *path.parents):
+                os.chown(path, 65534, 65534)
+        outcome = run(place, WEIGHTS, before=before)
+        assert outcome.returncode != 0
+        assert "results/small: cannot be written to" in outcome.stdout
+        assert "Permission denied" in outcome.stdout
+        assert "Traceback" not in outcome.stdout
+        assert run(place, WEIGHTS).returncode == 0
+        assert results(place) == results(reference)
+
+
+def test_an_output_removed_between_rules(place: Workplace, reference: Workplace) -> None:
+    process = start(place, WEIGHTS, NETWORK)
+    removed = place.folder / "results/small/estimators/map/nominal.parquet"
+    wait_for(removed, process)
+    # Not before Snakemake has seen it: what is missing then counts as not made.
+    time.sleep(1)
+    removed.unlink()
+    output = process.communicate(timeout=TIMEOUT)[0]
+    assert process.returncode != 0, output
+    assert "nominal.parquet" in output
+    assert not (place.folder / WEIGHTS).exists()
+    outcome = run(place, WEIGHTS, NETWORK)
+    assert outcome.returncode == 0, outcome.stdout
+    assert results(place) == results(reference)
+
+
+def test_a_config_changed_in_the_middle(place: Workplace, tmp_path: Path) -> None:
+    process = start(place, WEIGHTS)
+    wait_for(place.folder / "results/small/samples/train/0000.parquet", process)
+    config = place.folder / SMALL
+    changed = yaml.safe_load(config.read_text())
+    changed["seed"] = 7
+    changed["samples"]["test"]["events"] = 300
+    config.write_text(yaml.safe_dump(changed))
+    output = process.communicate(timeout=TIMEOUT)[0]
+    assert process.returncode == 0, output
+    outcome = run(place, WEIGHTS)
+    assert outcome.returncode == 0, outcome.stdout
+    (tmp_path / "clean").mkdir()
+    clean = prepared(tmp_path / "clean")
+    shutil.copy(config, clean.folder / SMALL)
+    outcome = run(clean, WEIGHTS)
+    assert outcome.returncode == 0, outcome.stdout
+    assert results(place) == results(clean)
+
+
+@pytest.mark.parametrize(
+    "name", ["größer und 更大", "a'b \"c\" $d & (e); #f", "/".join(["long" * 50] * 4)],
+    ids=["not ASCII, spaces", "signs of the shell", "long"],
+)  # fmt: skip
+def test_odd_paths(name: str, reference: Workplace, tmp_path: Path) -> None:
+    folder = tmp_path / name
+    folder.mkdir(parents=True)
+    place = prepared(folder)
+    outcome = run(place, WEIGHTS, NETWORK)
+    assert outcome.returncode == 0, outcome.stdout
+    assert results(place) == results(reference)
+
+
+def test_odd_paths_of_results(place: Workplace, reference: Workplace) -> None:
+    odd = "results/größer und 更大/" + "long" * 50
+    config = yaml.safe_load((place.folder / SMALL).read_text())
+    (place.folder / SMALL).write_text(yaml.safe_dump({**config, "results": odd}))
+    wanted = (WEIGHTS, NETWORK)
+    outcome = run(place, *(path.replace("results/small", odd) for path in wanted))
+    assert outcome.returncode == 0, outcome.stdout
+    assert digests(place.folder / odd) == results(reference)
+
+
+@needs("make")
+def test_a_report_that_is_interrupted_is_written_anew(copy: Workplace) -> None:
+    shutil.copy(ROOT / "Makefile", copy.folder)
+    # The environment that the tests run in, which counts as ready.
+    settings = (f"VENV={sys.prefix}", "READY=Snakefile", "CONFIG=config/tiny.yaml", "CORES=2")
+    command = ["make", "run", *settings]
+    report = copy.folder / "results/tiny/report.html"
+    for signal_number in (signal.SIGINT, signal.SIGKILL):
+        process = subprocess.Popen(command, start_new_session=True, **copy.options)
+        assert process.stdout is not None
+        for line in process.stdout:
+            if "Nothing to be done" in line:
+                break
+        # Snakemake takes longer than that to read, and to write, the report.
+        time.sleep(4)
+        os.killpg(process.pid, signal_number)
+        output = process.communicate(timeout=TIMEOUT)[0]
+        assert process.returncode != 0, output
+        assert not report.exists()
+    outcome = subprocess.run(command, check=False, timeout=TIMEOUT, **copy.options)
+    assert outcome.returncode == 0, outcome.stdout
+    assert report.read_text().rstrip().endswith("</html>")
+    assert "does weighting by each efficiency" in report.read_text()
+    assert [path.name for path in report.parent.glob("report*")] == ["report.html"]
