@@ -39,6 +39,12 @@ except ConfigError as error:
     raise WorkflowError(str(error)) from None
 
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
+
+
+# Used with --software-deployment-method apptainer alone; docs/cluster.md says how to build it.
+container: str(ROOT / "envs" / "truthtag.sif")
+
+
 ESTIMATORS = config["estimators"]
 ROLES = config["roles"]
 GENERATED = [name for name in config["samples"] if not checked.is_read(name)]
