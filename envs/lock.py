@@ -25,6 +25,10 @@ dependencies:
   - pip:
 """
 
+LINUX = "sys_platform == 'linux'"
+ONLY_ON_LINUX = ("htcondor", "snakemake-executor-plugin-htcondor")
+"""Packages that are made for Linux only, and that nothing else needs."""
+
 
 def wanted() -> list[Requirement]:
     """Return what pyproject.toml asks for, extras included."""
@@ -58,7 +62,13 @@ def installed(requirements: list[Requirement]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
+def pin(name: str, version: str) -> str:
+    """Return the line of a package."""
+    marker = f" ; {LINUX}" if name in ONLY_ON_LINUX else ""
+    return f"{name}=={version}{marker}"
+
+
 if __name__ == "__main__":
-    pins = [f"{name}=={version}" for name, version in installed(wanted()).items()]
-    (HERE / "requirements.txt").write_text(HEADER + "".join(f"{pin}\n" for pin in pins))
-    (HERE / "truthtag.yaml").write_text(CONDA + "".join(f"      - {pin}\n" for pin in pins))
+    pins = [pin(name, version) for name, version in installed(wanted()).items()]
+    (HERE / "requirements.txt").write_text(HEADER + "".join(f"{line}\n" for line in pins))
+    (HERE / "truthtag.yaml").write_text(CONDA + "".join(f"      - {line}\n" for line in pins))

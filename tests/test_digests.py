@@ -288,7 +288,8 @@ def test_progress_counts_only_what_this_run_did(caplog: pytest.LogCaptureFixture
 def test_the_locks_and_pyproject_agree() -> None:
     conda = yaml.safe_load((ROOT / "envs/truthtag.yaml").read_text())
     assert next(entry["pip"] for entry in conda["dependencies"] if isinstance(entry, dict)) == PINS
-    locked = {canonicalize_name(pin.split("==")[0]): pin.split("==")[1] for pin in PINS}
+    pins = [Requirement(line) for line in PINS]
+    locked = {canonicalize_name(pin.name): str(pin.specifier).removeprefix("==") for pin in pins}
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     wanted = [
         *project["dependencies"],

@@ -28,6 +28,7 @@ from truthtag.workflow.digests import code_digest
 from truthtag.workflow.interrupts import JOBS_IGNORE_INTERRUPTS, stop_on_interrupt
 from truthtag.workflow.layout import Layout
 from truthtag.workflow.options import check_config, first_events
+from truthtag.workflow.resources import Work, Workload, memory_mb, runtime_minutes
 from truthtag.workflow.sample_files import check_files
 
 if workflow.is_main_process:
@@ -47,6 +48,12 @@ except ConfigError as error:
 claim = Claim(layout.results)
 
 ENVIRONMENT = str(ROOT / "envs" / "truthtag.yaml")
+
+
+# Used with --software-deployment-method apptainer alone; docs/cluster.md says how to build it.
+container: str(ROOT / "envs" / "truthtag.sif")
+
+
 ESTIMATORS = config["estimators"]
 ROLES = config["roles"]
 GENERATED = [name for name in config["samples"] if not checked.is_read(name)]
@@ -149,9 +156,39 @@ def prediction_files(sample):
     return [file for files in layout.predictions_with_replicas(sample).values() for file in files]
 
 
-def sample_memory(sample):
-    """A kilobyte for each event and estimator, most of it replicas, beside what every job takes."""
-    return 4000 + layout.expected_events(sample) * len(ESTIMATORS) // 1000
+workload = Workload(layout)
+# The profile of HTCondor names what its executor asks for; Slurm's takes mem_mb and runtime.
+FOR_HTCONDOR = "htcondor_request_mem_mb" in (workflow.resource_settings.default_resources or ())
+
+
+def needs(step, work, gpu=None):
+    """Resources of a rule, as functions of the work of a job and of how often it was tried.
+
+    Args:
+        step: What they are known by in `truthtag.workflow.resources`.
+        work: The work of a job, as a function of its wildcards.
+        gpu: Graphics processors, as a function of the wildcards; none by default.
+    """
+
+    def memory(wildcards, attempt):
+        return memory_mb(step, work(wildcards), attempt)
+
+    def minutes(wildcards, attempt):
+        return runtime_minutes(step, work(wildcards), attempt)
+
+    def seconds(wildcards, attempt):
+        return 60 * minutes(wildcards, attempt)
+
+    asked = {"mem_mb": memory, "runtime": minutes}
+    if gpu:
+        asked["gpu"] = gpu
+    if FOR_HTCONDOR:
+        asked["htcondor_request_mem_mb"] = memory
+        asked["allowed_execute_duration"] = seconds
+    if FOR_HTCONDOR and gpu:
+        # Asking for none would leave out the machines that have none.
+        asked["request_gpus"] = lambda wildcards: gpu(wildcards) or None
+    return asked
 
 
 # Calibration and coverage are measured on the first sample that is judged.
@@ -294,10 +331,10 @@ def flat(files):
     return [file for part in inner for file in flat(part)]
 
 
-def figure_memory(figure):
-    """Memory that the numbers of a figure ask for (MB): what their largest sample takes."""
-    samples = samples_of(catalogue[figure], config)
-    return max([sample_memory(sample) for sample in samples], default=4000)
+def figure_work(figure):
+    """The work of computing the numbers of a figure: that of its largest sample."""
+    works = [workload.replicas(sample) for sample in samples_of(catalogue[figure], config)]
+    return max(works, key=lambda work: work.events, default=Work())
 
 
 def modules_of_numbers(entry):

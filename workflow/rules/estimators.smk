@@ -9,6 +9,8 @@ rule fit_map:
         layout.log("estimators/{estimator}"),
     conda:
         ENVIRONMENT
+    resources:
+        **needs("fit_map", lambda wildcards: workload.fit(wildcards.estimator)),
     params:
         name=lambda wildcards: wildcards.estimator,
         options=lambda wildcards: fit_options(wildcards.estimator),
@@ -45,7 +47,12 @@ rule replicate_map:
     conda:
         ENVIRONMENT
     resources:
-        runtime=120,
+        **needs(
+            "replicate_map",
+            lambda wildcards: workload.fit(
+                wildcards.estimator, workload.members(wildcards.estimator)
+            ),
+        ),
     params:
         name=lambda wildcards: wildcards.estimator,
         options=lambda wildcards: ESTIMATORS[wildcards.estimator],
@@ -84,8 +91,11 @@ rule train_network:
         ENVIRONMENT
     threads: lambda wildcards: ESTIMATORS[wildcards.estimator]["threads"]
     resources:
-        runtime=1440,
-        gpu=GPUS,
+        **needs(
+            "train_network",
+            lambda wildcards: workload.fit(wildcards.estimator),
+            gpu=lambda wildcards: GPUS,
+        ),
     params:
         name=lambda wildcards: wildcards.estimator,
         seeds=lambda wildcards: [int(wildcards.seed)],
@@ -108,6 +118,14 @@ use rule train_network as train_networks_together with:
         directory(layout.group("{estimator}", "{first}", "{last}")),
     log:
         layout.log("estimators/{estimator}/seeds_{first}_to_{last}"),
+    resources:
+        **needs(
+            "train_network",
+            lambda wildcards: workload.fit(
+                wildcards.estimator, int(wildcards.last) - int(wildcards.first) + 1
+            ),
+            gpu=lambda wildcards: GPUS,
+        ),
     params:
         seeds=lambda wildcards: list(range(int(wildcards.first), int(wildcards.last) + 1)),
         fold=lambda wildcards: layout.fold_of_seed(wildcards.estimator, wildcards.first),
@@ -123,6 +141,7 @@ rule average_ensemble:
         layout.manifest("{estimator}"),
     log:
         layout.log("estimators/{estimator}/ensemble"),
+    localrule: True
     conda:
         ENVIRONMENT
     params:

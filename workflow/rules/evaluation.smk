@@ -8,6 +8,11 @@ rule fit_domain:
         layout.log("domain_reference"),
     conda:
         ENVIRONMENT
+    resources:
+        **needs(
+            "fit_domain",
+            lambda wildcards: workload.samples([*ROLES["train"], *ROLES["validation"]]),
+        ),
     params:
         options=config["domain"],
         base_seed=config["seed"],
@@ -30,7 +35,7 @@ rule flag_domain:
     conda:
         ENVIRONMENT
     resources:
-        runtime=120,
+        **needs("flag_domain", lambda wildcards: workload.samples([wildcards.sample])),
     params:
         code=code("flag_domain.py"),
     message:
@@ -49,6 +54,10 @@ rule measure_spread:
         layout.log("tables/scales"),
     conda:
         ENVIRONMENT
+    resources:
+        **needs(
+            "measure_spread", lambda wildcards: workload.replicas(config["uncertainty"]["sample"])
+        ),
     params:
         predictions=layout.predictions_with_replicas(config["uncertainty"]["sample"]),
         flavours=config["flavours"],
@@ -74,6 +83,8 @@ rule summary:
         layout.log("tables/summary"),
     conda:
         ENVIRONMENT
+    resources:
+        **needs("summary", lambda wildcards: workload.samples(WEIGHTED)),
     params:
         samples={sample: layout.shards(sample) for sample in WEIGHTED},
         predictions={
@@ -103,8 +114,10 @@ rule fill_histograms:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda wildcards: sample_memory(sample_of(wildcards.distribution)),
-        runtime=60,
+        **needs(
+            "fill_histograms",
+            lambda wildcards: workload.replicas(sample_of(wildcards.distribution)),
+        ),
     params:
         predictions=lambda wildcards: layout.predictions_with_replicas(
             sample_of(wildcards.distribution)
@@ -128,6 +141,8 @@ rule measure_calibration:
         layout.log("tables/calibration"),
     conda:
         ENVIRONMENT
+    resources:
+        **needs("measure_calibration", lambda wildcards: workload.samples([JUDGED])),
     params:
         predictions={name: layout.prediction(JUDGED, name) for name in ESTIMATORS},
         flavours=config["flavours"],
@@ -154,8 +169,7 @@ rule measure_coverage:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=sample_memory(JUDGED),
-        runtime=60,
+        **needs("measure_coverage", lambda wildcards: workload.replicas(JUDGED)),
     params:
         predictions=layout.predictions_with_replicas(JUDGED),
         flavours=config["flavours"],
@@ -181,8 +195,7 @@ rule fill_cells:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda wildcards: sample_memory(wildcards.sample),
-        runtime=60,
+        **needs("fill_cells", lambda wildcards: workload.replicas(wildcards.sample)),
     params:
         predictions=lambda wildcards: layout.predictions_with_replicas(wildcards.sample),
         cells=config["closure"]["cells"],
@@ -209,6 +222,7 @@ rule closure:
         templates=layout.table("templates"),
     log:
         layout.log("tables/closure"),
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -231,6 +245,7 @@ rule require_closure:
         layout.table("required_closure"),
     log:
         layout.log("tables/required_closure"),
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -267,6 +282,7 @@ rule render_tables:
         verdict=layout.table_page("verdict"),
     log:
         layout.log("tables/tables"),
+    localrule: True
     conda:
         ENVIRONMENT
     params:

@@ -12,6 +12,13 @@ rule export_onnx:
         estimator=names(layout.seeded),
     conda:
         ENVIRONMENT
+    resources:
+        **needs(
+            "export",
+            lambda wildcards: workload.fit(
+                wildcards.estimator, workload.members(wildcards.estimator)
+            ),
+        ),
     params:
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
         estimator=lambda wildcards: ESTIMATORS[wildcards.estimator],
@@ -50,7 +57,7 @@ rule distil_network:
     conda:
         ENVIRONMENT
     resources:
-        runtime=240,
+        **needs("distil_network", lambda wildcards: workload.distillation(wildcards.estimator)),
     params:
         name=lambda wildcards: wildcards.estimator,
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
@@ -80,6 +87,7 @@ rule export_corrections:
         layout.log("exports/correctionlib/{estimator}"),
     wildcard_constraints:
         estimator=names(layout.resampled),
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -109,7 +117,9 @@ rule write_friend:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
+        **needs(
+            "write_friend", lambda wildcards: workload.shard(wildcards.sample, wildcards.shard)
+        ),
     params:
         file=lambda wildcards: layout.file(wildcards.sample, wildcards.shard),
         reader=lambda wildcards: reader_of(wildcards.sample),

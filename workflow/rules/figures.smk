@@ -8,8 +8,7 @@ rule figure_numbers:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=lambda wildcards: figure_memory(wildcards.figure),
-        runtime=60,
+        **needs("figure_numbers", lambda wildcards: figure_work(wildcards.figure)),
     params:
         numbers=lambda wildcards: catalogue[wildcards.figure].numbers,
         files=lambda wildcards: figure_inputs(wildcards.figure),
@@ -43,6 +42,7 @@ rule draw_figure:
         pdf=layout.figure("{figure}", "pdf"),
     log:
         layout.log("figures/{figure}"),
+    localrule: True
     conda:
         ENVIRONMENT
     params:

@@ -10,8 +10,11 @@ rule predict:
     conda:
         ENVIRONMENT
     resources:
-        runtime=720,
-        gpu=lambda wildcards: GPUS if layout.is_seeded(wildcards.estimator) else 0,
+        **needs(
+            "predict",
+            lambda wildcards: workload.prediction(wildcards.sample, wildcards.estimator),
+            gpu=lambda wildcards: GPUS if layout.is_seeded(wildcards.estimator) else 0,
+        ),
     params:
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
         kind=lambda wildcards: ESTIMATORS[wildcards.estimator]["kind"],

@@ -8,7 +8,9 @@ rule generate_sample:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=1000,
+        **needs(
+            "generate_sample", lambda wildcards: workload.shard(wildcards.sample, wildcards.shard)
+        ),
     params:
         generator=lambda wildcards: generator_of(wildcards.sample),
         truth=config["truth"],
@@ -41,7 +43,7 @@ rule read_sample:
     conda:
         ENVIRONMENT
     resources:
-        mem_mb=2000,
+        **needs("read_sample", lambda wildcards: workload.shard(wildcards.sample, wildcards.shard)),
     params:
         file=lambda wildcards: layout.file(wildcards.sample, wildcards.shard),
         reader=lambda wildcards: reader_of(wildcards.sample),
@@ -67,6 +69,8 @@ rule describe_samples:
         layout.log("tables/samples"),
     conda:
         ENVIRONMENT
+    resources:
+        **needs("describe_samples", lambda wildcards: workload.samples(config["samples"])),
     params:
         samples={sample: layout.shards(sample) for sample in config["samples"]},
         events={sample: layout.event_files(sample) for sample in config["samples"]},

@@ -7,6 +7,11 @@ use rule fit_map as fit_map_on_part with:
         layout.nominal("{estimator}", layout.curve_folder("{events}")),
     log:
         layout.log("learning_curve/{events}/{estimator}"),
+    resources:
+        **needs(
+            "fit_map",
+            lambda wildcards: workload.fit(wildcards.estimator, events=int(wildcards.events)),
+        ),
     params:
         first_events=lambda wildcards: events_of_point(wildcards.events),
     message:
@@ -23,6 +28,12 @@ use rule train_network as train_network_on_part with:
         history=layout.history("{estimator}", "{seed}", layout.curve_folder("{events}")),
     log:
         layout.log("learning_curve/{events}/{estimator}/seed_{seed}"),
+    resources:
+        **needs(
+            "train_network",
+            lambda wildcards: workload.fit(wildcards.estimator, events=int(wildcards.events)),
+            gpu=lambda wildcards: GPUS,
+        ),
     params:
         options=lambda wildcards: options_at_point(wildcards.estimator, wildcards.events),
         checkpoint=layout.checkpoint("{estimator}", "seed_{seed}", layout.curve_folder("{events}")),
@@ -43,8 +54,11 @@ rule learning_point:
     conda:
         ENVIRONMENT
     resources:
-        runtime=720,
-        gpu=GPUS,
+        **needs(
+            "predict",
+            lambda wildcards: workload.prediction(CURVE_SAMPLE, wildcards.estimator),
+            gpu=lambda wildcards: GPUS,
+        ),
     params:
         kind=lambda wildcards: ESTIMATORS[wildcards.estimator]["kind"],
         name=lambda wildcards: wildcards.estimator,
@@ -66,6 +80,7 @@ rule learning_table:
         layout.table("learning_curve"),
     log:
         layout.log("tables/learning_curve"),
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -88,6 +103,14 @@ use rule train_network as train_network_on_repeated_sample with:
         history=layout.history("{estimator}", "{seed}", layout.repeated_folder("{part}")),
     log:
         layout.log("repeated/{part}/{estimator}/seed_{seed}"),
+    resources:
+        **needs(
+            "train_network",
+            lambda wildcards: workload.fit(
+                wildcards.estimator, events=layout.repeated_events(wildcards.estimator)
+            ),
+            gpu=lambda wildcards: GPUS,
+        ),
     params:
         # The name of the random stream: each sample has networks of its own.
         name=lambda wildcards: f"{wildcards.estimator}/{wildcards.part}",
@@ -113,8 +136,11 @@ rule repeated_sample:
     conda:
         ENVIRONMENT
     resources:
-        runtime=720,
-        gpu=GPUS,
+        **needs(
+            "predict",
+            lambda wildcards: workload.prediction(JUDGED, wildcards.estimator),
+            gpu=lambda wildcards: GPUS,
+        ),
     params:
         distributions=JUDGED_DISTRIBUTIONS,
         flavours=config["flavours"],
@@ -143,7 +169,12 @@ rule repeated_fits:
     conda:
         ENVIRONMENT
     resources:
-        runtime=720,
+        **needs(
+            "repeated_fits",
+            lambda wildcards: workload.repeated(
+                wildcards.estimator, wildcards.first, wildcards.last
+            ),
+        ),
     params:
         name=lambda wildcards: wildcards.estimator,
         options=lambda wildcards: ESTIMATORS[wildcards.estimator],
@@ -172,6 +203,7 @@ rule repeated_tables:
         accuracy=layout.table("repeated_accuracy"),
     log:
         layout.log("tables/repeated"),
+    localrule: True
     conda:
         ENVIRONMENT
     params:

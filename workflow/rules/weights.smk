@@ -25,6 +25,8 @@ rule event_weights:
         layout.log("weights/{sample}"),
     conda:
         ENVIRONMENT
+    resources:
+        **needs("event_weights", lambda wildcards: workload.samples([wildcards.sample])),
     params:
         options=config["weights"],
         flavours=config["flavours"],
