@@ -86,6 +86,7 @@ rule train_network:
     resources:
         runtime=1440,
         gpu=GPUS,
+        training_mb=lambda wildcards: ESTIMATORS[wildcards.estimator].get("memory_limit", 0),
     params:
         name=lambda wildcards: wildcards.estimator,
         seeds=lambda wildcards: [int(wildcards.seed)],

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.data.sample_blocks import Blocks
 from truthtag.estimators.network.options import NetworkOptions, TrainingOptions
 from truthtag.seeds import Seed
 
@@ -31,6 +32,7 @@ class NetworkEstimator:
     """
 
     options_type: ClassVar[type[NetworkOptions]] = NetworkOptions
+    streams: ClassVar[bool] = True
     """Type of its options."""
 
     suffix: ClassVar[str] = ".pt"
@@ -72,8 +74,8 @@ class NetworkEstimator:
     @classmethod
     def fit_members(
         cls,
-        train: Jets,
-        validation: Jets,
+        train: Jets | Blocks,
+        validation: Jets | Blocks,
         options: NetworkOptions,
         seeds: Sequence[Seed],
         *,
@@ -85,7 +87,7 @@ class NetworkEstimator:
         """Train networks together; a job that was killed goes on from its last checkpoint.
 
         Args:
-            train: The tagged events to learn from.
+            train: The tagged events to learn from, in memory or as blocks.
             validation: Independent tagged events, which choose the best epoch.
             options: Sizes of the networks, and how they are trained.
             seeds: A seed per network: ``(1, "gnn", 0)`` and so on.
