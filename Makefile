@@ -71,8 +71,10 @@ format: $(READY) ## Bring all files into form
 	$(BIN)/ruff format .
 	$(BIN)/snakefmt Snakefile workflow
 
-bench: $(READY) ## Measure speed against plain references
+# The second runs the workflow on 10,000, 100,000 and 1,000,000 events; EVENTS=... for others.
+bench: $(READY) ## Measure speed against plain references, and how cost grows with events
 	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks.scaling $(if $(EVENTS),--events $(EVENTS))
 
 lock: $(READY) ## Write the locked environment anew, from what is installed
 	$(BIN)/python envs/lock.py

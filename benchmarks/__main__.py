@@ -18,6 +18,7 @@ import torch
 from benchmarks.additive import additive_rows
 from benchmarks.chain import chain_rows
 from benchmarks.engines import engine_rows
+from benchmarks.planning import planning_rows
 from benchmarks.readers import reader_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
@@ -79,6 +80,7 @@ def main() -> None:
         *weighing_rows(toy),
         *additive_rows(toy),
         *tree_rows(toy),
+        *planning_rows(),
     ]
     machine = {
         "machine": platform.machine(),

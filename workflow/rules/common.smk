@@ -120,6 +120,8 @@ def fit_options(name):
 def training_options(estimator):
     """What a network is trained with: not the number of networks, but that of their resamples."""
     options = {**estimator.model_dump(mode="json"), "seeds": 1, "seeds_per_job": 0, "threads": 1}
+    # Neither memory nor threads change a network: they are no parameters of its training.
+    options.pop("memory_limit", None)
     # Kinds of other packages need not share resamples.
     if hasattr(estimator, "distinct_resamples"):
         options["resamples"] = estimator.distinct_resamples(layout.n_folds)

@@ -3,9 +3,9 @@
 from pathlib import Path
 
 from truthtag.data.files import write_frame
-from truthtag.data.jets import read_samples
+from truthtag.data.training_blocks import first_events, open_samples, some_events
 from truthtag.estimators.cross_fitting import cut
-from truthtag.estimators.protocol import kind_and_options
+from truthtag.estimators.protocol import kind_and_options, streams
 from truthtag.workflow.digests import versions
 from truthtag.workflow.logs import job_log
 
@@ -13,14 +13,18 @@ if __name__ == "__main__":
     with job_log(snakemake.log[0]) as log:
         params = snakemake.params
         kind, given = kind_and_options(params.options, f"estimators.{params.name}")
-        options = given.model_copy(update={"threads": snakemake.threads})
-        train = read_samples(snakemake.input.train)
-        validation = read_samples(snakemake.input.validation)
+        # What changes no number is no parameter: to change it trains no network again.
+        machine = {"threads": snakemake.threads}
+        if "training_mb" in snakemake.resources.keys():  # noqa: SIM118 - these are names
+            machine["memory_limit"] = snakemake.resources.training_mb
+        options = given.model_copy(update=machine)
+        train = open_samples(snakemake.input.train, in_blocks=streams(kind))
+        validation = open_samples(snakemake.input.validation, in_blocks=streams(kind))
         if first := params.get("first_events"):
-            train = train.first(first["train"])
-            validation = validation.first(first["validation"])
+            train = first_events(train, first["train"])
+            validation = first_events(validation, first["validation"])
         if part := params.get("part"):
-            train = train.take(slice(*part))
+            train = some_events(train, *part)
         train, validation, seen = cut(
             train, validation, params.folds, params.fold, stops_early=options.stops_early
         )

@@ -36,6 +36,7 @@ __all__ = [
     "labels_of",
     "number_of_jets",
     "open_samples",
+    "some_events",
 ]
 
 Blocks = Iterable[Jets]
@@ -93,6 +94,13 @@ def first_events(sample: Jets | Blocks, count: int) -> Any:
         DataError: There are not so many events; of blocks, when they have been gone through.
     """
     return sample.first(count) if isinstance(sample, Jets) else _FirstEvents(sample, count)
+
+
+def some_events(sample: Jets | Blocks, first: int, last: int) -> Any:
+    """Return events by their positions, the last excluded: jets of jets, or blocks."""
+    if isinstance(sample, Jets):
+        return sample.take(slice(first, last))
+    return _SomeEvents(sample, first, last)
 
 
 @dataclass(frozen=True)
@@ -179,6 +187,23 @@ class _FirstEvents:
             f"Ask for 0 to {self.count - left}, or make the sample longer."
         )
         raise DataError(msg)
+
+
+@dataclass(frozen=True)
+class _SomeEvents:
+    """Events of a sample by their positions."""
+
+    blocks: Blocks
+    first: int
+    last: int
+
+    def __iter__(self) -> Iterator[Jets]:
+        begin = 0
+        for block in self.blocks:
+            end = begin + block.n_events
+            if begin < self.last and self.first < end:
+                yield block.take(slice(max(self.first - begin, 0), self.last - begin))
+            begin = end
 
 
 @dataclass(frozen=True)

@@ -234,7 +234,7 @@ class _Pool:
             if not len(events) or has[drawn].any() or has[added].any():
                 continue
             added.append(int(rng.choice(events)))
-        return np.asarray(np.r_[drawn, np.array(added, dtype=np.int64)])
+        return np.concatenate([drawn, np.array(added, dtype=np.int64)])
 
     def times(self, drawn: IntArray) -> IntArray:
         """Return how often each event that is learned from was drawn, small whole numbers."""

@@ -32,6 +32,9 @@ MAX_STEPS = 100
 MAX_SHIFT = 30.0
 """Largest shift that is looked for: it takes a probability of 1e-9 to 0.9999."""
 
+JETS_AT_ONCE = 2**22
+"""Jets whose sums are taken in one go; those of more jets are added up."""
+
 PRECISION = 1e-12
 """By so much of the wanted tags the predicted ones may differ."""
 
@@ -118,19 +121,29 @@ def find_shift(logits: Tensor, weights: Tensor, wanted: float) -> float | None:
         return None
     shift = 0.0
     for _ in range(MAX_STEPS):
-        probabilities = torch.sigmoid(logits + shift)
-        excess = float((weights * probabilities).sum()) - wanted
+        total, slope = _sum_and_slope(logits, weights, shift)
+        excess = total - wanted
         if abs(excess) <= PRECISION * abs(wanted):
             break
         low, high = (low, shift) if excess > 0 else (shift, high)
-        slope = float((weights * probabilities * (1 - probabilities)).sum())
         newton = shift - excess / slope if slope > 0 else math.inf
         shift = newton if low < newton < high else (low + high) / 2
     return shift
 
 
 def _sum(logits: Tensor, weights: Tensor, shift: float) -> float:
-    return float((weights * torch.sigmoid(logits + shift)).sum())
+    return _sum_and_slope(logits, weights, shift)[0]
+
+
+def _sum_and_slope(logits: Tensor, weights: Tensor, shift: float) -> tuple[float, float]:
+    """Return the weighted sum of shifted probabilities, and its derivative."""
+    total = slope = 0.0
+    parts = (torch.split(one, JETS_AT_ONCE) for one in (logits, weights))
+    for of_logits, of_weights in zip(*parts, strict=True):
+        probabilities = torch.sigmoid(of_logits + shift)
+        total += float((of_weights * probabilities).sum())
+        slope += float((of_weights * probabilities * (1 - probabilities)).sum())
+    return total, slope
 
 
 def _columns(
@@ -142,8 +155,14 @@ def _columns(
     shift = torch.zeros(n_points, dtype=torch.float64)
     # The first point's are those of scores, in which non-tagged jets weigh mu.
     shift[0] = math.log(network.mu)
-    columns: list[list[Tensor]] = [[], [], [], []]
+    n_jets = len(events.rows)
+    empty = events.storage.empty
+    logits = empty((n_jets, n_points), torch.float64)
+    tags = empty((n_jets, n_points), torch.float64)
+    flavours = empty((n_jets,))
+    of_jets = empty((n_jets,), torch.float64)
     counts = None if resample is None else events.counts_of(resample)
+    last = 0
     with torch.inference_mode():
         for number, (group_rows, group_tags) in enumerate(events.groups):
             n_events, n = group_tags.shape[:2]
@@ -153,12 +172,13 @@ def _columns(
             if events.weights is not None:
                 weights = weights * events.weights[number].cpu().double()
             for first in range(0, n_events, EVALUATION_EVENTS):
-                rows = group_rows[first : first + EVALUATION_EVENTS]
+                some = slice(first, first + EVALUATION_EVENTS)
+                rows = group_rows[some]
                 batch = Batch(rows.flatten(0, 1), [(len(rows), n)])
-                logits = network(batch).reshape(-1, n_points).cpu().double() + shift
-                columns[0].append(logits)
-            columns[1].append(group_tags.reshape(-1, n_points).cpu().double())
-            columns[2].append(group_rows[..., FLAVOUR].flatten().cpu())
-            columns[3].append(weights.repeat_interleave(n))
-    logits, tags, flavours, of_jets = (torch.cat(column) for column in columns)
+                jets = slice(last, last + len(rows) * n)
+                logits[jets] = network(batch).reshape(-1, n_points).cpu().double() + shift
+                tags[jets] = group_tags[some].reshape(-1, n_points).cpu().double()
+                flavours[jets] = rows[..., FLAVOUR].flatten().cpu()
+                of_jets[jets] = weights[some].repeat_interleave(n)
+                last = jets.stop
     return logits, tags, flavours, of_jets

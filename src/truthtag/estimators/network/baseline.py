@@ -21,6 +21,9 @@ __all__ = [
     "constant_logits",
 ]
 
+EVENTS_AT_ONCE = 100_000
+"""Events whose tags are counted together."""
+
 MAX_STANDARD_ERRORS = 3.0
 """A loss counts as above that of the constant from so many standard errors of the difference."""
 
@@ -98,25 +101,27 @@ def constant_logits(events: TrainingEvents, mu: float, point: int = 0) -> dict[i
     Returns:
         Logits by hadron flavour.
     """
-    flavours = torch.cat([rows[..., FLAVOUR].flatten() for rows, _ in events.groups])
-    counted = []
-    passing = []
-    for number, (_, group_tags) in enumerate(events.groups):
-        passes = group_tags.double().view(*group_tags.shape[:2], events.n_points)
-        count = torch.ones_like(passes[..., 0]) if point == 0 else passes[..., point - 1]
-        if events.weights is not None:
-            count = count * events.weights[number].double()[:, None]
-        counted.append(count.flatten())
-        passing.append((count * passes[..., point]).flatten())
-    of_jets = torch.cat(counted)
-    of_passing = torch.cat(passing)
+    counted = dict.fromkeys(events.flavours, 0.0)
+    passing = dict.fromkeys(events.flavours, 0.0)
+    for number, (group_rows, group_tags) in enumerate(events.groups):
+        for first in range(0, len(group_tags), EVENTS_AT_ONCE):
+            some = slice(first, first + EVENTS_AT_ONCE)
+            tags = group_tags[some]
+            passes = tags.double().view(*tags.shape[:2], events.n_points)
+            count = torch.ones_like(passes[..., 0]) if point == 0 else passes[..., point - 1]
+            if events.weights is not None:
+                count = count * events.weights[number][some].double()[:, None]
+            tagged = count * passes[..., point]
+            of_jets = group_rows[some, :, FLAVOUR]
+            for flavour in events.flavours:
+                chosen = of_jets == flavour
+                counted[flavour] += float(count[chosen].sum())
+                passing[flavour] += float(tagged[chosen].sum())
     shift = math.log(mu) if point == 0 else 0.0
     logits = {}
-    for flavour in events.flavours:
-        chosen = flavours == flavour
-        tagged = float(of_passing[chosen].sum())
-        not_tagged = float(of_jets[chosen].sum()) - tagged
-        odds = (max(tagged, 0.0) + 0.5) / (max(not_tagged, 0.0) + 0.5)
+    for flavour, tagged_jets in passing.items():
+        not_tagged = counted[flavour] - tagged_jets
+        odds = (max(tagged_jets, 0.0) + 0.5) / (max(not_tagged, 0.0) + 0.5)
         logits[flavour] = math.log(odds) - shift
     return logits
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from truthtag.arrays import AnyArray, BoolArray, FloatArray
+from truthtag.arrays import AnyArray, BoolArray, FloatArray, IntArray
 from truthtag.data.jets import Jets
+from truthtag.data.labels import Labels
+from truthtag.data.training_blocks import Blocks, as_blocks, labels_of
 from truthtag.errors import DataError
 from truthtag.estimators.network.inputs import PLAIN_COLUMNS, InputColumns
 from truthtag.estimators.network.options import FEATURES
 from truthtag.estimators.network.pairs import Shape
+from truthtag.estimators.network.storage import IN_MEMORY, Storage
 
 __all__ = [
     "EVALUATION_EVENTS",
@@ -32,6 +35,9 @@ EVALUATION_EVENTS = 1_000
 
 MIN_EVENTS_EQUAL_CUT = 16
 """From so many events of one multiplicity in a batch, all batches have the same number of them."""
+
+NUMBER_BYTES = 4
+"""Bytes of a number in single precision."""
 
 Cut = tuple[int, int]
 """First and last position (excluded) of the events of one multiplicity that a batch takes."""
@@ -137,13 +143,14 @@ class TrainingEvents:
     depends on the unit of the weights.
 
     Args:
-        jets: A tagged sample.
+        sample: A tagged sample: jets, or blocks of them, which are gone through twice.
         device: Where training reads them.
         columns: The columns that the network needs.
         weights: What the weights of events do.
         targets: Probabilities to learn in place of tags, which are not needed then, shape
             (n_jets,), or (n_jets, n_points) where there are several working points, falling from
             point to point.
+        storage: Where the tensors are.
 
     Attributes:
         groups: For each multiplicity n, features of shape (m, n, n_columns) and tags of shape
@@ -156,7 +163,9 @@ class TrainingEvents:
         count: Number of events that have jets.
         effective_count: As many events of one weight have the same relative error,
             :math:`(\sum w)^2 / \sum w^2`.
+        negative: Number of events of negative weight.
         rows: Features of all jets, in the order of the sample, shape (n_jets, n_columns).
+        storage: Where groups and rows are: in memory where they fit what it allows.
         flavours: Hadron flavours that the labels of the jets state, or else those that occur, in
             rising order.
         occurring: Those that occur.
@@ -169,44 +178,76 @@ class TrainingEvents:
 
     def __init__(
         self,
-        jets: Jets,
+        sample: Jets | Blocks,
         device: torch.device | str = "cpu",
         columns: InputColumns = PLAIN_COLUMNS,
         weights: Weighting = "ignore",
         targets: FloatArray | None = None,
+        storage: Storage = IN_MEMORY,
     ) -> None:
-        if targets is None and not jets.has_tags:
-            name = "is_tagged" if jets.n_points == 1 else "tag_bin"
-            msg = f"the sample has no column {name!r}: a network learns from tags. Tag it first."
-            raise DataError(msg)
-        if not jets.n_jets:
-            msg = (
-                "the sample has no jets: there is nothing to train on. "
-                "Check how its events were selected."
-            )
-            raise DataError(msg)
-        rows = features(jets, columns)
-        tags = torch.tensor(jets.passes() if targets is None else targets).float()
-        if jets.n_points == 1:
-            tags = tags.reshape(-1)
-        of_events = _mean_one(jets, weights)
+        blocks = as_blocks(sample)
+        found = _Survey.of(blocks, needs_tags=targets is None)
+        labels = found.labels
+        of_events = _mean_one(found.weight, found.multiplicity, weights)
+        n_jets = int(found.multiplicity.sum())
+        # Features stand there twice: by multiplicity, and in the order of the sample.
+        n_numbers = n_jets * (2 * len(columns.names) + labels.n_points)
+        self.storage = storage.for_bytes(NUMBER_BYTES * n_numbers)
+        sizes = np.bincount(found.multiplicity)
+        multiplicities = [int(n) for n in np.flatnonzero(sizes) if n]
+        of_points = () if labels.n_points == 1 else (labels.n_points,)
         self.groups: list[tuple[Tensor, Tensor]] = []
-        self.weights: list[Tensor] | None = None if of_events is None else []
-        for events, index in jets.by_multiplicity():
-            self.groups.append((rows[index].to(device), tags[index].to(device)))
-            if self.weights is not None and of_events is not None:
-                self.weights.append(torch.tensor(of_events[events]).float().to(device))
+        for n in multiplicities:
+            shape = (int(sizes[n]), n)
+            group_rows = self.storage.empty((*shape, len(columns.names)))
+            self.groups.append((group_rows, self.storage.empty((*shape, *of_points))))
+        self.rows = self.storage.empty((n_jets, len(columns.names)))
+        self._fill(blocks, multiplicities, columns, targets)
+        self.groups = [(group[0].to(device), group[1].to(device)) for group in self.groups]
+        self.weights: list[Tensor] | None = None
+        if of_events is not None:
+            self.weights = []
+            for n in multiplicities:
+                of_group = of_events[found.multiplicity == n]
+                self.weights.append(torch.tensor(of_group).float().to(device))
         self.weighting = weights
         self.columns = columns
         self.count = sum(len(group_tags) for _, group_tags in self.groups)
         self.effective_count = float(self.count)
         if of_events is not None:
-            counted = of_events[jets.multiplicity > 0]
+            counted = of_events[found.multiplicity > 0]
             self.effective_count = float(counted.sum() ** 2 / np.square(counted).sum())
-        self.rows = rows
-        self.occurring = tuple(int(flavour) for flavour in np.unique(jets.flavour))
-        self.flavours = jets.labels.flavours or self.occurring
-        self.points = jets.labels.points
+        self.negative = int((found.weight < 0).sum())
+        self.occurring = found.flavours
+        self.flavours = labels.flavours or self.occurring
+        self.points = labels.points
+
+    def _fill(
+        self,
+        blocks: Blocks,
+        multiplicities: Sequence[int],
+        columns: InputColumns,
+        targets: FloatArray | None,
+    ) -> None:
+        """Write features and tags of all jets into the groups, and into the rows."""
+        places = {n: place for place, n in enumerate(multiplicities)}
+        filled = [0] * len(places)
+        first = 0
+        for block in blocks:
+            last = first + block.n_jets
+            rows = features(block, columns)
+            self.rows[first:last] = rows
+            tags = torch.tensor(block.passes() if targets is None else targets[first:last]).float()
+            if block.n_points == 1:
+                tags = tags.reshape(-1)
+            for _, index in block.by_multiplicity():
+                place = places[index.shape[1]]
+                group_rows, group_tags = self.groups[place]
+                begin = filled[place]
+                filled[place] += len(index)
+                group_rows[begin : filled[place]] = rows[index]
+                group_tags[begin : filled[place]] = tags[index]
+            first = last
 
     @property
     def n_points(self) -> int:
@@ -218,16 +259,25 @@ class TrainingEvents:
         """Where the events are."""
         return self.groups[0][1].device
 
+    def n_passing(self, point: int) -> int:
+        """Return how many jets pass a working point, by its position."""
+        numbers = []
+        for _, tags in self.groups:
+            of_point = tags if self.n_points == 1 else tags[..., point]
+            numbers.append(int(of_point.count_nonzero()))
+        return sum(numbers)
+
     def digest(self) -> str:
         """Return a short digest of all features, tags and weights in use.
 
         By it a checkpoint knows its events.
         """
-        hashed = hashlib.sha256(self.rows.numpy().tobytes())
+        # The arrays themselves are hashed: copies of them may be too large.
+        hashed = hashlib.sha256(self.rows.numpy().data)
         for _, tags in self.groups:
-            hashed.update(tags.cpu().numpy().tobytes())
+            hashed.update(tags.cpu().numpy().data)
         for weights in self.weights or ():
-            hashed.update(weights.cpu().numpy().tobytes())
+            hashed.update(weights.cpu().numpy().data)
         return hashed.hexdigest()[:16]
 
     def steps(self, size: int) -> int:
@@ -354,7 +404,55 @@ class TrainingEvents:
         return [torch.stack(of_group).to(device) for of_group in zip(*orders, strict=True)]
 
 
-def _mean_one(jets: Jets, weighting: Weighting) -> FloatArray | None:
+class _Survey(NamedTuple):
+    """What is to be known of a sample before its tensors are made.
+
+    Attributes:
+        labels: What flavours and tags mean.
+        multiplicity: Number of jets of each event, shape (n_events,).
+        weight: Weights of the events, shape (n_events,).
+        flavours: Flavours that jets have, rising.
+    """
+
+    labels: Labels
+    multiplicity: IntArray
+    weight: FloatArray
+    flavours: tuple[int, ...]
+
+    @classmethod
+    def of(cls, blocks: Blocks, *, needs_tags: bool) -> Self:
+        """Go through a sample.
+
+        Raises:
+            DataError: It has no jets, or no tags where these are needed.
+        """
+        labels = labels_of(blocks)
+        multiplicity = []
+        weight = []
+        flavours: set[int] = set()
+        for block in blocks:
+            if needs_tags and not block.has_tags:
+                name = "is_tagged" if labels.n_points == 1 else "tag_bin"
+                msg = (
+                    f"the sample has no column {name!r}: a network learns from tags. Tag it first."
+                )
+                raise DataError(msg)
+            multiplicity.append(block.multiplicity)
+            weight.append(block.weight)
+            flavours.update(np.unique(block.flavour).tolist())
+        if not flavours:
+            msg = (
+                "the sample has no jets: there is nothing to train on. "
+                "Check how its events were selected."
+            )
+            raise DataError(msg)
+        of_events = np.concatenate(multiplicity)
+        return cls(labels, of_events, np.concatenate(weight), tuple(sorted(flavours)))
+
+
+def _mean_one(
+    weight: FloatArray, multiplicity: IntArray, weighting: Weighting
+) -> FloatArray | None:
     """Return the weights of the events divided by the mean of those that have jets.
 
     Returns:
@@ -362,11 +460,11 @@ def _mean_one(jets: Jets, weighting: Weighting) -> FloatArray | None:
     """
     if weighting == "ignore":
         return None
-    weights = np.abs(jets.weight) if weighting == "absolute" else jets.weight
-    mean = float(weights[jets.multiplicity > 0].mean())
+    weights = np.abs(weight) if weighting == "absolute" else weight
+    mean = float(weights[multiplicity > 0].mean())
     if not mean > 0:
         msg = (
-            f"the weights of {jets.n_events} events have the mean {mean}; training with weights "
+            f"the weights of {len(weight)} events have the mean {mean}; training with weights "
             "needs a positive one. Check the column 'weight', or set training.weights to "
             "'absolute' or 'ignore'."
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from truthtag.arrays import FloatArray
 from truthtag.data.jets import Jets
+from truthtag.data.training_blocks import Blocks
 from truthtag.errors import DataError
 from truthtag.estimators.failures import Failure
 from truthtag.estimators.network.failed import FailedNetwork, failure_of
@@ -34,6 +35,7 @@ class NetworkEstimator:
     """
 
     options_type: ClassVar[type[NetworkOptions]] = NetworkOptions
+    streams: ClassVar[bool] = True
     """Type of its options."""
 
     suffix: ClassVar[str] = ".pt"
@@ -82,8 +84,8 @@ class NetworkEstimator:
     @classmethod
     def fit_members(
         cls,
-        train: Jets,
-        validation: Jets,
+        train: Jets | Blocks,
+        validation: Jets | Blocks,
         options: NetworkOptions,
         seeds: Sequence[Seed],
         *,
@@ -95,7 +97,7 @@ class NetworkEstimator:
         """Train networks together; a job that was killed goes on from its last checkpoint.
 
         Args:
-            train: The tagged events to learn from.
+            train: The tagged events to learn from, in memory or as blocks.
             validation: Independent tagged events, which choose the best epoch.
             options: Sizes of the networks, and how they are trained.
             seeds: A seed per network: ``(1, "gnn", 0)`` and so on.

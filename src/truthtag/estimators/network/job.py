@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 
 from truthtag.data.jets import Jets
+from truthtag.data.training_blocks import Blocks, as_blocks, labels_of
 from truthtag.estimators.failures import Failure
 from truthtag.estimators.network.balance import balance
 from truthtag.estimators.network.baseline import (
@@ -27,6 +28,7 @@ from truthtag.estimators.network.failed import FailedNetwork
 from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import NetworkOptions
+from truthtag.estimators.network.storage import Storage
 from truthtag.estimators.network.trainer import (
     EpochResult,
     NetworkRecord,
@@ -65,8 +67,8 @@ class TrainedNetwork:
 
 
 def train_networks(
-    train_jets: Jets,
-    validation_jets: Jets,
+    train_sample: Jets | Blocks,
+    validation_sample: Jets | Blocks,
     options: NetworkOptions,
     seeds: Sequence[Seed],
     device: str,
@@ -77,9 +79,10 @@ def train_networks(
     """Train networks together; where a checkpoint of the same job exists, go on from it.
 
     Args:
-        train_jets: The tagged events to learn from.
-        validation_jets: Independent tagged events, which choose the best epoch.
-        options: Sizes of the networks, and how they are trained.
+        train_sample: The tagged events to learn from, in memory or as blocks.
+        validation_sample: Independent tagged events, which choose the best epoch.
+        options: Sizes of the networks, and how they are trained. Where prepared events take more
+            than ``memory_limit``, they are in files beside the checkpoint, which changes no number.
         seeds: A seed per network.
         device: ``auto``, ``cpu`` or ``cuda``.
         checkpoint: Written after every epoch, and left there; None for no checkpoint.
@@ -95,15 +98,18 @@ def train_networks(
         DataError: A sample has no tags or jets or lacks an input, both differ in what their labels
             mean, or weights in use have no positive sum.
     """
-    columns = InputColumns.of(options.architecture.inputs, train_jets.labels.categories)
+    labels = labels_of(as_blocks(train_sample))
+    columns = InputColumns.of(options.architecture.inputs, labels.categories)
     weights = options.training.weights
+    folder = Path(tempfile.gettempdir()) if checkpoint is None else checkpoint.parent
+    storage = Storage(folder, options.memory_limit)
     with on_threads(options.threads):
         place = choose_device(device)
-        events = TrainingEvents(train_jets, place, columns, weights)
-        validation = TrainingEvents(validation_jets, place, columns, weights)
-        _warn_of_equal_tags(train_jets, logger)
+        events = TrainingEvents(train_sample, place, columns, weights, storage=storage)
+        validation = TrainingEvents(validation_sample, place, columns, weights, storage=storage)
+        _warn_of_equal_tags(events, logger)
         _warn_of_absent_flavours(events, logger)
-        _tell_of_weights(train_jets, events, logger)
+        _tell_of_weights(events, logger)
         distinct = options.distinct_resamples()
         training = Training(options.architecture, options.training, events, seeds, place, distinct)
         logger.info(
@@ -331,30 +337,30 @@ def _warn_of_points(
             )
 
 
-def _warn_of_equal_tags(jets: Jets, logger: logging.Logger) -> None:
+def _warn_of_equal_tags(events: TrainingEvents, logger: logging.Logger) -> None:
     """Warn of a sample that cannot teach what makes a jet tagged, at one of its points."""
-    passes = jets.passes()
-    candidates = np.ones(jets.n_jets, dtype=bool)
-    column = "is_tagged" if jets.n_points == 1 else "tag_bin"
-    for point in range(jets.n_points):
-        tags = passes[candidates, point]
-        if not tags.any() or tags.all():
-            where = "" if jets.n_points == 1 else f" at point {jets.labels.points[point]!r}"
+    n_points = events.n_points
+    column = "is_tagged" if n_points == 1 else "tag_bin"
+    candidates = len(events.rows)
+    for point in range(n_points):
+        passing = events.n_passing(point)
+        if passing in (0, candidates):
+            where = "" if n_points == 1 else f" at point {events.points[point]!r}"
             logger.warning(
                 "%s jet of the training sample%s (%d jets) is tagged%s: the %s will be %s "
                 "everywhere. Check the column %r.",
-                "every" if tags.all() else "no",
+                "every" if passing else "no",
                 " that passes the point before" if point else "",
-                len(tags),
+                candidates,
                 where,
                 "share that passes" if point else "efficiency",
-                "near 1" if tags.all() else "near 0",
+                "near 1" if passing else "near 0",
                 column,
             )
-        if not tags.any():
+        if not passing:
             # Nor does any jet pass a tighter point.
             return
-        candidates = passes[:, point]
+        candidates = passing
 
 
 def _warn_of_absent_flavours(events: TrainingEvents, logger: logging.Logger) -> None:
@@ -368,19 +374,18 @@ def _warn_of_absent_flavours(events: TrainingEvents, logger: logging.Logger) -> 
         )
 
 
-def _tell_of_weights(jets: Jets, events: TrainingEvents, logger: logging.Logger) -> None:
+def _tell_of_weights(events: TrainingEvents, logger: logging.Logger) -> None:
     """Say how many events are left where weights are used; warn of negative ones."""
     if events.weighting == "ignore":
         return
-    negative = int((jets.weight < 0).sum())
-    as_they_are = events.weighting == "use" and negative > 0
+    as_they_are = events.weighting == "use" and events.negative > 0
     logger.log(
         logging.WARNING if as_they_are else logging.INFO,
         "training.weights is %r: %d events with jets, %d events of negative weight, have the "
         "statistics of %.1f events of one weight%s",
         events.weighting,
         events.count,
-        negative,
+        events.negative,
         events.effective_count,
         "; a loss with negative weights need not have a minimum" if as_they_are else "",
     )

@@ -15,6 +15,9 @@ from truthtag.estimators.network.options import FEATURES
 
 __all__ = ["Standardise", "head_in_float32", "mlp", "without_single_point"]
 
+ROWS_AT_ONCE = 2**23
+"""Rows whose sums are taken in one go; those of more rows are added up."""
+
 
 def mlp(sizes: Sequence[int], last: nn.Module | None = None) -> nn.Sequential:
     """Return linear layers of the given sizes with ReLU between them, and ``last`` at the end."""
@@ -50,6 +53,20 @@ def head_in_float32(layers: nn.Sequential, x: Tensor) -> Tensor:
 def without_single_point(values: Tensor) -> Tensor:
     """Drop the last axis, that of the working points, where there is one point only."""
     return values.squeeze(-1) if values.shape[-1] == 1 else values
+
+
+def _moments(rows: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and standard deviation of each column, in double precision."""
+    if len(rows) <= ROWS_AT_ONCE:
+        return rows.double().mean(dim=0), rows.double().std(dim=0)
+    total = torch.zeros(rows.shape[1], dtype=torch.float64)
+    for some in torch.split(rows, ROWS_AT_ONCE):
+        total += some.double().sum(dim=0)
+    mean = total / len(rows)
+    squares = torch.zeros_like(mean)
+    for some in torch.split(rows, ROWS_AT_ONCE):
+        squares += (some.double() - mean).square().sum(dim=0)
+    return mean, (squares / (len(rows) - 1)).sqrt()
 
 
 class Standardise(nn.Module):
@@ -98,8 +115,7 @@ class Standardise(nn.Module):
         Raises:
             DataError: A column in use holds a value that is not finite, or does not vary.
         """
-        mean = rows.double().mean(dim=0)
-        scale = rows.double().std(dim=0)
+        mean, scale = _moments(rows)
         for column, name in enumerate(names):
             if name in indicators:
                 mean[column] = 0.0

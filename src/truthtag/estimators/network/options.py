@@ -286,6 +286,11 @@ class NetworkOptions(EstimatorOptions):
     """Threads of one training job. With 1, results do not depend on the number of cores; a job
     never takes more than there are, and sums over several threads differ in the last digits."""
 
+    memory_limit: Annotated[Whole, Field(ge=0)] = 1000
+    """Memory that the prepared events of a training job may take, of each sample [MB]. Those that
+    need more are written to files beside the checkpoint while the job runs, and read from there:
+    the order of the events and so the networks are the same."""
+
     architecture: Architecture
     """Sizes of the layers, and what they see."""
 
