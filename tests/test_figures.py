@@ -549,10 +549,11 @@ def test_predictions_of_another_sample_are_refused(run: Run, tmp_path: Path) -> 
     files = {
         "samples": {"test": [str(tmp_path / "boson.parquet")]},
         "predictions": {"test": {"alone": str(tmp_path / "alone.parquet")}},
-        "histograms:delta_r": str(tmp_path / "delta_r.parquet"),
     }
-    with pytest.raises(DataError, match="Predict again"):
-        read_inputs(files, FLAVOURS, {})
+    inputs = read_inputs(files, FLAVOURS, {})
+    for read in (lambda: inputs.predictions["test"], lambda: list(inputs.in_blocks("test"))):
+        with pytest.raises(DataError, match=r"alone\.parquet|Predict again"):
+            read()
 
 
 def test_tables_are_joined_and_damage_is_named(tmp_path: Path) -> None:

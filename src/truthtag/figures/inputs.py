@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from truthtag.errors import DataError
 from truthtag.estimators.failures import FAILED
 from truthtag.estimators.prediction_files import read_prediction
 from truthtag.estimators.predictions import Prediction, at_point
+from truthtag.estimators.sample_blocks import Block, SampleBlocks
 from truthtag.figures.tables import read_rows
 from truthtag.statistics.spread import inflate_spread, scales_by_name
 from truthtag.toy.truth import Truth, make_truth
@@ -52,6 +54,8 @@ class Inputs:
             that failed has no rows.
         validation: The validation sample.
         truth: The true efficiency of the toy.
+        blocks: Samples with their predictions and domain by name, as they are read in blocks; what
+            is asked for as ``samples``, ``predictions`` or ``domains`` is then read whole.
     """
 
     flavours: Mapping[str, int]
@@ -68,6 +72,35 @@ class Inputs:
     histories: Mapping[str, Sequence[pd.DataFrame]] = field(default_factory=dict)
     validation: Jets | None = None
     truth: Truth | None = None
+    blocks: Mapping[str, Iterable[Block]] = field(default_factory=dict)
+
+    @property
+    def sample_names(self) -> tuple[str, ...]:
+        """Names of the samples."""
+        return tuple(self.blocks or self.samples)
+
+    def in_blocks(self, sample: str) -> Iterator[Inputs]:
+        """Go through a sample of any size.
+
+        Args:
+            sample: Its name.
+
+        Yields:
+            The same with some events of this sample only.
+        """
+        whole: tuple[Block, ...] = ()
+        if sample not in self.blocks:
+            predictions = self.predictions.get(sample, {})
+            whole = (Block(self.samples[sample], predictions, self.domains.get(sample)),)
+        for block in self.blocks.get(sample, whole):
+            domains = {} if block.in_domain is None else {sample: block.in_domain}
+            yield replace(
+                self,
+                samples={sample: block.jets},
+                predictions={sample: block.predictions},
+                domains=domains,
+                blocks={},
+            )
 
     def edges(self, axis: str) -> FloatArray:
         """Return the bin edges of an axis of the config, ``figures.axes``."""
@@ -135,27 +168,26 @@ def read_inputs(
         DataError: A file cannot be read, or does not belong to the sample that it is read for.
         ConfigError: The true efficiency is of an unknown kind.
     """
-    samples = {name: read_jets(paths) for name, paths in files.get("samples", {}).items()}
     replicas = files.get("replicas", {})
-    predictions: dict[str, dict[str, Prediction]] = {}
+    domains = files.get("domains", {})
+    predictions: dict[str, dict[str, list[str]]] = {}
     for sample, by_name in files.get("predictions", {}).items():
-        of_sample = replicas.get(sample, {})
-        predictions[sample] = {
-            name: _read_prediction(path, of_sample.get(name), samples.get(sample))
-            for name, path in by_name.items()
-        }
-    domains: dict[str, BoolArray] = {}
-    for sample, path in files.get("domains", {}).items():
-        domains[sample] = read_frame(path, ("in_domain",))["in_domain"].to_numpy()
+        predictions[sample] = {name: [path] for name, path in by_name.items()}
+        for name, path in replicas.get(sample, {}).items():
+            predictions[sample][name].append(path)
+    blocks = {
+        sample: SampleBlocks(paths, predictions.get(sample, {}), domains.get(sample))
+        for sample, paths in files.get("samples", {}).items()
+    }
     histories: dict[str, list[pd.DataFrame]] = {}
     for name, paths in files.get("histories", {}).items():
         histories[name] = [_read_history(path) for path in paths]
     return Inputs(
         flavours=flavours,
         options=options,
-        samples=samples,
-        predictions=predictions,
-        domains=domains,
+        samples=_WhenAsked(blocks, lambda sample: read_jets(files["samples"][sample])),
+        predictions=_WhenAsked(predictions, lambda sample: _read_whole(blocks, sample)),
+        domains=_WhenAsked(domains, lambda sample: _read_flags(domains[sample])),
         scales=scales_by_name(_read_scales(files["scales"])) if "scales" in files else {},
         histograms={name: read_rows(paths) for name, paths in _of_kind(files, "histograms")},
         cells={name: read_rows(paths) for name, paths in _of_kind(files, "cells")},
@@ -165,7 +197,47 @@ def read_inputs(
         histories=histories,
         validation=read_jets(files["validation"]) if "validation" in files else None,
         truth=make_truth(truth, flavours) if truth else None,
+        blocks=blocks,
     )
+
+
+class _WhenAsked(Mapping[str, Any]):
+    """Values by name, each read when it is asked for.
+
+    Args:
+        names: The names.
+        read: Reads the value of one.
+    """
+
+    def __init__(self, names: Iterable[str], read: Callable[[str], Any]) -> None:
+        self._names = tuple(names)
+        self._read = cache(read)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._read(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def _read_whole(blocks: Mapping[str, SampleBlocks], sample: str) -> dict[str, Prediction]:
+    """Read all predictions on a sample."""
+    jets = read_jets(blocks[sample].sample.files)
+    return {
+        name: read_prediction(*files).aligned_to(jets)
+        for name, files in blocks[sample].predictions.items()
+    }
+
+
+def _read_flags(path: str | Path) -> BoolArray:
+    """Read which jets of a sample are in the domain."""
+    flags: BoolArray = read_frame(path, ("in_domain",))["in_domain"].to_numpy()
+    return flags
 
 
 def _of_kind(files: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
@@ -174,11 +246,6 @@ def _of_kind(files: Mapping[str, Any], kind: str) -> Iterator[tuple[str, Any]]:
         one, _, name = key.partition(":")
         if one == kind and name:
             yield name, paths
-
-
-def _read_prediction(path: str, replicas: str | None, jets: Jets | None) -> Prediction:
-    prediction = read_prediction(path, replicas) if replicas else read_prediction(path)
-    return prediction if jets is None else prediction.aligned_to(jets)
 
 
 def _read_history(path: str | Path) -> pd.DataFrame:

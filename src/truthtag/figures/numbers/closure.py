@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from truthtag.arrays import FloatArray
 from truthtag.errors import DataError
 from truthtag.figures.inputs import Inputs
 from truthtag.figures.numbers.rows import binned_rows
 from truthtag.statistics.accuracy import relative_residual
+from truthtag.statistics.running import Moments
 
 __all__ = ["residuals_and_histograms", "weighted_histograms"]
 
@@ -37,20 +39,27 @@ def residuals_and_histograms(inputs: Inputs) -> pd.DataFrame:
     Raises:
         DataError: The sample has no true efficiencies.
     """
-    inputs = inputs.at_loosest_point()
-    sample, jets = next(iter(inputs.samples.items()))
-    if jets.efficiency_true is None:
-        msg = (
-            f"figure 6 compares with the true efficiency; the sample {sample!r} has no column "
-            "'efficiency_true'"
-        )
-        raise DataError(msg)
+    sample = inputs.sample_names[0]
     edges = inputs.edges("residual")
+    counts: dict[str, FloatArray] = {}
+    moments: dict[str, Moments] = {}
+    for block in inputs.in_blocks(sample):
+        at_loosest = block.at_loosest_point()
+        true = at_loosest.samples[sample].efficiency_true
+        if true is None:
+            msg = (
+                f"figure 6 compares with the true efficiency; the sample {sample!r} has no column "
+                "'efficiency_true'"
+            )
+            raise DataError(msg)
+        for name, efficiency in at_loosest.efficiencies(sample).items():
+            residual = relative_residual(true, efficiency)
+            before = counts.get(name, np.zeros(len(edges) - 1, dtype=int))
+            counts[name] = before + np.histogram(residual, edges)[0]
+            moments.setdefault(name, Moments()).add(residual)
     parts = []
-    for name, efficiency in inputs.efficiencies(sample).items():
-        residual = relative_residual(jets.efficiency_true, efficiency)
-        count = np.histogram(residual, edges)[0]
+    for name, count in counts.items():
         rows = binned_rows(sample, "residual", name, edges, count, np.sqrt(count))
-        parts.append(rows.assign(mean=residual.mean(), rms=residual.std()))
+        parts.append(rows.assign(mean=float(moments[name].mean), rms=float(moments[name].std)))
     residuals = pd.concat(parts, ignore_index=True).rename(columns={"value": "yield"})
     return pd.concat([residuals, weighted_histograms(inputs)], ignore_index=True)
