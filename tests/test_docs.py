@@ -27,6 +27,19 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
 
 
+def test_every_fault_of_the_table_has_its_test() -> None:
+    """The last column names files of tests, and parts of the names of tests in them."""
+    table = (ROOT / "docs/reliability.md").read_text().splitlines()
+    rows = [line.strip(" |").split(" | ") for line in table if ".py`" in line and "|" in line]
+    assert len(rows) > 15
+    for row in rows:
+        named = re.findall(r"`([^`]+)`", row[-1])
+        files = [name for name in named if name.endswith(".py")]
+        found = [next(ROOT.glob(f"tests/**/{Path(name).name}")).read_text() for name in files]
+        for name in named:
+            assert name in files or any(name in text for text in found), (row[0], name)
+
+
 def test_every_make_target_named_in_the_readme_exists() -> None:
     rules = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     for page in PAGES:

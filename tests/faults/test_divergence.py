@@ -249,6 +249,18 @@ def test_the_figure_of_training_leaves_it_out(tmp_path: Path) -> None:
     assert training_numbers(inputs)["seed"].tolist() == [0, 0, 2, 2]
 
 
+def test_the_folder_of_results_says_who_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_some(tmp_path / "estimators/net", bad=[3], count=4)
+    write_networks(tmp_path / "estimators/whole")
+    code, out, _ = run(capsys, "inspect", tmp_path)
+    assert code == 0
+    told = " ".join(out.split())
+    assert f"left out net has 3 of its 4 networks. Left out: seed 3: {FAILURE.reason}." in told
+    assert "whole has" not in told
+
+
 def test_pages_say_who_is_left_out() -> None:
     members = {"maps": (20, []), "gnn": (19, [FAILURE])}
     (sentence,) = left_out_sentences(members)

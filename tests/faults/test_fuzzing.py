@@ -205,6 +205,19 @@ def test_a_file_of_correctionlib_whose_edges_do_not_rise(
     assert f"{path}: correctionlib cannot read it (binning edges are not monotone" in text
 
 
+@pytest.mark.parametrize("garbled", [b"{", b"\x80", b'{"index_columns": 7}', b'{"columns": [1]}'])
+def test_a_table_whose_types_are_garbled(folder: Path, garbled: bytes) -> None:
+    """Found by a campaign: errors of pandas reached the user."""
+    path = folder / "types.parquet"
+    table = pq.read_table(folder / "map/nominal.parquet")
+    metadata = {**table.schema.metadata, b"pandas": garbled}
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    for command in (("inspect", path), ("weigh", path, "jets.parquet", "-o", "out.parquet")):
+        code, text = answer(*command)
+        assert code == 1
+        assert f"{path}: what it says of the types of its columns cannot be understood" in text
+
+
 # ---- the command line
 
 WORDS = st.sampled_from(

@@ -305,7 +305,7 @@ def figure_inputs(figure):
     for name in entry.inputs_of("cells"):
         files[f"cells:{name}"] = layout.cells(name)
     for name in entry.inputs_of("members"):
-        files[f"members:{name}"] = layout.seed_files(name)
+        files[f"members:{name}"] = layout.members(name)
     for name in entry.inputs_of("fit"):
         # With folds, the fit without the first of them.
         files[f"fit:{name}"] = layout.fitted(name)[0]

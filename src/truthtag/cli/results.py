@@ -27,7 +27,7 @@ def describe_results(path: Path) -> Report | None:
         path: The folder.
 
     Raises:
-        DataError: A table is damaged.
+        DataError: A table, or the list of an ensemble, is damaged.
     """
     facts = {}
     for name in FOLDERS:
@@ -36,7 +36,9 @@ def describe_results(path: Path) -> Report | None:
     if not any(facts.values()):
         return None
     blocks = list(_samples(path / "tables"))
+    left_out = "\n".join(_left_out(path / "estimators"))
     if not blocks:
+        facts["left out"] = left_out
         return Report("results of the workflow; name one of its folders to see more", facts)
     report = path / "report.html"
     places = {
@@ -44,8 +46,18 @@ def describe_results(path: Path) -> Report | None:
         "tables": str(path / "tables"),
         "figures": str(path / "figures") if facts["figures"] else "",
         "weights": str(path / "weights") if facts["weights"] else "",
+        "left out": left_out,
     }
     return Report("results of the workflow", places, blocks)
+
+
+def _left_out(estimators: Path) -> list[str]:
+    """Say of which ensembles some members failed."""
+    from truthtag.estimators.ensemble import MANIFEST, members_listed
+    from truthtag.workflow.report import left_out_sentences
+
+    manifests = sorted(estimators.glob(f"*/{MANIFEST}"))
+    return left_out_sentences({path.parent.name: members_listed(path) for path in manifests})
 
 
 def _samples(tables: Path) -> Iterator[list[str]]:

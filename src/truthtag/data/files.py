@@ -390,7 +390,17 @@ def read_table(
 
 def read_frame(path: str | Path, required: Sequence[str] = ()) -> pd.DataFrame:
     """Read a Parquet file as a data frame; arguments and errors are those of :func:`read_table`."""
-    frame: pd.DataFrame = read_table(path, required).to_pandas()
+    table = read_table(path, required)
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except Exception as error:
+        # What the metadata say of types is read as JSON, and then taken at its word.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        msg = (
+            f"{path}: what it says of the types of its columns cannot be understood ({reason}). "
+            "The file is damaged: delete it and make it again."
+        )
+        raise DataError(msg) from error
     return frame
 
 

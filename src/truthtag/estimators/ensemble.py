@@ -391,13 +391,7 @@ def write_manifest(
     used, failed = without_failed(paths, kind)
     # Reads every member, and refuses those that do not belong together.
     ensemble = Ensemble.load(used, kind=kind)
-    listed = []
-    for path in paths:
-        member: dict[str, Any] = _listing(Path(path), target)
-        if path in failed:
-            failure = failed[path]
-            member |= {"seed": list(failure.seed), "reason": failure.reason}
-        listed.append(member)
+    listed = [_listing(Path(path), target, failed.get(path)) for path in paths]
     name = kind or kind_name(type(ensemble.members[0]))
     described: dict[str, Any] = {"kind": name}
     if folds is not None:
@@ -405,8 +399,8 @@ def write_manifest(
             member["fold"] = fold
         for fold in range(folds.count):
             of_fold = [path for path, one in zip(paths, fold_of_member, strict=True) if one == fold]
-            its_failed = [failed[path] for path in of_fold if path in failed]
-            require_enough(len(of_fold), its_failed, f" of fold {fold}")
+            failed_of_fold = [failed[path] for path in of_fold if path in failed]
+            require_enough(len(of_fold), failed_of_fold, f" of fold {fold}")
     described["members"] = [member for member in listed if "reason" not in member]
     if failed:
         described[LEFT_OUT] = [member for member in listed if "reason" in member]
@@ -419,14 +413,23 @@ def write_manifest(
     return list(failed.values())
 
 
-def _listing(path: Path, manifest: Path) -> dict[str, str]:
-    """Return how a manifest names a file: by its place below, and the digest of its bytes."""
+def _listing(path: Path, manifest: Path, failure: Failure | None) -> dict[str, Any]:
+    """Return how a manifest names a file: by its place below, and the digest of its bytes.
+
+    Args:
+        path: The file.
+        manifest: Where the manifest will be.
+        failure: Why its member is left out, which then is told, too.
+    """
     folder = manifest.parent.resolve()
     if not path.resolve().is_relative_to(folder):
         msg = f"{path}: a member must lie beside the manifest or below, in {manifest.parent}"
         raise DataError(msg)
     inner = path.resolve().relative_to(folder).as_posix()
-    return {"file": inner, "digest": _file_digest(path)}
+    listing: dict[str, Any] = {"file": inner, "digest": _file_digest(path)}
+    if failure is not None:
+        listing |= {"seed": list(failure.seed), "reason": failure.reason}
+    return listing
 
 
 def members_listed(manifest: str | Path) -> tuple[int, list[Failure]]:
