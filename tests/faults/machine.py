@@ -26,7 +26,7 @@ from conftest import ROOT
 __all__ = ["copy", "finished"]
 
 SMALL = f"config/{CONFIG.name}"
-WEIGHTS = "results/small/weights/test/map.parquet"
+PREDICTION = "results/small/predictions/test/map.parquet"
 NETWORK = "results/small/estimators/gnn/seed_0.pt"
 MEMORY = Path("/sys/fs/cgroup/memory")
 
@@ -70,7 +70,7 @@ def results(place: Workplace) -> dict[str, str]:
 def reference(tmp_path_factory: pytest.TempPathFactory) -> Workplace:
     """What one map and one network need and make, on this machine as it is."""
     place = prepared(tmp_path_factory.mktemp("reference"))
-    outcome = run(place, WEIGHTS, NETWORK)
+    outcome = run(place, PREDICTION, NETWORK)
     assert outcome.returncode == 0, outcome.stdout
     return place
 
@@ -84,7 +84,7 @@ def place(tmp_path: Path) -> Workplace:
 @needs("taskset")
 def test_one_core(place: Workplace, reference: Workplace) -> None:
     core = min(os.sched_getaffinity(0))
-    outcome = run(place, WEIGHTS, NETWORK, before=("taskset", "-c", str(core)))
+    outcome = run(place, PREDICTION, NETWORK, before=("taskset", "-c", str(core)))
     assert outcome.returncode == 0, outcome.stdout
     assert results(place) == results(reference)
 
@@ -98,7 +98,7 @@ def test_two_gigabytes_of_memory(place: Workplace, reference: Workplace) -> None
     try:
         (group / "memory.limit_in_bytes").write_text(str(2 * 1024**3))
         enter = 'echo $$ > "$0/cgroup.procs" && exec "$@"'
-        outcome = run(place, WEIGHTS, NETWORK, before=("sh", "-c", enter, str(group)))
+        outcome = run(place, PREDICTION, NETWORK, before=("sh", "-c", enter, str(group)))
         assert outcome.returncode == 0, outcome.stdout
         assert int((group / "memory.failcnt").read_text()) >= 0
         sys.stderr.write(
@@ -113,7 +113,7 @@ def test_two_gigabytes_of_memory(place: Workplace, reference: Workplace) -> None
 @needs("unshare")
 def test_no_shared_memory(place: Workplace, reference: Workplace) -> None:
     hide = 'mount -t tmpfs -o ro none /dev/shm && exec "$@"'
-    outcome = run(place, WEIGHTS, NETWORK, before=("unshare", "-m", "sh", "-c", hide, "sh"))
+    outcome = run(place, PREDICTION, NETWORK, before=("unshare", "-m", "sh", "-c", hide, "sh"))
     assert outcome.returncode == 0, outcome.stdout
     assert results(place) == results(reference)
 
@@ -130,14 +130,14 @@ def disk(place: Workplace) -> Iterator[Path]:
 
 @needs_root
 def test_a_full_disk(place: Workplace, reference: Workplace, disk: Path) -> None:
-    outcome = run(place, WEIGHTS, NETWORK)
+    outcome = run(place, PREDICTION, NETWORK)
     assert outcome.returncode != 0
     assert "No space left on device" in outcome.stdout
     assert "Traceback" not in outcome.stdout
     for name, digest in results(place).items():
         assert digest == results(reference)[name], name
     subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-    outcome = run(place, WEIGHTS, NETWORK)
+    outcome = run(place, PREDICTION, NETWORK)
     assert outcome.returncode == 0, outcome.stdout
     assert results(place) == results(reference)
 
@@ -149,16 +149,16 @@ def test_read_only_results(reference: Workplace, tmp_path: Path) -> None:
     folder = place.folder / "results"
     lock = f"mount --bind '{folder}' '{folder}' && mount -o remount,ro,bind '{folder}'"
     before = ("unshare", "-m", "sh", "-c", f'{lock} && exec "$@"', "sh")
-    outcome = run(place, WEIGHTS, before=before)
+    outcome = run(place, PREDICTION, before=before)
     assert outcome.returncode == 0, outcome.stdout
     assert "Nothing to be done" in outcome.stdout
-    (place.folder / WEIGHTS).unlink()
-    outcome = run(place, WEIGHTS, before=before)
+    (place.folder / PREDICTION).unlink()
+    outcome = run(place, PREDICTION, before=before)
     assert outcome.returncode != 0
     assert "results/small: cannot be written to" in outcome.stdout
     assert "Read-only file system" in outcome.stdout
     assert "Traceback" not in outcome.stdout
-    assert run(place, WEIGHTS).returncode == 0
+    assert run(place, PREDICTION).returncode == 0
     assert results(place) == results(reference)
 
 
@@ -172,22 +172,22 @@ def test_results_of_another_user(reference: Workplace) -> None:
         place = reference.copied_to(Path(name) / "copy")
         environment = {"HOME": name, "XDG_CACHE_HOME": f"{name}/copy/.cache"}
         before = (*nobody, "env", *(f"{key}={value}" for key, value in environment.items()))
-        (place.folder / WEIGHTS).unlink()
+        (place.folder / PREDICTION).unlink()
         # All but the results is the user's own.
         for path in (place.folder, *place.folder.rglob("*")):
             if place.folder / "results" not in (path, *path.parents):
                 os.chown(path, 65534, 65534)
-        outcome = run(place, WEIGHTS, before=before)
+        outcome = run(place, PREDICTION, before=before)
         assert outcome.returncode != 0
         assert "results/small: cannot be written to" in outcome.stdout
         assert "Permission denied" in outcome.stdout
         assert "Traceback" not in outcome.stdout
-        assert run(place, WEIGHTS).returncode == 0
+        assert run(place, PREDICTION).returncode == 0
         assert results(place) == results(reference)
 
 
 def test_an_output_removed_between_rules(place: Workplace, reference: Workplace) -> None:
-    process = start(place, WEIGHTS, NETWORK)
+    process = start(place, PREDICTION, NETWORK)
     removed = place.folder / "results/small/estimators/map/nominal.parquet"
     wait_for(removed, process)
     # Not before Snakemake has seen it: what is missing then counts as not made.
@@ -196,14 +196,14 @@ def test_an_output_removed_between_rules(place: Workplace, reference: Workplace)
     output = process.communicate(timeout=TIMEOUT)[0]
     assert process.returncode != 0, output
     assert "nominal.parquet" in output
-    assert not (place.folder / WEIGHTS).exists()
-    outcome = run(place, WEIGHTS, NETWORK)
+    assert not (place.folder / PREDICTION).exists()
+    outcome = run(place, PREDICTION, NETWORK)
     assert outcome.returncode == 0, outcome.stdout
     assert results(place) == results(reference)
 
 
 def test_a_config_changed_in_the_middle(place: Workplace, tmp_path: Path) -> None:
-    process = start(place, WEIGHTS)
+    process = start(place, PREDICTION)
     wait_for(place.folder / "results/small/samples/train/0000.parquet", process)
     config = place.folder / SMALL
     changed = yaml.safe_load(config.read_text())
@@ -212,12 +212,12 @@ def test_a_config_changed_in_the_middle(place: Workplace, tmp_path: Path) -> Non
     config.write_text(yaml.safe_dump(changed))
     output = process.communicate(timeout=TIMEOUT)[0]
     assert process.returncode == 0, output
-    outcome = run(place, WEIGHTS)
+    outcome = run(place, PREDICTION)
     assert outcome.returncode == 0, outcome.stdout
     (tmp_path / "clean").mkdir()
     clean = prepared(tmp_path / "clean")
     shutil.copy(config, clean.folder / SMALL)
-    outcome = run(clean, WEIGHTS)
+    outcome = run(clean, PREDICTION)
     assert outcome.returncode == 0, outcome.stdout
     assert results(place) == results(clean)
 
@@ -230,7 +230,7 @@ def test_odd_paths(name: str, reference: Workplace, tmp_path: Path) -> None:
     folder = tmp_path / name
     folder.mkdir(parents=True)
     place = prepared(folder)
-    outcome = run(place, WEIGHTS, NETWORK)
+    outcome = run(place, PREDICTION, NETWORK)
     assert outcome.returncode == 0, outcome.stdout
     assert results(place) == results(reference)
 
@@ -239,28 +239,38 @@ def test_odd_paths_of_results(place: Workplace, reference: Workplace) -> None:
     odd = "results/größer und 更大/" + "long" * 50
     config = yaml.safe_load((place.folder / SMALL).read_text())
     (place.folder / SMALL).write_text(yaml.safe_dump({**config, "results": odd}))
-    wanted = (WEIGHTS, NETWORK)
+    wanted = (PREDICTION, NETWORK)
     outcome = run(place, *(path.replace("results/small", odd) for path in wanted))
     assert outcome.returncode == 0, outcome.stdout
     assert digests(place.folder / odd) == results(reference)
 
 
+def make_run(place: Workplace) -> list[str]:
+    """Return the command `make run` on the tiny config, with the environment of the tests."""
+    for name in ("Makefile", "pyproject.toml"):
+        shutil.copy(ROOT / name, place.folder)
+    programs = place.folder / ".venv/bin"
+    programs.mkdir(parents=True)
+    modules = {"python": "", "snakemake": "-m snakemake", "truthtag": "-m truthtag"}
+    for name, module in modules.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {module} "$@"\n')
+        (programs / name).chmod(0o755)
+    # Newer than what it depends on, so that nothing is installed.
+    (place.folder / ".venv/.ready").touch()
+    return ["make", "run", "PYTHON=false", "CONFIG=config/tiny.yaml", "CORES=2"]
+
+
 @needs("make")
 def test_a_report_that_is_interrupted_is_written_anew(copy: Workplace) -> None:
-    shutil.copy(ROOT / "Makefile", copy.folder)
-    # The environment that the tests run in, which counts as ready.
-    settings = (f"VENV={sys.prefix}", "READY=Snakefile", "CONFIG=config/tiny.yaml", "CORES=2")
-    command = ["make", "run", *settings]
+    command = make_run(copy)
     report = copy.folder / "results/tiny/report.html"
-    for signal_number in (signal.SIGINT, signal.SIGKILL):
+    for number in (signal.SIGINT, signal.SIGKILL):
         process = subprocess.Popen(command, start_new_session=True, **copy.options)
         assert process.stdout is not None
-        for line in process.stdout:
-            if "Nothing to be done" in line:
-                break
-        # Snakemake takes longer than that to read, and to write, the report.
-        time.sleep(4)
-        os.killpg(process.pid, signal_number)
+        assert any("Nothing to be done" in line for line in process.stdout)
+        # Snakemake takes longer than that to begin, and to write, the report.
+        time.sleep(3)
+        os.killpg(process.pid, number)
         output = process.communicate(timeout=TIMEOUT)[0]
         assert process.returncode != 0, output
         assert not report.exists()

@@ -22,7 +22,7 @@ __all__ = ["copy", "finished"]
 pytestmark = pytest.mark.slow
 
 WEIGHTS = "results/tiny/weights/boson/map.parquet"
-PREDICTIONS = ("predictions/boson/map.parquet", "predictions/boson/map.replicas.parquet")
+PREDICTION = "results/tiny/predictions/boson/map.parquet"
 
 
 def interrupt(process: subprocess.Popen[str]) -> None:
@@ -47,8 +47,8 @@ def test_kills_and_interrupts_change_nothing(copy: Workplace) -> None:
         config="config/tiny.yaml", results="results/tiny", arguments=[WEIGHTS],
     )  # fmt: skip
     output = copy.folder / "output.log"
-    for name in PREDICTIONS:
-        (campaign.folder / name).unlink()
+    (copy.folder / PREDICTION).unlink()
+    (copy.folder / WEIGHTS).unlink()
 
     for number, target in enumerate(("job", "main", "all"), start=1):
         # A run may have ended by itself: that whose job was killed.
