@@ -149,6 +149,8 @@ def test_files_that_differ_are_refused_or_read_alike(tmp_path: Path) -> None:
     (block,) = SampleFiles(paths)
     assert not block.further
     assert block.digest() == read_jets(paths).digest()
+    with pytest.raises(DataError, match="a sample of no files cannot be read"):
+        SampleFiles([])
     write_jets([parts[1].with_columns(is_tagged=None)], paths[1])
     for read in (read_jets, SampleFiles):
         with pytest.raises(DataError, match=r"1\.parquet: column 'is_tagged' is missing, which"):

@@ -21,10 +21,10 @@ from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.ensemble import Ensemble
 from truthtag.estimators.predictions import Prediction, predict
 from truthtag.statistics.covariance import covariance
+from truthtag.statistics.regions import regions
 from truthtag.statistics.spread import (
     fit_spread_scale,
     inflate_spread,
-    regions,
     scales_by_name,
     small_sample_factor,
     spread_scales,

@@ -26,6 +26,7 @@ from truthtag.data.jets import (
     stored_columns,
 )
 from truthtag.data.labels import Labels
+from truthtag.errors import DataError
 
 __all__ = [
     "EVENTS",
@@ -77,6 +78,9 @@ class SampleFiles:
     ) -> None:
         listed = [paths] if isinstance(paths, str | Path) else list(paths)
         self.files = [file for path in listed for file in shards_of(path)]
+        if not self.files:
+            msg = "a sample of no files cannot be read; name at least one"
+            raise DataError(msg)
         self.events = events
         self._further = further
         described = [labels_and_further(file, further) for file in self.files]
