@@ -52,7 +52,11 @@ error then says what to write. NaN and infinity are refused; only the last edge 
 be `.inf`.
 
 Names of samples, estimators, flavours, generators, readers and distributions become names of files
-and columns: they begin with a letter, and hold letters, digits and `_`.
+and columns: they begin with a letter, and hold letters, digits and `_`, 64 at most.
+
+**A config is code, to this extent:** `kind: package.module:Class` and `observable: module:function`
+import what they name. Run a stranger's config as you would run a stranger's script
+([what else was tried](../docs/reliability.md)).
 
 This page is made from the models in `src/truthtag/workflow/options.py` by `make docs`.
 """

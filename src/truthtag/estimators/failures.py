@@ -24,10 +24,8 @@ __all__ = [
 MIN_SHARE_LEFT = 0.75
 """Least share of the members of an ensemble, or of each of its folds, that must not have failed."""
 
-
 FAILED = "failed"
 """Where the metadata of a history say why its network is left out."""
-
 
 LEFT_OUT = "left_out"
 """Where the list of an ensemble, and the metadata of predictions, say which members failed."""
