@@ -12,7 +12,7 @@ import resource
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
@@ -36,17 +36,39 @@ def job_log(path: str | Path) -> Iterator[logging.Logger]:
         The logger.
 
     Raises:
-        SystemExit: A :class:`TruthtagError` ended the block, or another process holds the log;
-            the text is in the log.
+        SystemExit: A :class:`TruthtagError` ended the block, and its text is in the log; or the
+            log is held by another process, or cannot be written.
     """
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    with Path(path).open("a") as file:
+    file = _opened(Path(path))
+    try:
         if not _lock(file):
             msg = f"{path}: another process still writes this log. Wait until it ends, or stop it."
             raise SystemExit(msg)
         file.truncate(0)
         with _logger(file) as logger:
             yield logger
+    finally:
+        # What could not be written before cannot be written now.
+        with suppress(OSError):
+            file.close()
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return path.open("a")
+    except OSError as error:
+        msg = f"{path}: cannot be written ({error.strerror}). Free some space, or check the folder."
+        raise SystemExit(msg) from error
+
+
+class _Handler(logging.StreamHandler[TextIO]):
+    """Writes to a log; where that fails, the disk is full say, to the terminal."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if self.stream is not sys.stderr:
+            self.stream = sys.stderr
+            self.emit(record)
 
 
 @contextmanager
@@ -54,7 +76,7 @@ def _logger(file: TextIO) -> Iterator[logging.Logger]:
     """Log to an open file while the block runs."""
     logger = logging.getLogger("truthtag")
     logger.setLevel(logging.INFO)
-    handler = logging.StreamHandler(file)
+    handler = _Handler(file)
     handler.setFormatter(
         logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%d %H:%M:%S")
     )
