@@ -17,7 +17,7 @@ SLOW := slow
 # Live bars on a terminal, plain lines in a file.
 LIVE := $(shell test -t 2 && echo --logger rich)
 
-.PHONY: help run report test test-fast lint format bench lock docs unlock clean
+.PHONY: help run report test test-fast test-slurm lint format bench lock docs unlock clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -49,6 +49,11 @@ test: $(READY) ## Run all tests, on all cores
 test-fast: $(READY) ## Run the tests that take no whole workflow, in a minute and a half
 	$(BIN)/python -m pytest --numprocesses auto --dist worksteal -m "not $(SLOW)"
 
+# A Slurm of one node is started for these, and stopped; where none can be, they are skipped.
+test-slurm: $(READY) ## Run the tiny workflow on a real Slurm, started for it
+	tests/slurm/install.sh
+	$(BIN)/python -m pytest tests/slurm
+
 lint: $(READY) ## Check format, style, types and workflow
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -70,6 +75,7 @@ lock: $(READY) ## Write the locked environment anew, from what is installed
 docs: $(READY) ## Write the pages and pictures that are made from code and results
 	$(BIN)/python docs/config_page.py
 	$(BIN)/python docs/architecture_picture.py
+	$(BIN)/python docs/resources_table.py
 	$(BIN)/python docs/pictures.py
 
 unlock: $(READY) ## Free the folder after a run that was killed
