@@ -21,7 +21,7 @@ SLOW := slow
 # Live bars on a terminal, plain lines in a file.
 LIVE := $(shell test -t 2 && echo --logger rich)
 
-.PHONY: help run report test test-fast lint format test-faults test-kills bench lock docs clean
+.PHONY: help run report test test-fast lint format test-faults test-kills test-slurm bench lock docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -59,6 +59,11 @@ test-faults: $(READY) ## Run the workflow on bad machines: no space, no rights, 
 test-kills: $(READY) ## Kill the workflow KILLS times at random moments, and compare what comes out
 	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python -m faults.kills --kills $(KILLS)
 
+# A Slurm of one node is started for these, and stopped; where none can be, they are skipped.
+test-slurm: $(READY) ## Run the tiny workflow on a real Slurm, started for it
+	tests/slurm/install.sh
+	$(BIN)/python -m pytest tests/slurm
+
 lint: $(READY) ## Check format, style, types and workflow
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -82,6 +87,7 @@ lock: $(READY) ## Write the locked environment anew, from what is installed
 docs: $(READY) ## Write the pages and pictures that are made from code and results
 	$(BIN)/python docs/config_page.py
 	$(BIN)/python docs/architecture_picture.py
+	$(BIN)/python docs/resources_table.py
 	$(BIN)/python docs/pictures.py
 
 clean: ## Remove results, environment and caches

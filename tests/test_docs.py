@@ -60,3 +60,10 @@ def test_every_key_of_the_config_is_explained() -> None:
     from docs.config_page import page
 
     assert (ROOT / "config/README.md").read_text() == page()
+
+
+def test_what_jobs_ask_for_is_told() -> None:
+    """The table of docs/cluster.md is made from the functions; 'make docs' writes it anew."""
+    from docs.resources_table import PAGE, with_table
+
+    assert PAGE.read_text() == with_table(PAGE.read_text())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from truthtag.workflow.layout import Layout
 
@@ -73,7 +74,7 @@ class Cost:
 
 
 _READS = Cost()
-_READS_REPLICAS = Cost(memory_per_member=0.05, time_per_pass=0.05)
+_READS_REPLICAS = Cost(memory_per_member=0.1, time_per_pass=0.05)
 
 COSTS = {
     "describe_samples": _READS,
@@ -85,17 +86,17 @@ COSTS = {
     "fill_histograms": _READS_REPLICAS,
     "fit_domain": _READS,
     "fit_map": Cost(memory_per_event=2, time_per_pass=0.5),
-    "flag_domain": _READS,
+    "flag_domain": Cost(time_per_event=0.5),
     "generate_sample": _READS,
     "measure_calibration": Cost(memory_per_member=0.1),
     "measure_coverage": _READS_REPLICAS,
     "measure_spread": _READS_REPLICAS,
-    "predict": Cost(memory_per_member=0.05, memory_per_width=2, time_per_pass=0.1),
+    "predict": Cost(memory_per_member=0.1, memory_per_width=2, time_per_pass=0.1),
     "read_sample": Cost(memory_per_event=4, time_per_event=1),
-    "repeated_fits": Cost(memory_per_event=2, memory_per_member=0.05, time_per_pass=0.5),
+    "repeated_fits": Cost(memory_per_event=2, memory_per_member=0.1, time_per_pass=0.5),
     "replicate_map": Cost(memory_per_event=2, memory_per_member=0.05, time_per_pass=0.5),
     "summary": Cost(memory_per_member=0.1),
-    "train_network": Cost(memory_per_event=4, memory_per_width=8, time_per_pass=0.25),
+    "train_network": Cost(memory_per_event=2, memory_per_width=8, time_per_pass=0.25),
     "write_friend": Cost(memory_per_event=4, time_per_event=1),
 }
 """By the name of the step."""
@@ -119,7 +120,7 @@ def memory_mb(step: str, work: Work, attempt: int = 1) -> int:
     Example:
         >>> work = Work(events=1_000_000, members=20)
         >>> memory_mb("fill_cells", work), memory_mb("fill_cells", work, attempt=2)
-        (3500, 7000)
+        (4500, 9000)
     """
     cost = COSTS[step]
     per_event = cost.memory_per_event + cost.memory_per_member * work.members
@@ -164,28 +165,33 @@ class Workload:
 
     layout: Layout
 
+    @cached_property
+    def events(self) -> dict[str, int]:
+        """Events of each sample; where it is read, an estimate from the size of its files."""
+        samples = self.layout.config.samples
+        return {sample: self.layout.expected_events(sample) for sample in samples}
+
     def shard(self, sample: str, number: int | str) -> Work:
         """Return the work of making one file of a sample: its events, or where it is read, the
         mean of all its files."""
         if self.layout.config.is_read(sample):
-            return Work(self.layout.expected_events(sample) // self.layout.n_shards(sample))
+            return Work(self.events[sample] // self.layout.n_shards(sample))
         return Work(len(self.layout.shard_span(sample, number)))
 
     def samples(self, samples: Sequence[str]) -> Work:
         """Return the work of going through samples once, each with one value per estimator."""
-        events = sum(self.layout.expected_events(sample) for sample in samples)
+        events = sum(self.events[sample] for sample in samples)
         return Work(events, members=len(self.layout.config.estimators))
 
     def replicas(self, sample: str) -> Work:
         """Return the work of going through a sample with all replicas of all estimators."""
         members = sum(self.members(name) for name in self.layout.config.estimators)
-        return Work(self.layout.expected_events(sample), members)
+        return Work(self.events[sample], members)
 
     def prediction(self, sample: str, name: str) -> Work:
         """Return the work of predicting a sample with an estimator and its members."""
         members = self.members(name)
-        width = self.width(name)
-        return Work(self.layout.expected_events(sample), members, width)
+        return Work(self.events[sample], members, self.width(name))
 
     def fit(self, name: str, members: int = 1, events: int | None = None) -> Work:
         """Return the work of fitting members of an estimator, together.
