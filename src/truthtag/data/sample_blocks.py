@@ -6,11 +6,11 @@ block. A block holds whole events; where blocks are cut must change no result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -271,45 +271,77 @@ class SampleBlocks:
             msg = "no jets to read: the list of files is empty"
             raise DataError(msg)
         paths = [Path(file) for file in files]
-        contents = [_content_of(path) for path in paths]
-        self.labels = contents[0].labels
-        refuse_other_labels([one.labels for one in contents], paths)
-        refuse_columns_of_some([one.columns for one in contents], paths)
-        self.n_jets = sum(one.n_jets for one in contents)
-        self._samples = [list(some) for _, some in groupby(paths, key=lambda path: path.parent)]
-        for sample in self._samples:
-            _check_events(sample)
-        shared = [
-            name for name in contents[0].columns if all(name in one.columns for one in contents)
-        ]
-        self._further = [name for name in contents[0].further if name in shared]
-        # Columns that only some of the files have.
-        self._dropped = {name for one in contents for name in one.columns if name not in shared} - {
-            name for one in contents for name in one.further
-        }
+        of_folders = groupby(paths, key=lambda path: path.parent)
+        self._samples = [_Sample.of(list(some)) for _, some in of_folders]
+        folders = [one.files[0].parent for one in self._samples]
+        refuse_other_labels([one.labels for one in self._samples], folders)
+        self.labels = self._samples[0].labels
+        self.n_jets = sum(one.n_jets for one in self._samples)
+        self._columns = set.intersection(*(one.columns for one in self._samples))
+        self._further = [name for name in self._samples[0].further if name in self._columns]
 
     def __iter__(self) -> Iterator[Jets]:
+        are_several = len(self._samples) > 1
         first = 0
-        for files in self._samples:
-            for path in files:
+        for sample in self._samples:
+            for path in sample.files:
                 for block in read_blocks(path, self._further):
-                    some = self._without(block)
-                    if len(self._samples) > 1:
-                        some = _counted_anew(some, first)
+                    some = _with_only(block, sample.columns)
+                    if are_several:
+                        some = _with_only(_counted_anew(some, first), self._columns | NUMBERS)
                     first += some.n_events
                     yield some
 
-    def _without(self, block: Jets) -> Jets:
-        """Drop columns that not all files have."""
-        surplus = self._dropped & {*block.jet_columns, *block.event_columns}
-        without: dict[str, Any] = dict.fromkeys(surplus)
-        return block.with_columns(**without) if surplus else block
+
+NUMBERS = {"event_number"}
+"""What all events have that are counted anew."""
+
+
+def _with_only(block: Jets, columns: Collection[str]) -> Jets:
+    """Drop columns of a block that not all blocks have."""
+    present = {*block.jet_columns, *block.event_columns}
+    without: dict[str, Any] = dict.fromkeys(present.difference(columns))
+    return block.with_columns(**without) if without else block
 
 
 def _counted_anew(block: Jets, first: int) -> Jets:
     numbers = block.event if block.event_number is None else block.event_number
     event = np.arange(first, first + block.n_events)
     return block.with_columns(event=event, event_number=numbers)
+
+
+class _Sample(NamedTuple):
+    """The files of one folder.
+
+    Attributes:
+        files: The files.
+        labels: What their numbers mean.
+        further: Names of the further columns that all of them have.
+        columns: Names of all columns that all of them have.
+        n_jets: Number of jets.
+    """
+
+    files: list[Path]
+    labels: Labels
+    further: list[str]
+    columns: set[str]
+    n_jets: int
+
+    @classmethod
+    def of(cls, files: list[Path]) -> Self:
+        """Look into the files.
+
+        Raises:
+            DataError: They make no sample.
+        """
+        contents = [_content_of(file) for file in files]
+        refuse_other_labels([one.labels for one in contents], files)
+        refuse_columns_of_some([one.columns for one in contents], files)
+        _check_events(files)
+        columns = set.intersection(*(set(one.columns) for one in contents))
+        further = [name for name in contents[0].further if name in columns]
+        n_jets = sum(one.n_jets for one in contents)
+        return cls(files, contents[0].labels, further, columns, n_jets)
 
 
 class _Content(NamedTuple):
@@ -335,8 +367,8 @@ def _content_of(path: Path) -> _Content:
         columns = [name for name in stored_columns(labels, further) if name in names]
         # The true efficiencies at all working points are one column of jets.
         truth = [f"efficiency_true_{point}" for point in labels.points]
-        if truth and labels.n_points > 1 and all(name in columns for name in truth):
-            columns = [*(name for name in columns if name not in truth), "efficiency_true"]
+        if labels.n_points > 1 and all(name in columns for name in truth):
+            columns.append("efficiency_true")
         return _Content(labels, further, columns, file.metadata.num_rows)
 
 
