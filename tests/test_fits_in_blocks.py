@@ -84,6 +84,20 @@ def test_several_samples_are_counted_anew(few: Jets, tmp_path: Path) -> None:
     assert np.array_equal(blocks.event_number, whole.event_number)
 
 
+def test_numbers_of_the_experiment_stay_where_only_one_sample_has_them(
+    few: Jets, tmp_path: Path
+) -> None:
+    """Folds go by them; and a truth that only one sample has is no reason to refuse the other."""
+    numbered = few.first(40).with_columns(event_number=np.arange(40) * 7)
+    bare = few.first(30).with_columns(efficiency_true=None)
+    files = [*written(numbered, tmp_path / "one", 9), *written(bare, tmp_path / "two", 9)]
+    blocks, whole = concatenate(list(TrainingBlocks(files))), read_samples(files)
+    assert alike(blocks, whole)
+    assert np.array_equal(blocks.event_number, whole.event_number)
+    assert blocks.efficiency_true is None
+    assert whole.efficiency_true is None
+
+
 def test_columns_that_only_some_files_have_are_dropped(few: Jets, tmp_path: Path) -> None:
     numbers = np.arange(few.n_events) * 3
     further = {"charm": np.zeros(few.n_jets, dtype=np.float32)}
@@ -93,6 +107,7 @@ def test_columns_that_only_some_files_have_are_dropped(few: Jets, tmp_path: Path
     blocks = concatenate(list(TrainingBlocks([tmp_path / "0.parquet", tmp_path / "1.parquet"])))
     assert blocks.event_number is None
     assert not blocks.further
+    assert blocks.efficiency_true is not None
 
 
 @pytest.mark.parametrize("order", [[0, 1, 2], [2, 0, 1]])

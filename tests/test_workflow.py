@@ -288,6 +288,9 @@ def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
     assert plan["fit_map"] == plan["replicate_map"] == 1
     assert "train_network" not in plan
     assert "generate_sample" not in plan
+    # Where training keeps its events changes no network.
+    memory = copy.overlay("memory.yaml", estimators={"gnn": {"memory_limit": 1}})
+    assert copy.plan(config=memory) == {}
 
 
 def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> None:

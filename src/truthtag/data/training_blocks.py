@@ -19,7 +19,6 @@ from truthtag.data.blocks import SampleFiles, cut_anew
 from truthtag.data.jets import (
     Jets,
     read_samples,
-    refuse_columns_of_some,
     refuse_other_labels,
 )
 from truthtag.data.labels import Labels
@@ -250,28 +249,26 @@ class TrainingBlocks:
             raise DataError(msg)
         groups = groupby(map(Path, files), key=lambda path: path.parent)
         self._samples = [SampleFiles(list(some)) for _, some in groups]
-        first = self._samples[0]
-        firsts = [one.files[0] for one in self._samples]
-        refuse_other_labels([one.labels for one in self._samples], firsts)
-        columns = [one.columns for one in self._samples]
-        refuse_columns_of_some(columns, firsts)
-        self.labels = first.labels
+        folders = [one.files[0].parent for one in self._samples]
+        refuse_other_labels([one.labels for one in self._samples], folders)
+        self.labels = self._samples[0].labels
         self.n_jets = sum(one.n_jets for one in self._samples)
-        everywhere = set(first.columns).intersection(*columns)
-        # Columns that only some of the samples have.
-        self._dropped = {name for one in columns for name in one} - everywhere
+        columns = [set(one.columns) for one in self._samples]
+        # Columns that only some of the samples have; all have the numbers of the experiment, if
+        # events are counted anew.
+        self._dropped = set.union(*columns) - set.intersection(*columns) - {"event_number"}
 
     def __iter__(self) -> Iterator[Jets]:
+        if len(self._samples) == 1:
+            yield from self._samples[0]
+            return
         first = 0
         for sample in self._samples:
             for block in sample:
-                some = self._without(block)
-                if len(self._samples) > 1:
-                    some = _counted_anew(some, first)
-                first += some.n_events
-                yield some
+                yield self._shared(_counted_anew(block, first))
+                first += block.n_events
 
-    def _without(self, block: Jets) -> Jets:
+    def _shared(self, block: Jets) -> Jets:
         """Drop columns that not all samples have."""
         present = {*block.jet_columns, *block.event_columns, *block.further}
         without: dict[str, Any] = dict.fromkeys(self._dropped & present)
