@@ -256,7 +256,8 @@ class TrainingBlocks:
         columns = [set(one.columns) for one in self._samples]
         # Columns that only some of the samples have; all have the numbers of the experiment, if
         # events are counted anew.
-        self._dropped = set.union(*columns) - set.intersection(*columns) - {"event_number"}
+        everywhere = columns[0].intersection(*columns)
+        self._dropped = columns[0].union(*columns) - everywhere - {"event_number"}
 
     def __iter__(self) -> Iterator[Jets]:
         if len(self._samples) == 1:
