@@ -83,7 +83,7 @@ def batch(tmp_path_factory: pytest.TempPathFactory, slurm: OneNode) -> Workplace
     watcher.start()
     try:
         outcome = subprocess.run(
-            [*command, *configs], check=False, timeout=TIMEOUT, **place.options
+            [*command, *configs], check=False, timeout=2 * TIMEOUT, **place.options
         )
     finally:
         over.set()
