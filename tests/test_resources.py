@@ -43,8 +43,8 @@ def test_another_attempt_asks_for_as_many_times_as_much(
 
 def test_a_training_by_hand() -> None:
     work = Work(events=1_100_000, members=1, width=256, epochs=42, batch=500)
-    # 1500 MB, 2 kB for each event, 8 MB for each unit of width.
-    assert memory_mb("train_network", work) == 5800
+    # 1500 MB, 1 kB for each event, 8 MB for each unit of width.
+    assert memory_mb("train_network", work) == 4700
     # 20 min, 0.1 ms for each event, 0.25 ms for each of 42 * 8.5 passes of each event.
     assert work.passes == 42 * 8.5
     assert runtime_minutes("train_network", work) == 1660

@@ -73,30 +73,34 @@ class Cost:
     time_per_pass: float = 0
 
 
-_READS = Cost()
-_READS_REPLICAS = Cost(memory_per_member=0.1, time_per_pass=0.05)
+# Steps go through samples in blocks: what grows with the events is a few bytes for each of them.
+_READS = Cost(memory_per_event=0.05)
+_READS_REPLICAS = Cost(memory=2500, memory_per_event=0.05, time_per_pass=0.05)
+# Not all kinds of estimator are fitted in blocks: trees, and the parametric form, are not.
+_FITS = Cost(memory_per_event=1, time_per_pass=0.5)
 
 COSTS = {
     "describe_samples": _READS,
     "distil_network": Cost(memory_per_event=2, memory_per_width=8, time_per_pass=0.25),
-    "event_weights": Cost(memory_per_member=0.1, time_per_pass=0.05),
+    "event_weights": Cost(memory_per_event=0.05, time_per_pass=0.05),
     "export": Cost(time_per_pass=0.05),
     "figure_numbers": _READS_REPLICAS,
     "fill_cells": _READS_REPLICAS,
     "fill_histograms": _READS_REPLICAS,
     "fit_domain": _READS,
-    "fit_map": Cost(memory_per_event=2, time_per_pass=0.5),
-    "flag_domain": Cost(time_per_event=0.5),
+    "fit_map": _FITS,
+    "flag_domain": Cost(memory_per_event=0.05, time_per_event=0.5),
     "generate_sample": _READS,
-    "measure_calibration": Cost(memory_per_member=0.1),
+    "measure_calibration": _READS,
     "measure_coverage": _READS_REPLICAS,
-    "measure_spread": _READS_REPLICAS,
-    "predict": Cost(memory_per_member=0.1, memory_per_width=2, time_per_pass=0.1),
+    # It keeps some numbers of each jet.
+    "measure_spread": Cost(memory_per_event=0.2, time_per_pass=0.05),
+    "predict": Cost(memory_per_event=0.05, memory_per_width=2, time_per_pass=0.1),
     "read_sample": Cost(memory_per_event=4, time_per_event=1),
     "repeated_fits": Cost(memory_per_event=2, memory_per_member=0.1, time_per_pass=0.5),
-    "replicate_map": Cost(memory_per_event=2, memory_per_member=0.05, time_per_pass=0.5),
-    "summary": Cost(memory_per_member=0.1),
-    "train_network": Cost(memory_per_event=2, memory_per_width=8, time_per_pass=0.25),
+    "replicate_map": _FITS,
+    "summary": _READS,
+    "train_network": Cost(memory_per_event=1, memory_per_width=8, time_per_pass=0.25),
     "write_friend": Cost(memory_per_event=4, time_per_event=1),
 }
 """By the name of the step."""
@@ -120,7 +124,7 @@ def memory_mb(step: str, work: Work, attempt: int = 1) -> int:
     Example:
         >>> work = Work(events=1_000_000, members=20)
         >>> memory_mb("fill_cells", work), memory_mb("fill_cells", work, attempt=2)
-        (4500, 9000)
+        (2600, 5200)
     """
     cost = COSTS[step]
     per_event = cost.memory_per_event + cost.memory_per_member * work.members
