@@ -10,7 +10,6 @@ import os
 import platform
 import sys
 from dataclasses import asdict
-from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -24,7 +23,7 @@ from benchmarks.timing import ROOT, Row, Toy, seconds
 from benchmarks.training import gpu_rows, growth_rows, training_rows
 from benchmarks.weighing import weighing_rows
 from truthtag.arrays import FloatArray
-from truthtag.estimators.trees import BoostedTrees, TreesOptions
+from truthtag.estimators.trees import BoostedTrees, TreesOptions, why_no_trees
 from truthtag.statistics.accuracy import excess_loss
 
 SAMPLES = ("train", "validation", "test")
@@ -32,7 +31,7 @@ SAMPLES = ("train", "validation", "test")
 
 def tree_rows(toy: Toy) -> list[Row]:
     """Fit boosted trees to as many events as the default config has, if LightGBM is installed."""
-    if find_spec("lightgbm") is None:
+    if why_no_trees():
         return []
     events = {name: toy.config.samples[name].events or 0 for name in SAMPLES}
     train, validation, test = (toy.sample(events[name], name) for name in SAMPLES)

@@ -5,10 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from conftest import make_jets
 from truthtag.data.jets import Jets
 from truthtag.estimators.protocol import kind_and_options
+from truthtag.estimators.trees import why_no_trees
+
+NO_TREES = why_no_trees()
+"""Why tests of trees are skipped here, if they are."""
 
 AXES: dict[str, Any] = {
     "pt": {"bins": 19, "low": 20.0, "high": 600.0},
@@ -53,6 +58,9 @@ def options_of(kind: str, /, **changes: Any) -> Any:
 
 
 def class_of(kind: str) -> Any:
+    """Return the class of a kind; a test of one that cannot be used here is skipped."""
+    if kind == "trees" and NO_TREES:
+        pytest.skip(NO_TREES)
     return kind_and_options(OPTIONS[kind], "estimators.mine")[0]
 
 

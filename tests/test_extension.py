@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import re
 import subprocess
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from estimator_kinds import NO_TREES
 from workplace import TIMEOUT, Workplace, jobs_of, made_once
 
 FLAVOUR_AVERAGE = '''
@@ -129,7 +129,6 @@ SMALL = {
 }
 WEIGHTED = ("validation", "test", "boson")
 NOT_NEEDED = ("delta_r", "additive", "mlp", "gnn", "gnn_geometric", "gnn_factorised")
-HAS_TREES = importlib.util.find_spec("lightgbm") is not None
 
 EFFICIENCY_TABLES = (
     "summary",
@@ -167,7 +166,7 @@ def run_extended(place: Workplace) -> None:
     (place.outside / "my_figure.py").write_text(MY_FIGURE)
     estimators: dict[str, Any] = {"map": {"replicas": 2}, "average": AVERAGE}
     estimators |= dict.fromkeys(NOT_NEEDED)
-    if HAS_TREES:
+    if not NO_TREES:
         estimators["trees"] = TREES
     place.overlay(
         "extended.yaml",
@@ -200,7 +199,7 @@ def results_of(place: Workplace) -> Path:
 
 def added_estimators() -> list[Any]:
     """Estimators that the tests look for; the trees need a package that not everyone has."""
-    needs = pytest.mark.skipif(not HAS_TREES, reason="LightGBM is not installed")
+    needs = pytest.mark.skipif(bool(NO_TREES), reason=NO_TREES or "there are trees")
     return ["average", pytest.param("trees", marks=needs)]
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import builtins
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from truthtag.data.jets import Jets
 from truthtag.data.labels import Labels
 from truthtag.data.neighbours import nearest_jet
 from truthtag.errors import ConfigError, DataError
-from truthtag.estimators.trees import BoostedTrees, neighbour_features
+from truthtag.estimators.trees import BoostedTrees, neighbour_features, why_no_trees
 from truthtag.statistics.accuracy import excess_loss
 
 
@@ -115,7 +117,7 @@ def test_further_columns_are_stored_and_asked_for(few: Jets, tmp_path: Path) -> 
 
 def test_a_validation_sample_without_a_column_is_refused(few: Jets) -> None:
     with pytest.raises(DataError, match="fitted to a column 'width', which the jets do not have"):
-        BoostedTrees.fit(with_further(few), few, options_of("trees"), (1,))
+        class_of("trees").fit(with_further(few), few, options_of("trees"), (1,))
 
 
 def test_a_fit_repeats_and_another_seed_gives_other_trees(few: Jets) -> None:
@@ -129,7 +131,7 @@ def test_a_fit_repeats_and_another_seed_gives_other_trees(few: Jets) -> None:
 def test_trees_come_closer_to_the_truth_than_bins(sample: Jets) -> None:
     train, validation = sample.take(slice(0, 15_000)), sample.take(slice(15_000, None))
     options = options_of("trees", rounds=300, min_jets_in_leaf=100)
-    fitted = BoostedTrees.fit(train, validation, options, (1, "trees"))
+    fitted = class_of("trees").fit(train, validation, options, (1, "trees"))
     regret = [
         excess_loss(validation.efficiency_true, one.efficiency(validation)).mean()
         for one in (fitted, fit("binned", train))
@@ -139,7 +141,7 @@ def test_trees_come_closer_to_the_truth_than_bins(sample: Jets) -> None:
 
 def test_the_fit_stops_by_the_validation_sample(few: Jets, sample: Jets) -> None:
     options = options_of("trees", rounds=2000, patience=5)
-    fitted = BoostedTrees.fit(few, sample.take(slice(300, 2000)), options, (1,))
+    fitted = class_of("trees").fit(few, sample.take(slice(300, 2000)), options, (1,))
     count = int(fitted.describe().split()[0])
     assert 1 <= count < 2000
     assert fitted.model.count("\nTree=") == count
@@ -148,9 +150,9 @@ def test_the_fit_stops_by_the_validation_sample(few: Jets, sample: Jets) -> None
 def test_samples_without_jets_are_refused(few: Jets) -> None:
     none = few.take(slice(0, 0))
     with pytest.raises(DataError, match="the training sample has no jets; trees need some"):
-        BoostedTrees.fit(none, few, options_of("trees"), (1,))
+        class_of("trees").fit(none, few, options_of("trees"), (1,))
     with pytest.raises(DataError, match="the validation sample has no jets; trees need some"):
-        BoostedTrees.fit(few, none, options_of("trees"), (1,))
+        class_of("trees").fit(few, none, options_of("trees"), (1,))
     assert fit("trees", few).efficiency(none).shape == (0,)
 
 
@@ -159,7 +161,25 @@ def test_without_lightgbm_the_error_says_how_to_install_it(
 ) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(ConfigError, match=r"need LightGBM.*pip install truthtag\[trees\]"):
-        fit("trees", few)
+        BoostedTrees.fit(few, few, options_of("trees"), (1,))
+
+
+def test_without_openmp_the_error_says_what_to_install(
+    few: Jets, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a system that has nothing but Python."""
+    reason = "libgomp.so.1: cannot open shared object file"
+
+    def import_module(name: str, *others: Any) -> Any:
+        if name == "lightgbm":
+            raise OSError(reason)
+        return real_import(name, *others)
+
+    real_import = builtins.__import__
+    monkeypatch.setattr(builtins, "__import__", import_module)
+    with pytest.raises(ConfigError, match=rf"cannot be loaded \({reason}\): .*libgomp1"):
+        BoostedTrees.fit(few, few, options_of("trees"), (1,))
+    assert reason in why_no_trees()
 
 
 def test_a_damaged_table_is_refused(few: Jets, tmp_path: Path) -> None:

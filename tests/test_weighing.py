@@ -262,8 +262,6 @@ def test_what_models_know() -> None:
 
 @pytest.mark.parametrize("kind", ["binned", "smoothed", "nearest_jet", "parametric", "trees"])
 def test_what_every_kind_knows(kind: str, few: Jets) -> None:
-    if kind == "trees":
-        pytest.importorskip("lightgbm")
     from tests.estimator_kinds import fit
 
     further = {"width": few.eta * 2}

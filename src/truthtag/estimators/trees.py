@@ -32,7 +32,7 @@ from truthtag.seeds import Seed, seed_words
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["BoostedTrees", "TreesOptions", "neighbour_features"]
+__all__ = ["BoostedTrees", "TreesOptions", "neighbour_features", "why_no_trees"]
 
 OWN = 4
 """Features of a jet alone: pT, eta, flavour, number of jets of its event."""
@@ -128,7 +128,7 @@ class BoostedTrees(TableEstimator):
             seed: Names the random stream.
 
         Raises:
-            ConfigError: LightGBM is not installed.
+            ConfigError: LightGBM is not installed, or cannot be loaded.
             DataError: A sample has no tags or no jets, its weights do not sum to more than 0, or
                 the validation sample has a flavour or a column less than the training sample.
         """
@@ -214,7 +214,7 @@ class BoostedTrees(TableEstimator):
         """Return the efficiency of each jet, shape (n_jets,).
 
         Raises:
-            ConfigError: LightGBM is not installed.
+            ConfigError: LightGBM is not installed, or cannot be loaded.
             DataError: A jet has a flavour or category that the trees do not know, or the jets lack
                 a column.
         """
@@ -467,4 +467,20 @@ def _lightgbm() -> Any:
             "pip install truthtag[trees]"
         )
         raise ConfigError(msg) from error
+    except OSError as error:
+        # Its wheels do not bring OpenMP, which a bare system lacks.
+        msg = (
+            f"estimators of kind 'trees' need LightGBM, which cannot be loaded ({error}): install "
+            "the library of OpenMP, on Debian and Ubuntu the package libgomp1"
+        )
+        raise ConfigError(msg) from error
     return lightgbm
+
+
+def why_no_trees() -> str:
+    """Return why trees can be neither fitted nor used here; nothing where they can."""
+    try:
+        _lightgbm()
+    except ConfigError as error:
+        return str(error)
+    return ""
