@@ -156,9 +156,13 @@ def test_every_result_is_that_of_a_local_run(local: Workplace, batch: Workplace)
 
 
 def results(place: Workplace) -> dict[Path, bytes | str]:
-    """Return the content of every file but the logs: tables, figures, predictions, networks."""
+    """Return the content of every file: tables, figures, predictions, networks.
+
+    Logs say when, and a checksum beside a table holds the times that :func:`content` leaves out.
+    """
     folder = place.folder / RESULTS
-    names = [file.relative_to(folder) for file in folder.rglob("*") if file.is_file()]
+    files = [file for file in folder.rglob("*") if file.is_file() and file.suffix != ".sha256"]
+    names = [file.relative_to(folder) for file in files]
     return {name: content(folder / name) for name in names if name.parts[0] != "logs"}
 
 
