@@ -9,6 +9,7 @@ KILLS ?= 200
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+CONDOR := $(VENV)/htcondor
 SNAKEMAKE = PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/snakemake --cores $(CORES) --configfile "$(CONFIG)"
 # Expanded in a recipe, when the environment is there.
 RESULTS = $$($(BIN)/python -c '$(RESULTS_OF)' "$(CONFIG)")
@@ -21,7 +22,7 @@ SLOW := slow
 # Live bars on a terminal, plain lines in a file.
 LIVE := $(shell test -t 2 && echo --logger rich)
 
-.PHONY: help run report test test-fast lint format test-faults test-kills test-slurm bench lock docs clean
+.PHONY: help run report test test-fast lint format test-faults test-kills test-htcondor test-slurm bench lock docs clean
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1	\2/' | expand -t 26
@@ -58,6 +59,12 @@ test-faults: $(READY) ## Run the workflow on bad machines: no space, no rights, 
 
 test-kills: $(READY) ## Kill the workflow KILLS times at random moments, and compare what comes out
 	PYTHONPATH="$(CURDIR):$(CURDIR)/tests" $(BIN)/python -m faults.kills --kills $(KILLS)
+
+# Beside the environment: where there is no pool, it would say so at every start of Snakemake.
+test-htcondor: $(READY) ## Look at the jobs that the profile for HTCondor makes, without a pool
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade \
+		--target $(CONDOR) htcondor==24.12.24 snakemake-executor-plugin-htcondor==0.3.0
+	PYTHONPATH="$(CURDIR)/$(CONDOR)" $(BIN)/python -m pytest tests/test_htcondor.py
 
 # A Slurm of one node is started for these, and stopped; where none can be, they are skipped.
 test-slurm: $(READY) ## Run the tiny workflow on a real Slurm, started for it

@@ -25,15 +25,15 @@ dependencies:
   - pip:
 """
 
-LINUX = "sys_platform == 'linux'"
-ONLY_ON_LINUX = ("htcondor", "snakemake-executor-plugin-htcondor")
-"""Packages that are made for Linux only, and that nothing else needs."""
+LEFT_OUT = ("htcondor",)
+"""Extras that are not locked."""
 
 
 def wanted() -> list[Requirement]:
-    """Return what pyproject.toml asks for, extras included."""
+    """Return what pyproject.toml asks for, extras included but for those that are left out."""
     project = tomllib.loads((HERE.parent / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"].values()
+    optional = project["optional-dependencies"]
+    extras = [lines for name, lines in optional.items() if name not in LEFT_OUT]
     return [
         Requirement(line)
         for line in [*project["dependencies"], *(line for extra in extras for line in extra)]
@@ -62,13 +62,7 @@ def installed(requirements: list[Requirement]) -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def pin(name: str, version: str) -> str:
-    """Return the line of a package."""
-    marker = f" ; {LINUX}" if name in ONLY_ON_LINUX else ""
-    return f"{name}=={version}{marker}"
-
-
 if __name__ == "__main__":
-    pins = [pin(name, version) for name, version in installed(wanted()).items()]
+    pins = [f"{name}=={version}" for name, version in installed(wanted()).items()]
     (HERE / "requirements.txt").write_text(HEADER + "".join(f"{line}\n" for line in pins))
     (HERE / "truthtag.yaml").write_text(CONDA + "".join(f"      - {line}\n" for line in pins))

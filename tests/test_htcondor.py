@@ -16,7 +16,7 @@ from conftest import ROOT
 PLUGIN = "snakemake_executor_plugin_htcondor"
 
 pytestmark = pytest.mark.skipif(
-    find_spec(PLUGIN) is None, reason=f"{PLUGIN} is not installed; it is of the extra `cluster`"
+    find_spec(PLUGIN) is None, reason=f"{PLUGIN} is not installed; see `make test-htcondor`"
 )
 
 PROFILE = ("--workflow-profile", "profiles/htcondor")

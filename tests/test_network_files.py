@@ -249,5 +249,9 @@ def test_no_checkpoint_is_no_warning(
     training = new_training(TrainingEvents(few))
     logger = logging.getLogger("truthtag")
     assert not training.resume(tmp_path / "none.pt", IDENTITY, logger)
-    assert not training.resume(checkpoint, {"run": "b"}, logger)
     assert not caplog.records
+    with caplog.at_level(logging.INFO):
+        assert not training.resume(checkpoint, {"run": "b"}, logger)
+    (record,) = caplog.records
+    assert record.levelno == logging.INFO
+    assert "is of other options, seeds, events or code" in record.getMessage()

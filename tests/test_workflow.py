@@ -729,7 +729,7 @@ def test_the_example_in_the_docs_runs(finished: Workplace, monkeypatch: pytest.M
     """The blocks of docs/inspect.md, top to bottom, as a reader would run them after a run."""
     text = (ROOT / "docs/inspect.md").read_text()
     blocks = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
-    assert len(blocks) == 11
+    assert len(blocks) == 12
     monkeypatch.chdir(finished.folder)
     code = "\n".join(blocks).replace('Path("results")', 'Path("results/tiny")')
     names: dict[str, object] = {}

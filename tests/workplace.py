@@ -65,7 +65,9 @@ class Workplace:
     def options(self) -> dict[str, object]:
         """Where and how a command runs; jobs must find this copy of the library."""
         places = (self.folder / "src", self.outside)
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(str(place) for place in places)}
+        given = os.environ.get("PYTHONPATH")
+        search = [*map(str, places), *([given] if given else [])]
+        env = {**os.environ, "PYTHONPATH": os.pathsep.join(search)}
         return {
             "cwd": self.folder,
             "env": env,

@@ -117,11 +117,16 @@ def fit_options(name):
     return {key: value for key, value in ESTIMATORS[name].items() if key != "replicas"}
 
 
+def without_storage(options):
+    """Options of networks without where their training keeps its events, which changes no number."""
+    return {key: value for key, value in options.items() if key != "memory_limit"}
+
+
 def training_options(estimator):
     """What a network is trained with: not the number of networks, but that of their resamples."""
     options = {**estimator.model_dump(mode="json"), "seeds": 1, "seeds_per_job": 0, "threads": 1}
     # Neither memory nor threads change a network: they are no parameters of its training.
-    options.pop("memory_limit", None)
+    options = without_storage(options)
     # Kinds of other packages need not share resamples.
     if hasattr(estimator, "distinct_resamples"):
         options["resamples"] = estimator.distinct_resamples(layout.n_folds)

@@ -21,7 +21,7 @@ rule export_onnx:
         ),
     params:
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
-        estimator=lambda wildcards: ESTIMATORS[wildcards.estimator],
+        estimator=lambda wildcards: without_storage(ESTIMATORS[wildcards.estimator]),
         inputs=lambda wildcards: inputs_of(wildcards.estimator),
         options={"layout": "truthtag"},
         code=lambda wildcards: code("export_onnx.py", kind_module(wildcards.estimator)),
@@ -61,7 +61,7 @@ rule distil_network:
     params:
         name=lambda wildcards: wildcards.estimator,
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
-        estimator=lambda wildcards: ESTIMATORS[wildcards.estimator],
+        estimator=lambda wildcards: without_storage(ESTIMATORS[wildcards.estimator]),
         inputs=lambda wildcards: inputs_of(wildcards.estimator),
         options=export_options("distilled"),
         forms={
@@ -92,7 +92,7 @@ rule export_corrections:
         ENVIRONMENT
     params:
         folder=lambda wildcards: layout.estimator(wildcards.estimator),
-        estimator=lambda wildcards: ESTIMATORS[wildcards.estimator],
+        estimator=lambda wildcards: without_storage(ESTIMATORS[wildcards.estimator]),
         options=export_options("correctionlib"),
         code=lambda wildcards: code("export_corrections.py", kind_module(wildcards.estimator)),
     message:

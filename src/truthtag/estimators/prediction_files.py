@@ -327,6 +327,12 @@ class PredictionReader:
         """Return what each replica says as float32, a row for each, in the shape of the values."""
         first = rows.n_given
         table = rows.take(len(event))
+        if len(table) < len(event):
+            msg = (
+                f"{rows.path}: is damaged: it ends after {first + len(table)} of {rows.n_rows} "
+                "rows. Delete it and predict again."
+            )
+            raise DataError(msg)
         rounded = values.astype(np.float32)
         count = table.num_columns // max(1, len(self.points))
         replicas = np.empty((count, *values.shape), dtype=np.float32)
