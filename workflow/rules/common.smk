@@ -118,7 +118,7 @@ def fit_options(name):
 
 
 def without_storage(options):
-    """Options of networks without where their training keeps its events, which changes no number."""
+    """Options of networks but for where training keeps its events, which changes no number."""
     return {key: value for key, value in options.items() if key != "memory_limit"}
 
 
