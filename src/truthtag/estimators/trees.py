@@ -460,7 +460,7 @@ def _parameters(options: TreesOptions, seed: Seed) -> dict[str, Any]:
 def _lightgbm() -> Any:
     """Import LightGBM, which not everyone has."""
     try:
-        import lightgbm
+        return _imported()
     except ImportError as error:
         msg = (
             "estimators of kind 'trees' need LightGBM, which is not installed: "
@@ -468,12 +468,23 @@ def _lightgbm() -> Any:
         )
         raise ConfigError(msg) from error
     except OSError as error:
-        # Its wheels do not bring OpenMP, which a bare system lacks.
         msg = (
             f"estimators of kind 'trees' need LightGBM, which cannot be loaded ({error}): install "
             "the library of OpenMP, on Debian and Ubuntu the package libgomp1"
         )
         raise ConfigError(msg) from error
+
+
+def _imported() -> Any:
+    try:
+        import lightgbm
+    except OSError:
+        # Its wheels do not bring OpenMP, which a bare system lacks; PyTorch's do, and once that is
+        # loaded, LightGBM finds it.
+        import torch  # noqa: F401
+
+        # isort: split
+        import lightgbm
     return lightgbm
 
 
