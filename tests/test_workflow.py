@@ -293,6 +293,12 @@ def test_a_change_of_config_runs_what_it_concerns(copy: Workplace) -> None:
     assert copy.plan(config=memory) == {}
 
 
+def test_a_domain_that_was_removed_is_made_again(copy: Workplace) -> None:
+    """Also where all that follows from it is there; found by a campaign of kills."""
+    (copy.folder / "results/tiny/domain.parquet").unlink()
+    assert copy.plan()["fit_domain"] == 1
+
+
 def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> None:
     longer = copy.overlay(
         "longer.yaml", samples={"test": {"generator": "multijet", "events": 5000}}

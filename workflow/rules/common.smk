@@ -385,6 +385,7 @@ EVERYTHING = [
     *(layout.table_page(page) for page in ("tables", "verdict")),
     *([layout.table("required_closure")] if REQUIRED_CLOSURE else []),
     *(layout.weights(sample, name) for sample in WEIGHTED for name in ESTIMATORS),
+    layout.domain(),
     *(layout.in_domain(sample) for sample in WEIGHTED),
     *layout.export_files(),
     *CELLS,
