@@ -16,11 +16,7 @@ import numpy as np
 
 from truthtag.arrays import BoolArray
 from truthtag.data.blocks import SampleFiles, cut_anew
-from truthtag.data.jets import (
-    Jets,
-    read_samples,
-    refuse_other_labels,
-)
+from truthtag.data.jets import Jets, read_samples, refuse_other_labels
 from truthtag.data.labels import Labels
 from truthtag.errors import DataError
 
@@ -66,6 +62,8 @@ def labels_of(blocks: Blocks) -> Labels:
     Raises:
         DataError: There is no block.
     """
+    if isinstance(blocks, TrainingBlocks):
+        return blocks.labels
     for block in blocks:
         return block.labels
     msg = "the sample has no events. Give it a sample that has some."
