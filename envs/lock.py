@@ -64,5 +64,5 @@ def installed(requirements: list[Requirement]) -> dict[str, str]:
 
 if __name__ == "__main__":
     pins = [f"{name}=={version}" for name, version in installed(wanted()).items()]
-    (HERE / "requirements.txt").write_text(HEADER + "".join(f"{line}\n" for line in pins))
-    (HERE / "truthtag.yaml").write_text(CONDA + "".join(f"      - {line}\n" for line in pins))
+    (HERE / "requirements.txt").write_text(HEADER + "".join(f"{pin}\n" for pin in pins))
+    (HERE / "truthtag.yaml").write_text(CONDA + "".join(f"      - {pin}\n" for pin in pins))

@@ -459,12 +459,14 @@ def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
     files["alone"] = [f"seed_{seed}.pt" for seed in range(3)]
     files["together"] = ["seeds_0_to_1/seed_0.pt", "seeds_0_to_1/seed_1.pt", "seed_2.pt"]
     for folder, size in (("alone", 1), ("together", 2)):
+        # Every job that trains keeps its events where the config says.
+        limit = {"memory_limit": 0} if size > 1 else {}
         configs[folder] = place.overlay(
             f"{folder}.yaml",
             results=f"results/{folder}",
             samples={"train": {"events": 500}, "validation": {"events": 100}},
             estimators={
-                "gnn": {"seeds": 3, "seeds_per_job": size, "training": training},
+                "gnn": {"seeds": 3, "seeds_per_job": size, "training": training, **limit},
                 "gnn_factorised": {"seeds": 2, "seeds_per_job": size, "training": training},
             },
         )
@@ -473,6 +475,9 @@ def test_networks_of_one_job_are_those_of_many(tmp_path: Path) -> None:
         figures = ["results/together/figures/fig3_gnn_factorised.csv"] if size > 1 else []
         outcome = place.run(*targets, *figures, config=configs[folder])
         assert outcome.returncode == 0, outcome.stdout
+    logs = tmp_path / "results/together/logs/estimators/gnn"
+    for name in ("seeds_0_to_1", "seed_2"):
+        assert "events are kept in files" in (logs / f"{name}.log").read_text()
     plan = place.plan("--forceall", *targets, config=configs["together"])
     assert plan == {
         "generate_sample": 2,

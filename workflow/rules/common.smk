@@ -168,6 +168,11 @@ workload = Workload(layout)
 FOR_HTCONDOR = "htcondor_request_mem_mb" in (workflow.resource_settings.default_resources or ())
 
 
+def memory_limit(wildcards):
+    """Memory [MB] beyond which a training keeps its events in files."""
+    return ESTIMATORS[wildcards.estimator].get("memory_limit", 0)
+
+
 def needs(step, work, gpu=None):
     """Resources of a rule, as functions of the work of a job and of how often it was tried.
 
@@ -187,6 +192,9 @@ def needs(step, work, gpu=None):
         return 60 * minutes(wildcards, attempt)
 
     asked = {"mem_mb": memory, "runtime": minutes}
+    if step == "train_network":
+        # No parameter: to change it trains no network again.
+        asked["training_mb"] = memory_limit
     if gpu:
         asked["gpu"] = gpu
     if FOR_HTCONDOR:

@@ -96,7 +96,6 @@ rule train_network:
             lambda wildcards: workload.fit(wildcards.estimator),
             gpu=lambda wildcards: GPUS,
         ),
-        training_mb=lambda wildcards: ESTIMATORS[wildcards.estimator].get("memory_limit", 0),
     params:
         name=lambda wildcards: wildcards.estimator,
         seeds=lambda wildcards: [int(wildcards.seed)],

@@ -107,6 +107,11 @@ def train_networks(
         place = choose_device(device)
         events = TrainingEvents(train_sample, place, columns, weights, storage=storage)
         validation = TrainingEvents(validation_sample, place, columns, weights, storage=storage)
+        if events.storage.folder is not None:
+            logger.info(
+                "events are kept in files in %s: they take more than memory_limit, %d MB",
+                events.storage.folder, options.memory_limit,
+            )  # fmt: skip
         _warn_of_equal_tags(events, logger)
         _warn_of_absent_flavours(events, logger)
         _tell_of_weights(events, logger)
