@@ -35,8 +35,10 @@ class NetworkEstimator:
     """
 
     options_type: ClassVar[type[NetworkOptions]] = NetworkOptions
-    streams: ClassVar[bool] = True
     """Type of its options."""
+
+    streams: ClassVar[bool] = True
+    """Its fit takes blocks of events."""
 
     suffix: ClassVar[str] = ".pt"
     """Suffix of its file."""

@@ -110,8 +110,9 @@ def train_networks(
         if events.storage.folder is not None:
             logger.info(
                 "events are kept in files in %s: they take more than memory_limit, %d MB",
-                events.storage.folder, options.memory_limit,
-            )  # fmt: skip
+                events.storage.folder,
+                options.memory_limit,
+            )
         _warn_of_equal_tags(events, logger)
         _warn_of_absent_flavours(events, logger)
         _tell_of_weights(events, logger)
