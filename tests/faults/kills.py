@@ -100,6 +100,7 @@ class Campaign:
         cores: Cores of the workflow.
         longest: Most seconds from the first job to the kill.
         while_planning: Share of kills that come at any moment of the planning, before jobs run.
+        share: Share of the results that is removed before a run.
         config: The config.
         results: The folder of results that it names.
         arguments: What is asked for; all by default.
@@ -110,6 +111,7 @@ class Campaign:
     cores: int = 2
     longest: float = 8.0
     while_planning: float = 1 / 6
+    share: float = 0.2
     config: str = f"config/{CONFIG.name}"
     results: str = "results/small"
     arguments: list[str] = field(default_factory=list)
@@ -122,7 +124,7 @@ class Campaign:
         self._output = self.place.folder / "output.log"
         self._process: subprocess.Popen[str] | None = None
 
-    def spoil(self, share: float = 0.2) -> None:
+    def spoil(self) -> None:
         """Remove a random share of the results; figures are made again every fifth time.
 
         Mostly nothing of the first steps is removed, or the others would hardly be reached.
@@ -131,7 +133,7 @@ class Campaign:
         files = sorted(self.reference)
         if self.rng.random() < 2 / 3:
             files = [name for name in files if not name.startswith(FIRST)]
-        for name in self.rng.choice(files, max(1, int(share * len(files))), replace=False):
+        for name in self.rng.choice(files, max(1, int(self.share * len(files))), replace=False):
             path = self.folder / str(name)
             if GROUP.fullmatch(path.parent.name):
                 # Networks that are trained together are one output: their folder.
@@ -264,6 +266,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--every", type=int, default=20, help="kills before a run is left to end")
+    parser.add_argument("--share", type=float, default=0.2, help="of the results, removed before")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--cores", type=int, default=2)
     parser.add_argument("--folder", type=Path, help="where to work; a temporary folder by default")
@@ -276,7 +279,7 @@ def main() -> None:
     outcome = place.run(cores=given.cores, config=Campaign.config)
     assert outcome.returncode == 0, outcome.stdout
     log.info("the reference is there after %.0f s", time.monotonic() - began)
-    campaign = Campaign(place, np.random.default_rng(given.seed), given.cores)
+    campaign = Campaign(place, np.random.default_rng(given.seed), given.cores, share=given.share)
     campaign.spoil()
     since = 0
     while len(campaign.kills) < given.kills:

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -132,25 +133,37 @@ def test_no_shared_memory(place: Workplace, reference: Workplace) -> None:
     assert results(place) == results(reference)
 
 
-@pytest.fixture
-def disk(place: Workplace) -> Iterator[Path]:
-    """The results on a disk of their own, of 100 kB."""
-    folder = place.folder / "results"
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[None]:
+    """Put a folder on a disk of its own."""
     folder.mkdir()
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=100k", "none", folder], check=True)
-    yield folder
-    subprocess.run(["umount", "--lazy", folder], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", folder], check=True)
 
 
 @needs_root
-def test_a_full_disk(place: Workplace, reference: Workplace, disk: Path) -> None:
-    fails(run(place, PREDICTION, NETWORK), "No space left on device", "Free some space")
-    for name, digest in results(place).items():
-        assert digest == results(reference)[name], name
-    subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
-    outcome = run(place, PREDICTION, NETWORK)
-    assert outcome.returncode == 0, outcome.stdout
-    assert results(place) == results(reference)
+@pytest.mark.parametrize(
+    ("folder", "size", "said"),
+    [
+        pytest.param("results", "100k", "Free some space", id="of-results"),
+        pytest.param(".snakemake", "12k", "ensure write permissions", id="of-Snakemake"),
+    ],
+)
+def test_a_full_disk(
+    folder: str, size: str, said: str, place: Workplace, reference: Workplace
+) -> None:
+    disk = place.folder / folder
+    with small_disk(disk, size):
+        fails(run(place, PREDICTION, NETWORK), "No space left on device", said)
+        for name, digest in results(place).items():
+            assert digest == results(reference)[name], name
+        subprocess.run(["mount", "-o", "remount,size=100m", disk], check=True)
+        outcome = run(place, PREDICTION, NETWORK)
+        assert outcome.returncode == 0, outcome.stdout
+        assert results(place) == results(reference)
 
 
 @needs_root

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import re
 import signal
@@ -34,12 +33,11 @@ CONFIG = {
 
 RESULTS = Path("results/slurm")
 TIMES = ["seconds", "events_per_second"]
-TRAINING = "estimators/gnn_factorised/seed_0"
-CELLS = "cells/test"
-"""Two jobs that are stopped once, named by their logs: see :func:`stop_jobs`."""
+STOPPED = "estimators/gnn_factorised/seed_0"
 
 MEMORY = "100 if attempt == 1 and wildcards.sample == 'test' else 2000"
-"""[MB] Less than Python takes with its libraries, then more."""
+"""[MB] Less than Snakemake itself takes within a job, for seconds before the script begins, so that
+Slurm, which looks once a second, finds it on a machine of any speed; then more."""
 
 MINUTES = "1 if attempt == 1 and wildcards.seed == '0' else 20"
 
@@ -75,15 +73,14 @@ def local(tmp_path_factory: pytest.TempPathFactory, slurm: OneNode) -> Workplace
 
 @pytest.fixture(scope="module")
 def batch(tmp_path_factory: pytest.TempPathFactory, slurm: OneNode) -> Workplace:
-    """A run through Slurm, in which two jobs hang."""
+    """A run through Slurm, in which one training hangs."""
     place = Workplace(tmp_path_factory.mktemp("batch"))
     configs = ["--configfile", *place.overlay("slurm.yaml", **CONFIG).split()]
     command = [sys.executable, "-m", "snakemake"]
     for option in ON_THIS_SLURM:
         command += option
-    results = place.folder / RESULTS
     over = threading.Event()
-    watcher = threading.Thread(target=stop_jobs, args=(results, over))
+    watcher = threading.Thread(target=stop_training, args=(place.folder / RESULTS, over))
     watcher.start()
     try:
         outcome = subprocess.run(
@@ -96,25 +93,21 @@ def batch(tmp_path_factory: pytest.TempPathFactory, slurm: OneNode) -> Workplace
     return place
 
 
-def stop_jobs(results: Path, over: threading.Event) -> None:
-    """Stop two jobs, as a file system that hangs would: the second try of each is left alone.
+def stop_training(results: Path, over: threading.Event) -> None:
+    """Stop one training after its first checkpoint, as a file system that hangs would.
 
-    So they reach their limits on a machine of any speed: the training its time, after its first
-    checkpoint, and the cells their memory, which Slurm looks at once a second.
+    So it reaches its limit of time on a machine of any speed. The second try is left alone.
     """
-    ready = {TRAINING: results / f"{TRAINING}.checkpoint.pt", CELLS: results}
-    first: dict[str, int] = {}
-    while ready and not over.wait(0.02):
-        for job, sign in list(ready.items()):
-            process = process_of(results / f"logs/{job}.log")
-            if process is None:
-                continue
-            if process != first.setdefault(job, process):
-                del ready[job]
-            elif sign.exists():
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGSTOP)
-                del ready[job]
+    checkpoint = results / f"{STOPPED}.checkpoint.pt"
+    seen: int | None = None
+    while not over.wait(0.02):
+        process = process_of(results / f"logs/{STOPPED}.log")
+        seen = seen or process
+        if process != seen:
+            return
+        if process and checkpoint.exists():
+            os.kill(process, signal.SIGSTOP)
+            return
 
 
 def process_of(log: Path) -> int | None:
@@ -143,7 +136,7 @@ def test_a_job_out_of_time_goes_on_where_it_was(slurm: OneNode, batch: Workplace
     assert (second.state, second.minutes) == ("COMPLETED", 20)
     # Twice as much by the rule itself, or the most that a job can get here.
     assert (first.memory, second.memory) == (2100, 4000)
-    assert "going on from" in (batch.folder / RESULTS / f"logs/{TRAINING}.log").read_text()
+    assert "going on from" in (batch.folder / RESULTS / f"logs/{STOPPED}.log").read_text()
 
 
 def test_all_other_jobs_end_well_at_once(slurm: OneNode, batch: Workplace) -> None:
