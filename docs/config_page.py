@@ -18,7 +18,7 @@ INTRODUCTION = """# Configs
 | file | for |
 |---|---|
 | `config.yaml` | the default: the paper's figures on a laptop |
-| `quick.yaml` | a first look in two minutes, fewer events and networks, figures say so |
+| `quick.yaml` | a first look in a minute and a half, fewer events and networks, figures say so |
 | `twenty.yaml` | the default with twenty networks of each kind, the paper's number |
 | `paper.yaml` | the paper's scale: width 256, 20 networks, a million events |
 | `samples.yaml` | what serves for samples of your own; others lie on it, `base: samples` |

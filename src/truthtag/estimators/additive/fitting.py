@@ -35,10 +35,15 @@ LEAST = 0.01
 """Effective parameters that are next to nothing."""
 
 NEAR = 1e-3
-"""Twice the gain in likelihood of the last step, below which it has come to its largest."""
+"""Twice the gain in likelihood of a step, below which it is the last one. It is a thirtieth of a
+standard deviation at most, so the slopes at its end are not looked at."""
 
 UPDATES = 10
 """Most updates of the penalties between two steps."""
+
+UPDATES_NEAR = 300
+"""The same where a fit began near its end, after its first step: what the slopes ask for is right
+there, and updates take no pass through the events."""
 
 QUICK = 12
 """Steps after which there is one update, and steps go half the way: few jets, whose expected
@@ -198,17 +203,23 @@ def _maximise(problem: Problem, start: Fit | None, max_steps: int) -> Fit:
     # Penalties begin as if nothing was known: what few events leave out can come in again.
     smoothing = np.ones(n_penalties)
     at = _At(values, problem.sums_at(values), smoothing, np.full(n_penalties, np.inf))
+    is_near = start is not None
     for step in range(1, max_steps + 1):
         is_careful = step > QUICK
-        aim = _aim(structure, at, prior, 1 if is_careful else UPDATES)
+        is_far_sighted = is_near and 1 < step <= QUICK
+        updates = UPDATES_NEAR if is_far_sighted else 1 if is_careful else UPDATES
+        aim = _aim(structure, at, prior, updates)
         slope = at.sums.gradient - aim.ridge * (at.values - prior.centre)
         gain = float((aim.values - at.values) @ slope)
+        if gain < NEAR and _is_settled(at.effective, aim.effective):
+            return _result(structure, at.sums, aim, step)
         longest = 0.5 if is_careful else 1.0
-        values, sums, length = _damped(problem, at, aim, prior, longest)
-        is_settled = _is_settled(at.effective, aim.effective)
+        values, sums = _damped(problem, at, aim, prior, longest)
+        if is_far_sighted and sums.likelihood < at.sums.likelihood - len(prior.centre):
+            # More than all coefficients are worth by chance: the penalties went too far.
+            is_near = False
+            continue
         at = _At(values, sums, aim.smoothing, aim.effective)
-        if length == longest and gain < NEAR and is_settled:
-            return _result(structure, at, aim.ridge, step)
     msg = (
         f"the additive model of {len(prior.centre)} coefficients, fitted to "
         f"{problem.n_jets} jets, did not settle in {max_steps} steps: the tags do not "
@@ -253,12 +264,19 @@ def _is_settled(before: FloatArray, now: FloatArray) -> bool:
     return not bool((np.abs(change) >= SETTLED).any() or rises.any())
 
 
-def _result(structure: Structure, at: _At, ridge: FloatArray, steps: int) -> Fit:
-    """Return the fit, with the errors of its coefficients."""
-    inverse = _inverse(at.sums.information, ridge)
-    added = uncertain_smoothing(structure.penalties, at.values, at.smoothing, inverse)
-    known = 1.0 - ridge * np.diag(inverse)
-    return Fit(at.values, inverse + added, at.smoothing, ridge, known, steps)
+def _result(structure: Structure, sums: Sums, aim: _Aim, steps: int) -> Fit:
+    """Return the fit, with the errors of its coefficients.
+
+    Args:
+        structure: The terms.
+        sums: Slopes before the last step.
+        aim: Where that step ends.
+        steps: How many were made.
+    """
+    inverse = _inverse(sums.information, aim.ridge)
+    added = uncertain_smoothing(structure.penalties, aim.values, aim.smoothing, inverse)
+    known = 1.0 - aim.ridge * np.diag(inverse)
+    return Fit(aim.values, inverse + added, aim.smoothing, aim.ridge, known, steps)
 
 
 def prior_of(problem: Problem) -> Prior:
@@ -339,7 +357,7 @@ def _inverse(information: FloatArray, ridge: FloatArray) -> FloatArray:
 
 def _damped(
     problem: Problem, at: _At, aim: _Aim, prior: Prior, longest: float
-) -> tuple[FloatArray, Sums, float]:
+) -> tuple[FloatArray, Sums]:
     """Take the longest step that does not lower the penalised likelihood, halved until it does not.
 
     Args:
@@ -350,7 +368,7 @@ def _damped(
         longest: The first length to try.
 
     Returns:
-        The new values, the sums there, and the length of the step.
+        The new values, and the sums there.
     """
 
     def penalised(values: FloatArray, sums: Sums) -> float:
@@ -364,5 +382,5 @@ def _damped(
         there = at.values + length * (aim.values - at.values)
         found = problem.sums_at(there)
         if penalised(there, found) >= before - tolerance or length < 1e-4:
-            return there, found, length
+            return there, found
         length /= 2
