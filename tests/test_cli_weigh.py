@@ -13,19 +13,22 @@ import pytest
 from cli_files import network, run, write_map, write_networks, write_results
 from estimator_kinds import fit
 from nano import write_nano
-from scale_factor_files import COLUMNS, write_table
+from scale_factor_files import COLUMNS, jets_at, write_table
 
 from conftest import ROOT, make_jets
 from truthtag.cli import weigh as weighing
 from truthtag.cli.ranges import domain_beside, outside, ranges_of, ranges_of_domain
+from truthtag.cli.scaled import ScaledWeights
 from truthtag.cli.tally import Tally, total
 from truthtag.data.jets import Jets, read_jets, write_jets
 from truthtag.data.labels import Labels
+from truthtag.errors import DataError
 from truthtag.estimators.cross_fitting import Folds
 from truthtag.estimators.ensemble import load
 from truthtag.estimators.predictions import Prediction
 from truthtag.exports.weighing import TagWeights
 from truthtag.statistics.domain import Domain
+from truthtag.weights.scale_factors import ScaleFactors
 from truthtag.weights.tag_counts import tag_counts
 
 uproot = pytest.importorskip("uproot", reason="the extra 'readers' is not installed")
@@ -703,3 +706,34 @@ def test_scale_factors_of_a_config_are_applied(
     assert code == 0
     assert "tagged directly  with scale factors" in out
     assert "weight_direct_heavy_up" in friend(tmp_path / "data.weights.root")
+
+
+def test_scale_factors_are_judged_by_all_events_of_an_input(tmp_path: Path) -> None:
+    """Not by the few that are in memory at a time."""
+    rows = []
+    for point, soft in (("loose", 0.5), ("tight", 2.0)):
+        for low, high, factor in ((0.0, 60.0, soft), (60.0, 1000.0, 1.0)):
+            where = {"pt_low": low, "pt_high": high, "abs_eta_low": 0.0, "abs_eta_high": 2.5}
+            what = {"working_point": point, "flavour": 5, "systematic": "central"}
+            rows.append({**what, **where, "scale_factor": factor})
+    table = write_table(tmp_path / "sf.csv", pd.DataFrame(rows)[list(COLUMNS)])
+    options = {"file": str(table), "max_negative": 0.5, "flavours": {"heavy": ["b"], "light": []}}
+    factors = ScaleFactors.from_options(options, {"b": 5}, ("loose", "tight"))
+    labels = Labels((5,), ("loose", "tight"))
+    weigh = ScaledWeights(1, None, (), factors, direct=False)
+
+    def add(pt: float, event: int) -> None:
+        """Two jets; at 30 GeV the scaled efficiencies of the two points cross."""
+        points = {"efficiency_true": None, "is_tagged": None, "labels": labels}
+        jets = jets_at([pt, pt], 0.0, event=[event, event + 1], **points)
+        eff = np.array([[0.6, 0.4], [0.6, 0.4]])
+        weigh(jets, Prediction(jets.per_jet("event"), eff, points=labels.points))
+
+    add(30.0, 0)
+    add(100.0, 2)
+    weigh.finish()
+    assert "negative 2 (at most 2" in weigh.describe()
+    # The next input begins anew.
+    add(30.0, 0)
+    with pytest.raises(DataError, match=r"for 2 of 2 jets \(100\.00%\) .*max_negative, 0\.5"):
+        weigh.finish()

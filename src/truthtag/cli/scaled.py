@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from truthtag.estimators.predictions import Prediction
+    from truthtag.weights.sample_weights import ScaleFactorTally
     from truthtag.weights.scale_factors import ScaleFactors
 
 __all__ = ["ScaledWeights"]
@@ -42,6 +43,7 @@ class ScaledWeights:
         self.scale_factors = scale_factors
         self.direct = direct
         self.notes: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
+        self._tally: ScaleFactorTally | None = None
 
     def __call__(
         self, jets: Jets, prediction: Prediction, events: pd.DataFrame | None = None
@@ -49,13 +51,29 @@ class ScaledWeights:
         """Return the table of weights, as :data:`truthtag.exports.weighing.Weigh` does."""
         from truthtag.exports.weighing import TagWeights
         from truthtag.weights.events import weights_table
+        from truthtag.weights.sample_weights import ScaleFactorTally
 
+        if self._tally is None:
+            self._tally = ScaleFactorTally(self.scale_factors)
         plain = TagWeights(self.tags, self.leading, self.keep_tags_of)
-        weights = plain.weights(jets, prediction, self.scale_factors, direct=self.direct)
-        for what, by_variation in weights.notes.items():
+        weights = plain.weights(
+            jets, prediction, self.scale_factors, direct=self.direct, tally=self._tally
+        )
+        return weights_table(jets, weights.counts, events, weights.factors)[0]
+
+    def finish(self) -> None:
+        """End an input: shares of jets are those of all its events.
+
+        Raises:
+            DataError: Scale factors do not fit too large a share of jets.
+        """
+        if self._tally is None:
+            return
+        self._tally.require_few()
+        for what, by_variation in self._tally.notes.items():
             for variation, count in by_variation.items():
                 self.notes[what][variation] += count
-        return weights_table(jets, weights.counts, events, weights.factors)[0]
+        self._tally = None
 
     def columns_of(self, selection: str, point: str) -> list[str]:
         """Return the columns of a selection with scale factors, the nominal one first.

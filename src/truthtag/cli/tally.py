@@ -88,6 +88,15 @@ class Tally:
             self.outside += int(self._is_outside(jets).sum())
         return frame
 
+    def finish(self) -> None:
+        """End an input.
+
+        Raises:
+            DataError: Scale factors do not fit too large a share of its jets.
+        """
+        if isinstance(self.weigh, ScaledWeights):
+            self.weigh.finish()
+
     def _add_direct(self, jets: Jets, total: float) -> None:
         """Sum the weights of the events by their numbers of tags."""
         from truthtag.weights.tag_counts import is_leading

@@ -25,7 +25,12 @@ from truthtag.estimators.protocol import Efficiency
 from truthtag.exports.alignment import SELECTED, Places, number_columns, require_format
 from truthtag.exports.friends import FriendFile
 from truthtag.weights.events import ORIGIN, weights_table
-from truthtag.weights.sample_weights import SampleWeights, Selection, sample_weights
+from truthtag.weights.sample_weights import (
+    SampleWeights,
+    ScaleFactorTally,
+    Selection,
+    sample_weights,
+)
 from truthtag.weights.tag_counts import is_leading
 
 if TYPE_CHECKING:
@@ -40,7 +45,9 @@ Weigh = Callable[[Jets, Prediction, "pd.DataFrame | None"], "pd.DataFrame"]
 
 It is given some events, what is predicted of them, and the table of all these events with those
 that have no jets, where there is one; its table is that of
-:func:`~truthtag.weights.events.weights_table`, with any columns of weights beside.
+:func:`~truthtag.weights.events.weights_table`, with any columns of weights beside. Where it has a
+method ``finish``, that is called after the last events of an input, before anything is in its
+place, and may refuse them.
 """
 
 ORIGIN_COLUMNS = ("event", *ORIGIN)
@@ -74,6 +81,7 @@ class TagWeights:
         scale_factors: ScaleFactors | None = None,
         *,
         direct: bool = False,
+        tally: ScaleFactorTally | None = None,
     ) -> SampleWeights:
         """Return the weights as such; see :func:`~truthtag.weights.sample_weights.sample_weights`.
 
@@ -82,11 +90,12 @@ class TagWeights:
             prediction: Their efficiencies.
             scale_factors: Scale factors, if any.
             direct: Whether events with tags get weights for direct tagging, too.
+            tally: Where the events are some of a sample.
         """
         chosen = is_leading(jets, self.leading) if self.leading else None
         selection = Selection(self.tags, chosen, self.keep_tags_of)
         eff = prediction.at_points_of(jets)
-        return sample_weights(jets, eff, selection, scale_factors, direct=direct)
+        return sample_weights(jets, eff, selection, scale_factors, direct=direct, tally=tally)
 
 
 def weigh_file(
@@ -156,6 +165,7 @@ def weigh_file(
             parts = [total([*parts, chunk.counts])]
             if progress is not None:
                 progress(chunk.counts.entries)
+        _finish(weigh)
         friend.require_entries(parts[0].entries, path)
     return parts[0]
 
@@ -206,7 +216,15 @@ def weigh_sample(
             table.write(jets.multiplicity, of_events, of_jets)
             if progress is not None:
                 progress(jets.n_events)
+        _finish(weigh)
         return table.n_entries
+
+
+def _finish(weigh: Weigh) -> None:
+    """Let what makes weights judge all events of an input, where it does."""
+    finish = getattr(weigh, "finish", None)
+    if finish is not None:
+        finish()
 
 
 def efficiency_columns(prediction: Prediction, name: str = "") -> dict[str, FloatArray]:
