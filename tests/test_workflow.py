@@ -711,9 +711,8 @@ def test_the_studies_plan_what_they_show(tmp_path: Path) -> None:
     place = Workplace(tmp_path)
     plan = place.plan(config="config/studies/learning_curve.yaml")
     assert plan["fit_map_on_part"] == 5 * 4
-    # Twenty networks of three kinds and two of one, and one of each with the most events.
-    # Twenty networks of three kinds and eight of `mlp` at two points; eight of each; one of each.
-    assert plan["train_network_on_part"] == 2 * (3 * 20 + 8) + 4 * 8 + 4
+    # Twenty networks of three kinds and eight of `mlp` at three points, one of each at the last.
+    assert plan["train_network_on_part"] == 3 * (3 * 20 + 8) + 4
     assert plan["learning_point"] == 9 * 4
     # Samples of 1,000,000, 200,000 and 100,000 events; the boson sample is not needed.
     assert plan["generate_sample"] == 20 + 4 + 2
