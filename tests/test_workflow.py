@@ -719,10 +719,10 @@ def test_the_studies_plan_what_they_show(tmp_path: Path) -> None:
     assert plan["draw_figure"] == 1
     assert not {"fit_map", "predict", "summary", "closure"} & set(plan)
     plan = place.plan(config="config/studies/repeated.yaml")
-    # Three estimators in tens of a hundred samples; twelve times six networks of two kinds.
+    # Three estimators in tens of a hundred samples; twelve times six networks of three kinds.
     assert plan["repeated_fits"] == 3 * 10
-    assert plan["train_network_on_repeated_sample"] == 2 * 12 * 6
-    assert plan["repeated_sample"] == 2 * 12
+    assert plan["train_network_on_repeated_sample"] == 3 * 12 * 6
+    assert plan["repeated_sample"] == 3 * 12
     assert not {"fit_map", "replicate_map", "predict", "summary", "closure"} & set(plan)
     config = yaml.safe_load((tmp_path / "config/studies/schedule.yaml").read_text())
     variants = [network for network in config["estimators"].values() if network]
