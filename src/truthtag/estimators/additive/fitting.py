@@ -206,16 +206,16 @@ def _maximise(problem: Problem, start: Fit | None, max_steps: int) -> Fit:
     is_near = start is not None
     for step in range(1, max_steps + 1):
         is_careful = step > QUICK
-        is_far_sighted = is_near and 1 < step <= QUICK
-        updates = UPDATES_NEAR if is_far_sighted else 1 if is_careful else UPDATES
-        aim = _aim(structure, at, prior, updates)
+        goes_far = is_near and step > 1 and not is_careful
+        updates = 1 if is_careful else UPDATES
+        aim = _aim(structure, at, prior, UPDATES_NEAR if goes_far else updates)
         slope = at.sums.gradient - aim.ridge * (at.values - prior.centre)
         gain = float((aim.values - at.values) @ slope)
         if gain < NEAR and _is_settled(at.effective, aim.effective):
             return _result(structure, at.sums, aim, step)
         longest = 0.5 if is_careful else 1.0
         values, sums = _damped(problem, at, aim, prior, longest)
-        if is_far_sighted and sums.likelihood < at.sums.likelihood - len(prior.centre):
+        if goes_far and sums.likelihood < at.sums.likelihood - len(prior.centre):
             # More than all coefficients are worth by chance: the penalties went too far.
             is_near = False
             continue
