@@ -22,10 +22,19 @@ from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.ensemble import Ensemble
+from truthtag.estimators.network import gradients
+from truthtag.estimators.network.alignment import can_be_filled_up, filled_up
 from truthtag.estimators.network.augmentation import transform
 from truthtag.estimators.network.baseline import compare_with_constant, constant_logits
 from truthtag.estimators.network.batches import Batch, TrainingEvents, Weighting
 from truthtag.estimators.network.device import choose_device, uses_bfloat16
+from truthtag.estimators.network.gradients import (
+    Compiled,
+    Gradients,
+    Objective,
+    Recorded,
+    gradients_of,
+)
 from truthtag.estimators.network.loss import batch_loss, weighted_loss
 from truthtag.estimators.network.options import Architecture, TrainingOptions
 from truthtag.estimators.network.trainer import EpochResult, Training, evaluate, train
@@ -476,20 +485,141 @@ def test_a_missing_gpu_is_reported() -> None:
         choose_device("cuda")
 
 
+GEOMETRIC: dict[str, Any] = {
+    "inputs": ("pt", "eta", "flavour"),
+    "flavour": "one_hot",
+    "edge_features": ("near_0.3", "delta_r"),
+}
+KINDS = {
+    "paper": {},
+    "filled_up": {"width": 16, "hidden": 10},
+    "geometric": GEOMETRIC,
+    "factorised": {**GEOMETRIC, "kind": "factorised", "pair_inputs": ("flavour",)},
+}
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-@pytest.mark.parametrize("bootstrap", [False, True])
-def test_a_gpu_gives_the_same_networks(few: Jets, bootstrap: bool) -> None:
+@pytest.mark.parametrize("compiled", [False, True], ids=["recorded", "compiled"])
+@pytest.mark.parametrize("bootstrap", [False, True], ids=["plain", "bootstrap"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_gpu_gives_the_same_networks(
+    few: Jets, kind: str, bootstrap: bool, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradients, "COMPILE_FROM", 0.0 if compiled else math.inf)
     seeds = [(1, "gnn", i) for i in range(3)]
+    options = changed(OPTIONS, bootstrap=bootstrap, precision="float32", average=1.0)
     losses = []
     for device in ("cpu", "cuda"):
         events, validation = (
             TrainingEvents(few.take(part), device) for part in (slice(0, 250), slice(250, 300))
         )
-        training = Training(SMALL, changed(OPTIONS, bootstrap=bootstrap), events, seeds, device)
+        architecture = Architecture(**{**SMALL.model_dump(), **KINDS[kind]})
+        training = Training(architecture, options, events, seeds, device)
         list(train(training, events, validation))
         losses.append([record.best_loss for record in training.records])
         assert training.best_network(2).efficiency(few).shape == (few.n_jets,)
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
+
+
+def gradients_by(
+    way: Gradients, training: Training, events: TrainingEvents
+) -> Iterator[list[torch.Tensor]]:
+    """Return the losses and gradients of each batch of an epoch."""
+    rngs = [torch.Generator().manual_seed(i) for i in range(len(training.seeds))]
+    parameters = list(training.networks.weights.values())
+    for batch, tags, weights in events.weighted_batches(60, rngs):
+        training.optimiser.zero_grad()
+        losses = way(batch, tags, weights).clone()
+        yield [losses, *(torch.clone(one.grad) for one in parameters if one.grad is not None)]
+
+
+def weighted_training(few: Jets, device: str, kind: str) -> tuple[Training, TrainingEvents]:
+    events = TrainingEvents(few, device, weights="use")
+    architecture = Architecture(**{**SMALL.model_dump(), **KINDS[kind]})
+    seeds = [(1, "gnn", i) for i in range(2)]
+    options = changed(OPTIONS, weights="use")
+    return Training(architecture, options, events, seeds, device), events
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize("kind", KINDS)
+def test_recorded_gradients_are_those_worked_out_step_by_step(few: Jets, kind: str) -> None:
+    training, events = weighted_training(few, "cuda", kind)
+    objective = Objective(training.networks, mu=2.0, in_bfloat16=True)
+    # The first batch is worked out, the second recorded and replayed, the others replayed.
+    ways = (gradients_by(way, training, events) for way in (objective, Recorded(objective)))
+    for step_by_step, replayed in zip(*ways, strict=True):
+        for one, other in zip(step_by_step, replayed, strict=True):
+            assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["geometric", "factorised"])
+def test_compiled_gradients_are_those_worked_out_step_by_step(few: Jets, kind: str) -> None:
+    training, events = weighted_training(few, "cpu", kind)
+    objective = Objective(training.networks, mu=2.0, in_bfloat16=False)
+    # What is traced is what would be compiled; compiling takes a minute.
+    compiled = Compiled(objective, backend="eager")
+    ways = (gradients_by(way, training, events) for way in (objective, compiled))
+    for step_by_step, traced in zip(*ways, strict=True):
+        for one, other in zip(step_by_step, traced, strict=True):
+            torch.testing.assert_close(one, other)
+
+
+def test_what_computes_gradients_follows_from_the_device_and_the_work(
+    few: Jets, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    training, _ = weighted_training(few, "cpu", "paper")
+    objective = Objective(training.networks, mu=1.0, in_bfloat16=False)
+    parameters = sum(weight.numel() for weight in training.networks.weights.values())
+    enough = math.ceil(gradients.COMPILE_FROM / parameters)
+    cpu, cuda = torch.device("cpu"), torch.device("cuda")
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: (0, 0))
+    monkeypatch.setattr(gradients, "find_spec", lambda _: True)
+    monkeypatch.setattr(gradients.shutil, "which", lambda name: name if name == "cc" else None)
+    assert gradients_of(objective, cpu, enough) is objective
+    assert isinstance(gradients_of(objective, cuda, enough - 1), Recorded)
+    assert isinstance(gradients_of(objective, cuda, enough), Compiled)
+    monkeypatch.setattr(gradients.shutil, "which", lambda _: None)
+    with caplog.at_level("INFO"):
+        assert gradients_of(objective, cuda, enough) is objective
+    assert "needs triton and a C compiler" in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["paper", "filled_up", "geometric"])
+@pytest.mark.parametrize("width", [16, 48])
+def test_weights_that_are_filled_up_give_the_same_logits_and_gradients(
+    few: Jets, kind: str, width: int
+) -> None:
+    architecture = Architecture(
+        **{**SMALL.model_dump(), "blocks": 2, "head": (12, 5), **KINDS[kind], "width": width}
+    )
+    events = TrainingEvents(few)
+    training = Training(architecture, OPTIONS, events, [(1, "gnn", i) for i in range(2)])
+    networks = training.networks
+    filled = filled_up(networks.weights, architecture)
+    assert can_be_filled_up(architecture)
+    assert any(filled[name].shape != weight.shape for name, weight in networks.weights.items())
+    for name, weight in filled.items():
+        of_edges = 2 if name.endswith("edge.0.weight") and kind == "geometric" else 0
+        is_last = name.startswith(f"body.head.{2 * len(architecture.head)}.")
+        sizes = [weight.shape[-1] - of_edges, *([] if is_last else [weight.shape[1]])]
+        assert not any(size % 8 for size in sizes) or (is_last and name.endswith("bias"))
+    rngs = [torch.Generator().manual_seed(i) for i in range(2)]
+    batch, _ = next(events.batches(100, rngs))
+    found = []
+    for weights in (networks.weights, filled):
+        logits = networks.compute(weights, networks.buffers, batch)
+        gradients_of_all = torch.autograd.grad(
+            logits.square().sum(), list(networks.weights.values())
+        )
+        found.append([logits, *gradients_of_all])
+    for plain, other in zip(*found, strict=True):
+        torch.testing.assert_close(plain, other, rtol=1e-4, atol=1e-5)
+
+
+def test_what_cannot_be_filled_up() -> None:
+    for changes in ({"width": 8}, {"width": 16, "blocks": 0}, KINDS["factorised"]):
+        assert not can_be_filled_up(Architecture(**{**SMALL.model_dump(), **changes}))
 
 
 def test_history_rows(few: Jets) -> None:

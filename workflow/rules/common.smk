@@ -388,8 +388,10 @@ STUDY_TABLES = {
 CHOSEN_TABLES = [
     layout.table(table) for figure in CHOSEN_FIGURES for table in STUDY_TABLES.get(figure, [])
 ]
+# All files that any step makes: one that was removed is made again, whatever made use of it.
 EVERYTHING = [
     *TABLES,
+    *([layout.table("coverage_by_bin")] if TRUTH_IS_KNOWN else []),
     *(layout.table_page(page) for page in ("tables", "verdict")),
     *([layout.table("required_closure")] if REQUIRED_CLOSURE else []),
     *(layout.weights(sample, name) for sample in WEIGHTED for name in ESTIMATORS),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -33,36 +34,46 @@ def transform(batch: Batch, options: TrainingOptions, rngs: Sequence[torch.Gener
     if not (options.rotate_phi or options.reflect_phi or options.reflect_eta):
         return batch
     rows = batch.features.clone()
-    event_of_jet = _event_of_jet(batch).to(rows.device)
+    event_of_jet = _event_of_jet(tuple(batch.shape), rows.device)
     n_events = sum(m for m, _ in batch.shape)
 
-    def per_jet(draw: Callable[[int, torch.Generator], Tensor]) -> Tensor:
+    def per_jet(draw: Callable[[Tensor, torch.Generator], Tensor], values: Tensor) -> Tensor:
         # Drawn on the CPU: the numbers do not depend on the device. One number per event.
-        drawn = torch.stack([draw(n_events, rng) for rng in rngs])
-        return drawn.to(rows.device)[:, event_of_jet]
+        for of_network, rng in zip(values, rngs, strict=True):
+            draw(of_network, rng)
+        return values.to(rows.device)[:, event_of_jet]
+
+    def signs() -> Tensor:
+        drawn = torch.empty(len(rngs), n_events, dtype=torch.int64)
+        return per_jet(_draw_bits, drawn) * 2.0 - 1.0
+
+    def angles() -> Tensor:
+        return per_jet(_draw_shares, torch.empty(len(rngs), n_events)) * (2 * math.pi)
 
     if options.reflect_eta:
-        rows[..., ETA] *= per_jet(_signs)
+        rows[..., ETA] *= signs()
     if options.reflect_phi:
-        rows[..., PHI] *= per_jet(_signs)
+        rows[..., PHI] *= signs()
     if options.rotate_phi:
-        rows[..., PHI] = wrap_angle(rows[..., PHI] + per_jet(_angles))
+        rows[..., PHI] = wrap_angle(rows[..., PHI] + angles())
     return Batch(rows, batch.shape)
 
 
-def _event_of_jet(batch: Batch) -> Tensor:
+@lru_cache(maxsize=8)
+def _event_of_jet(shape: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
     """Return the number of the event that each jet belongs to, shape (n_jets,)."""
-    events = torch.tensor([m for m, _ in batch.shape])
-    jets = torch.tensor([n for _, n in batch.shape])
+    events = torch.tensor([m for m, _ in shape])
+    jets = torch.tensor([n for _, n in shape])
     multiplicity_of_event = jets.repeat_interleave(events)
-    return torch.arange(len(multiplicity_of_event)).repeat_interleave(multiplicity_of_event)
+    numbers = torch.arange(len(multiplicity_of_event)).repeat_interleave(multiplicity_of_event)
+    return numbers.to(device)
 
 
-def _signs(count: int, rng: torch.Generator) -> Tensor:
-    """Draw -1 or 1 with equal probability, shape (count,)."""
-    return torch.randint(0, 2, (count,), generator=rng) * 2.0 - 1.0
+def _draw_bits(values: Tensor, rng: torch.Generator) -> Tensor:
+    """Fill a tensor with 0 and 1, equally probable."""
+    return torch.randint(0, 2, values.shape, generator=rng, out=values)
 
 
-def _angles(count: int, rng: torch.Generator) -> Tensor:
-    """Draw angles of a full turn, shape (count,) [rad]."""
-    return torch.rand(count, generator=rng) * (2 * math.pi)
+def _draw_shares(values: Tensor, rng: torch.Generator) -> Tensor:
+    """Fill a tensor with numbers between 0 and 1."""
+    return torch.rand(values.shape, generator=rng, out=values)

@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
+from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.device import events_at_once
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import FLAVOUR
 
@@ -163,6 +164,7 @@ def _columns(
     of_jets = empty((n_jets,), torch.float64)
     counts = None if resample is None else events.counts_of(resample)
     last = 0
+    at_once = events_at_once(events.device)
     with torch.inference_mode():
         for number, (group_rows, group_tags) in enumerate(events.groups):
             n_events, n = group_tags.shape[:2]
@@ -171,8 +173,8 @@ def _columns(
                 weights = weights * counts[number]
             if events.weights is not None:
                 weights = weights * events.weights[number].cpu().double()
-            for first in range(0, n_events, EVALUATION_EVENTS):
-                some = slice(first, first + EVALUATION_EVENTS)
+            for first in range(0, n_events, at_once):
+                some = slice(first, first + at_once)
                 rows = group_rows[some]
                 batch = Batch(rows.flatten(0, 1), [(len(rows), n)])
                 jets = slice(last, last + len(rows) * n)

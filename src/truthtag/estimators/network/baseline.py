@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
+from truthtag.estimators.network.batches import Batch, TrainingEvents
+from truthtag.estimators.network.device import events_at_once
 from truthtag.estimators.network.loss import chain_losses
 from truthtag.estimators.network.model import EfficiencyNetwork
 from truthtag.estimators.network.options import FLAVOUR
@@ -141,8 +142,9 @@ def compare_with_constant(
     n_points = network.n_points
     constants = [constant_logits(events, network.mu, point) for point in range(n_points)]
     found = []
+    at_once = events_at_once(validation.device)
     with torch.inference_mode():
-        for stacked, stacked_tags, weights in validation.weighted_batches(EVALUATION_EVENTS):
+        for stacked, stacked_tags, weights in validation.weighted_batches(at_once):
             # Features come with a leading axis for the networks, of which there is one.
             batch = Batch(stacked.features[0], stacked.shape)
             tags = stacked_tags[0].reshape(-1, n_points)

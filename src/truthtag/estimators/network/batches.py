@@ -22,16 +22,12 @@ from truthtag.estimators.network.pairs import Shape
 from truthtag.estimators.network.storage import IN_MEMORY, Storage
 
 __all__ = [
-    "EVALUATION_EVENTS",
     "MIN_EVENTS_EQUAL_CUT",
     "Batch",
     "TrainingEvents",
     "Weighting",
     "features",
 ]
-
-EVALUATION_EVENTS = 1_000
-"""Events that are evaluated at once: their layers stay in a processor's cache."""
 
 MIN_EVENTS_EQUAL_CUT = 16
 """From so many events of one multiplicity in a batch, all batches have the same number of them."""

@@ -9,7 +9,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from truthtag.estimators.network.layers import head_in_float32, mlp, without_single_point
+from truthtag.estimators.network.layers import (
+    head_in_float32,
+    mlp,
+    take_columns,
+    without_single_point,
+)
 from truthtag.estimators.network.options import Architecture
 from truthtag.estimators.network.pairs import Shape, pair_linear, sum_neighbours
 
@@ -100,10 +105,24 @@ class GraphBody(nn.Module):
         The first is that of the loosest point, the others of passing each point given that the jet
         passes the one before.
         """
+        x0 = F.pad(x0, (0, self._extra_columns(x0, edges)))
         x = x0
         for block in self.blocks:
             x = torch.cat([block(x, shape, edges), x0], dim=-1)
         return without_single_point(head_in_float32(self.head, x))
+
+    def _extra_columns(self, x0: Tensor, edges: Tensor | None) -> int:
+        """Return how many columns of zeros the weights take beside the inputs.
+
+        There are some only where weights were filled up with zeros: see
+        :func:`.alignment.filled_up`.
+        """
+        if not self.blocks:
+            return 0
+        first = cast("GNBlock", self.blocks[0]).edge[0]
+        n_edge = 0 if edges is None else edges.shape[-1]
+        n_taken = (cast("nn.Linear", first).weight.shape[1] - n_edge) // 2
+        return n_taken - x0.shape[-1]
 
 
 class FactorisedBody(nn.Module):
@@ -172,7 +191,7 @@ class FactorisedBody(nn.Module):
         """Return :meth:`terms` with an axis for the working points, also where there is one."""
         first = cast("nn.Linear", self.factor[0])
         rest = cast("nn.Sequential", self.factor[1:])
-        of_pair = x if self.pair_columns is None else x[:, self.pair_columns]
+        of_pair = x if self.pair_columns is None else take_columns(x, self.pair_columns)
         factor_logits = head_in_float32(rest, pair_linear(first, of_pair, shape, edges))
         base_logits = head_in_float32(self.base, x)
         return F.logsigmoid(base_logits), F.logsigmoid(factor_logits)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -45,6 +46,12 @@ __all__ = [
     "run_training",
     "train_networks",
 ]
+
+CHECKPOINT_SHARE = 0.05
+"""Most of the time of a training that checkpoints may take which are not written in no time."""
+
+SHORT_WRITE = 0.2
+"""What counts as no time [s]."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +156,9 @@ def run_training(
     identity: dict[str, Any],
     logger: logging.Logger,
 ) -> None:
-    """Train to the end, with a checkpoint and log lines after every epoch.
+    """Train to the end, with log lines and a checkpoint after every epoch.
+
+    Where writing a checkpoint takes long, fewer are written: see :class:`_Checkpoints`.
 
     Args:
         training: What is trained.
@@ -167,11 +176,41 @@ def run_training(
     epochs = training.options.epochs
     done = events.count * training.epochs_done
     progress = Progress(logger, events.count * epochs, "events", done=done)
+    checkpoints = _Checkpoints(training, checkpoint, identity)
     for results in train(training, events, validation, progress.add):
-        if checkpoint is not None:
-            training.save(checkpoint, identity)
+        checkpoints.write_if_due()
         for result in results:
             _log_epoch(result, epochs, logger)
+
+
+class _Checkpoints:
+    """Checkpoints of a training: after every epoch, where they are written in no time.
+
+    Those of many large networks take more than a second each. They are written so rarely that they
+    take at most a twentieth of the time.
+
+    Args:
+        training: What is trained.
+        path: Where checkpoints are written; None for none.
+        identity: The run that they belong to.
+    """
+
+    def __init__(self, training: Training, path: Path | None, identity: dict[str, Any]) -> None:
+        self.training = training
+        self.path = path
+        self.identity = identity
+        self._next = 0.0
+
+    def write_if_due(self) -> None:
+        """Write one, unless the last took long and was written a short time ago."""
+        started = time.monotonic()
+        if self.path is None or started < self._next:
+            return
+        self.training.save(self.path, self.identity)
+        ended = time.monotonic()
+        took = ended - started
+        wait = took / CHECKPOINT_SHARE if took > SHORT_WRITE else 0.0
+        self._next = ended + wait
 
 
 def _log_epoch(result: EpochResult, epochs: int, logger: logging.Logger) -> None:

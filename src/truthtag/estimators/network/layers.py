@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from truthtag.errors import DataError
 from truthtag.estimators.network.options import FEATURES
 
-__all__ = ["Standardise", "head_in_float32", "mlp", "without_single_point"]
+__all__ = ["Standardise", "head_in_float32", "mlp", "take_columns", "without_single_point"]
 
 ROWS_AT_ONCE = 2**23
 """Rows whose sums are taken in one go; those of more rows are added up."""
@@ -48,6 +48,24 @@ def head_in_float32(layers: nn.Sequential, x: Tensor) -> Tensor:
     with torch.autocast(hidden.device.type, enabled=False):
         out: Tensor = layers[-1](hidden.float())
     return out
+
+
+def take_columns(rows: Tensor, chosen: Sequence[int]) -> Tensor:
+    """Return some columns, in the order asked for.
+
+    Indexing with a list would do the same, but copy the list to a GPU each time, which then has to
+    be waited for.
+
+    Args:
+        rows: Shape (n, n_columns).
+        chosen: Positions of columns; not empty.
+
+    Returns:
+        Shape (n, len(chosen)); the rows themselves where all are chosen in their order.
+    """
+    if list(chosen) == list(range(rows.shape[1])):
+        return rows
+    return torch.stack([rows[:, column] for column in chosen], dim=-1)
 
 
 def without_single_point(values: Tensor) -> Tensor:

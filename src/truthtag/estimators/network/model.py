@@ -15,15 +15,13 @@ from truthtag.data.jets import Jets
 from truthtag.errors import DataError
 from truthtag.estimators.network.batches import Batch, features
 from truthtag.estimators.network.bodies import body_of
+from truthtag.estimators.network.device import events_at_once
 from truthtag.estimators.network.inputs import InputColumns
-from truthtag.estimators.network.layers import Standardise, without_single_point
+from truthtag.estimators.network.layers import Standardise, take_columns, without_single_point
 from truthtag.estimators.network.options import FLAVOUR, Architecture
 from truthtag.estimators.network.pairs import pair_geometry
 
 __all__ = ["EfficiencyNetwork", "require_finite"]
-
-PREDICTION_EVENTS = 1_000
-"""Events that are predicted at once: their layers stay in a processor's cache."""
 
 
 class EfficiencyNetwork(nn.Module):
@@ -138,12 +136,13 @@ class EfficiencyNetwork(nn.Module):
         Args:
             rows: The columns of the jets, neither shifted nor scaled, shape (n_jets, n_columns).
         """
-        x: Tensor = self.standardise(rows)[:, self.seen]
+        x = take_columns(self.standardise(rows), self.seen)
         if not self.has_indicators:
             return x
-        known = torch.tensor(self.flavours, dtype=rows.dtype, device=rows.device)
-        indicators = (rows[:, FLAVOUR, None] == known).to(x.dtype)
-        return torch.cat([x, indicators], dim=-1)
+        # Compared with plain numbers: a tensor of them would have to be copied to a GPU each time.
+        flavour = rows[:, FLAVOUR]
+        indicators = torch.stack([flavour == known for known in self.flavours], dim=-1)
+        return torch.cat([x, indicators.to(x.dtype)], dim=-1)
 
     def offset_of(self, batch: Batch) -> Tensor:
         """Return what is added to the logits of each jet, in the shape of the logits.
@@ -187,11 +186,12 @@ class EfficiencyNetwork(nn.Module):
         rows = features(jets, self.columns)
         eff = np.empty((jets.n_jets, self.n_points))
         device = self.standardise.mean.device
+        at_once = events_at_once(device)
         self.eval()
         with torch.inference_mode():
             for _, index in jets.by_multiplicity():
-                for first in range(0, len(index), PREDICTION_EVENTS):
-                    chosen = index[first : first + PREDICTION_EVENTS]
+                for first in range(0, len(index), at_once):
+                    chosen = index[first : first + at_once]
                     batch = Batch(rows[chosen.ravel()].to(device), [chosen.shape])
                     # Corrected for mu in float64, where it costs no precision.
                     logits = self._plus_at_first_point(self(batch).double(), math.log(self.mu))

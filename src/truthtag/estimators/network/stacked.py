@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, stack_module_state, vmap
 
+from truthtag.estimators.network.alignment import can_be_filled_up, filled_up
 from truthtag.estimators.network.batches import Batch
 from truthtag.estimators.network.model import EfficiencyNetwork
 
@@ -61,12 +62,21 @@ class StackedNetworks:
             one: Tensor = self.like(Batch(batch.features[0], batch.shape))
             return one[None]
 
+        return self.compute(self.weights, self.buffers, batch)
+
+    def compute(
+        self, weights: dict[str, Tensor], buffers: dict[str, Tensor], batch: Batch
+    ) -> Tensor:
+        """Return the logits of several networks with some weights and buffers."""
+        if batch.features.is_cuda and can_be_filled_up(self.like.architecture):
+            weights = filled_up(weights, self.like.architecture)
+
         def forward(weights: dict[str, Tensor], buffers: dict[str, Tensor], rows: Tensor) -> Tensor:
             state = (weights, buffers)
             logits: Tensor = functional_call(self.like, state, (Batch(rows, batch.shape),))
             return logits
 
-        logits: Tensor = vmap(forward)(self.weights, self.buffers, batch.features)
+        logits: Tensor = vmap(forward)(weights, buffers, batch.features)
         return logits
 
     def state(self, which: int) -> dict[str, Tensor]:

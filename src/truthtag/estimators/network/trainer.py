@@ -18,9 +18,10 @@ from torch import Tensor
 
 from truthtag.errors import ConfigError, DataError
 from truthtag.estimators.network.augmentation import transform
-from truthtag.estimators.network.batches import EVALUATION_EVENTS, Batch, TrainingEvents
+from truthtag.estimators.network.batches import Batch, TrainingEvents
 from truthtag.estimators.network.checkpoint import read_checkpoint, write_checkpoint
-from truthtag.estimators.network.device import uses_bfloat16
+from truthtag.estimators.network.device import events_at_once, matrix_units, uses_bfloat16
+from truthtag.estimators.network.gradients import Gradients, Objective, gradients_of
 from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.loss import batch_loss
 from truthtag.estimators.network.model import EfficiencyNetwork
@@ -334,10 +335,11 @@ def train(
             working points, or were prepared otherwise.
     """
     _require_alike(events, validation)
+    gradients = _gradients(training, events)
     while not training.is_finished:
         number = training.epochs_done + 1
         started = time.perf_counter()
-        train_losses = _one_epoch(training, events, number, tick)
+        train_losses = _one_epoch(training, events, gradients, number, tick)
         seconds = (time.perf_counter() - started) / len(training.seeds)
         ended = []
         with training.averaged():
@@ -359,14 +361,31 @@ def train(
         yield ended
 
 
+def _gradients(training: Training, events: TrainingEvents) -> Gradients:
+    """Return what computes the gradients of the batches of a training."""
+    options = training.options
+    objective = Objective(
+        networks=training.networks,
+        mu=options.mu,
+        in_bfloat16=uses_bfloat16(options.precision, events.device),
+        parts=_micro_batches(options, events),
+    )
+    return gradients_of(objective, events.device, options.epochs * len(events.rows))
+
+
 def _one_epoch(
-    training: Training, events: TrainingEvents, number: int, tick: Callable[[int], None]
+    training: Training,
+    events: TrainingEvents,
+    gradients: Gradients,
+    number: int,
+    tick: Callable[[int], None],
 ) -> list[float]:
     """Pass once through the training events.
 
     Args:
         training: What is trained.
         events: The training events.
+        gradients: Computes the gradients of a batch.
         number: Number of the epoch, from 1; with the seed it decides the order of the events.
         tick: Called after each micro-batch with its number of events.
 
@@ -377,24 +396,17 @@ def _one_epoch(
     device = events.device
     rngs = [_generator(seed, number) for seed in training.seeds]
     n_micro = _micro_batches(options, events)
-    in_bfloat16 = uses_bfloat16(options.precision, device)
     loss_sum = torch.zeros(len(rngs), dtype=torch.float64, device=device)
     n_seen = 0
-    n_points = training.networks.like.n_points
     batches = events.weighted_batches(options.batch_events, rngs, n_micro, training.resamples)
     for position, (batch, tags, weights) in enumerate(batches, start=1):
         moved = transform(batch, options, rngs)
-        with torch.autocast(device.type, torch.bfloat16, enabled=in_bfloat16):
-            logits = training.networks(moved).float()
-        loss = batch_loss(logits, tags, batch.shape, options.mu, n_points, weights)
-        # Networks do not share weights: the gradient of the sum is that of each loss.
-        total_loss = loss.sum() / n_micro
-        total_loss.backward()  # type: ignore[no-untyped-call]
+        losses = gradients(moved, tags, weights)
         # Gradients add up until the batch is complete.
         if position % n_micro == 0:
             training.step()
         n_events = sum(m for m, _ in batch.shape)
-        loss_sum += loss.detach() * n_events
+        loss_sum += losses * n_events
         n_seen += n_events
         tick(n_events)
     return [float(mean) for mean in loss_sum / n_seen]
@@ -407,8 +419,8 @@ def evaluate(networks: StackedNetworks, events: TrainingEvents, mu: float) -> li
     """
     n_points = networks.like.n_points
     loss_sum = torch.zeros(networks.count, dtype=torch.float64, device=events.device)
-    with torch.inference_mode():
-        for batch, tags, weights in events.weighted_batches(EVALUATION_EVENTS):
+    with torch.inference_mode(), matrix_units(events.device):
+        for batch, tags, weights in events.weighted_batches(events_at_once(events.device)):
             # Every network sees the same events.
             rows = batch.features.expand(networks.count, -1, -1)
             logits = networks(Batch(rows, batch.shape))
