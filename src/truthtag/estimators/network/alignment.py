@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 import torch
@@ -15,11 +14,6 @@ __all__ = ["can_be_filled_up", "filled_up"]
 
 MULTIPLE = 8
 """Numbers of 16 bits that make 16 bytes, what the matrix units of GPUs read at once."""
-
-PAIR_WEIGHT = re.compile(r"\.edge\.0\.weight$")
-"""Weights that act on both jets of a pair, and on what is known of the pair."""
-
-LAST_OF_HEAD = re.compile(r"^body\.head\.(\d+)\.(weight|bias)$")
 
 
 def can_be_filled_up(architecture: Architecture) -> bool:
@@ -47,24 +41,32 @@ def filled_up(weights: Mapping[str, Tensor], architecture: Architecture) -> dict
         Weights for the same module, whose layers take their sizes from them.
     """
     n_edge = len(architecture.edge_features)
-    last = max(int(found[1]) for name in weights if (found := LAST_OF_HEAD.match(name)))
+    # After each hidden layer of the head comes an activation; the outputs are what they are.
+    output_layer = f"body.head.{2 * len(architecture.head)}."
     filled = {}
     for name, value in weights.items():
-        if name.endswith(".bias"):
-            is_output = name == f"body.head.{last}.bias"
-            filled[name] = value if is_output else F.pad(value, (0, _missing(value.shape[-1])))
+        is_bias = name.endswith(".bias")
+        n_out = value.shape[-1 if is_bias else -2]
+        more_out = 0 if name.startswith(output_layer) else _missing(n_out)
+        if is_bias:
+            filled[name] = F.pad(value, (0, more_out))
             continue
-        rows = 0 if name == f"body.head.{last}.weight" else _missing(value.shape[-2])
-        if PAIR_WEIGHT.search(name):
-            size = (value.shape[-1] - n_edge) // 2
-            of_jets = [
-                F.pad(part, (0, _missing(size))) for part in torch.split(value, size, dim=-1)[:2]
-            ]
-            value = torch.cat([*of_jets, value[..., 2 * size :]], dim=-1)
-            filled[name] = F.pad(value, (0, 0, 0, rows))
-        else:
-            filled[name] = F.pad(value, (0, _missing(value.shape[-1]), 0, rows))
+        sees_pairs = name.endswith(".edge.0.weight")
+        wide = _for_pairs(value, n_edge) if sees_pairs else _padded(value)
+        filled[name] = F.pad(wide, (0, 0, 0, more_out))
     return filled
+
+
+def _for_pairs(weight: Tensor, n_edge: int) -> Tensor:
+    """Fill up the columns of each of the two jets of a pair; those of the edge features stay."""
+    size = (weight.shape[-1] - n_edge) // 2
+    first, second, edge = torch.split(weight, [size, size, n_edge], dim=-1)
+    return torch.cat([_padded(first), _padded(second), edge], dim=-1)
+
+
+def _padded(weight: Tensor) -> Tensor:
+    """Fill up the columns."""
+    return F.pad(weight, (0, _missing(weight.shape[-1])))
 
 
 def _missing(size: int) -> int:

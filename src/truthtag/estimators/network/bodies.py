@@ -105,7 +105,9 @@ class GraphBody(nn.Module):
         The first is that of the loosest point, the others of passing each point given that the jet
         passes the one before.
         """
-        x0 = F.pad(x0, (0, self._extra_columns(x0, edges)))
+        extra = self._extra_columns(x0, edges)
+        if extra:
+            x0 = F.pad(x0, (0, extra))
         x = x0
         for block in self.blocks:
             x = torch.cat([block(x, shape, edges), x0], dim=-1)
