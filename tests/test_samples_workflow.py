@@ -492,6 +492,11 @@ def test_efficiencies_go_back_to_the_jets_of_the_files(own: Workplace) -> None:
     assert is_taken == jets.n_jets
 
 
+def test_every_file_that_a_run_makes_is_asked_for(own: Workplace) -> None:
+    """One that was removed is missed, then: the table of all events of a file, say."""
+    assert own.files_not_asked_for("results/own", "config/own.yaml") == set()
+
+
 def test_every_file_has_a_friend(own: Workplace) -> None:
     """Entry by entry: lengths are those of the file, sums of weights those of the workflow."""
     results = results_of(own)

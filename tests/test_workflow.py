@@ -301,18 +301,7 @@ def test_a_domain_that_was_removed_is_made_again(copy: Workplace) -> None:
 
 def test_every_file_that_a_run_makes_is_asked_for(finished: Workplace) -> None:
     """One that was removed is missed, then, whoever made use of it."""
-    output = finished.dry_run("--force", "all")
-    listed = re.search(r"^rule all:\n    input: (.*)$", output, re.MULTILINE)
-    assert listed
-    asked = set(listed[1].split(", "))
-    results = finished.folder / "results/tiny"
-    made = set()
-    for path in results.rglob("*"):
-        inside = path.relative_to(results)
-        hidden = any(part.startswith(".") for part in inside.parts)
-        if path.is_file() and not hidden and inside.parts[0] != "logs":
-            made.add(str(path.relative_to(finished.folder)))
-    assert made - asked == set()
+    assert finished.files_not_asked_for("results/tiny") == set()
 
 
 def test_more_events_extend_a_sample_and_fewer_shrink_it(copy: Workplace) -> None:

@@ -86,6 +86,27 @@ class Workplace:
         assert outcome.returncode == 0, outcome.stdout
         return outcome.stdout
 
+    def files_not_asked_for(self, results: str, config: str = "config/tiny.yaml") -> set[str]:
+        """Return the results of a finished run that nobody would miss: no inputs of `all`.
+
+        Logs and hidden files are no results; the report is made by a command of its own.
+        """
+        output = self.dry_run("--force", "all", config=config)
+        listed = re.search(r"^rule all:\n    input: (.*)$", output, re.MULTILINE)
+        assert listed, output
+        asked = set(listed[1].split(", "))
+        missed = set()
+        for path in (self.folder / results).rglob("*"):
+            inside = path.relative_to(self.folder / results)
+            hidden = any(part.startswith(".") for part in inside.parts)
+            if not path.is_file() or hidden or inside.parts[0] in ("logs", "report.html"):
+                continue
+            name = path.relative_to(self.folder)
+            # Networks that are trained together are one output: their folder.
+            if not asked & {str(name), str(name.parent)}:
+                missed.add(str(name))
+        return missed
+
     def overlay(self, name: str, **changes: object) -> str:
         """Write a config that changes the tiny one, and return both as arguments."""
         (self.folder / "config" / name).write_text(yaml.safe_dump(changes))

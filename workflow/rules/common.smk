@@ -403,6 +403,7 @@ EVERYTHING = [
     *(file for sample in WEIGHTED for file in prediction_files(sample)),
     *(file for name in ESTIMATORS for file in layout.fit_outputs(name)),
     *(file for sample in config["samples"] for file in layout.shards(sample)),
+    *(file for sample in config["samples"] for file in layout.event_files(sample)),
 ]
 
 
