@@ -9,6 +9,8 @@ import sys
 import psutil
 import pytest
 
+from truthtag.workflow.interrupts import INTERRUPTED
+
 PROGRAM = """
 import subprocess, sys, time
 from truthtag.workflow.interrupts import JOBS_IGNORE_INTERRUPTS, stop_on_interrupt
@@ -50,6 +52,7 @@ def test_an_interrupt_is_a_line_and_stops_the_jobs(job: str) -> None:
         program.send_signal(signal.SIGINT)
     _, error = program.communicate(timeout=60)
     assert program.returncode != 0
-    assert error.endswith("Interrupted. Start the same command again to go on.\n")
+    assert error.endswith(INTERRUPTED)
+    assert error.count(INTERRUPTED) == 1
     assert "Traceback" not in error
     assert not running.is_running()
