@@ -99,7 +99,8 @@ def test_a_flipped_bit_in_a_checkpoint_is_never_used(
             assert content_digest(training._state()) == fresh
             assert f"training starts anew: {checkpoint}" in caplog.text
             anew += 1
-    assert anew > 100
+    # More than half of so small a file is padding, which nobody reads.
+    assert anew > 50
 
 
 def damage(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
@@ -110,7 +111,7 @@ def damage(path: Path, change: Callable[[dict[str, Any]], object]) -> None:
     write_content(content, path)
 
 
-@pytest.mark.parametrize("part", ["networks", "optimiser", "schedule", "averages", "records"])
+@pytest.mark.parametrize("part", ["networks", "optimiser", "steps", "averages", "records"])
 def test_a_checkpoint_without_a_part_is_not_used(
     part: str, few: Jets, checkpoint: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -132,7 +133,9 @@ def test_a_checkpoint_without_a_part_is_not_used(
         lambda content: content["state"]["records"][0].pop("best"),
         lambda content: content["state"]["records"][0]["history"][0].pop("epoch"),
         lambda content: content["state"]["networks"][0].popitem(),
-        lambda content: content["state"]["optimiser"].pop("state"),
+        lambda content: content["state"]["optimiser"].pop("means"),
+        lambda content: content["state"]["optimiser"]["squares"].pop(),
+        lambda content: content["state"].update(steps="many"),
         lambda content: content["state"].update(records=3),
     ],
 )

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from conftest import make_jets
+from conftest import ROOT, make_jets
 from truthtag.data.jets import Jets
 from truthtag.data.kinematics import delta_r
 from truthtag.errors import ConfigError, DataError
@@ -36,6 +38,7 @@ from truthtag.estimators.network.gradients import (
     gradients_of,
 )
 from truthtag.estimators.network.loss import batch_loss, weighted_loss
+from truthtag.estimators.network.optimiser import Adam, learning_rate
 from truthtag.estimators.network.options import Architecture, TrainingOptions
 from truthtag.estimators.network.trainer import EpochResult, Training, evaluate, train
 from truthtag.estimators.predictions import replica_std
@@ -528,7 +531,7 @@ def gradients_by(
     rngs = [torch.Generator().manual_seed(i) for i in range(len(training.seeds))]
     parameters = list(training.networks.weights.values())
     for batch, tags, weights in events.weighted_batches(60, rngs):
-        training.optimiser.zero_grad()
+        training.optimiser.forget()
         losses = way(batch, tags, weights).clone()
         yield [losses, *(torch.clone(one.grad) for one in parameters if one.grad is not None)]
 
@@ -634,8 +637,11 @@ def test_history_rows(few: Jets) -> None:
         isinstance(row, EpochResult) and row.seconds > 0 and row.events_per_second > 0
         for row in rows
     )
-    # One cycle ends far below where it peaked.
-    assert rows[-1].learning_rate < 1e-2 * OPTIONS.learning_rate
+    # That of the last step of each epoch: one cycle ends far below where it peaked.
+    steps = training.steps_per_epoch
+    expected = [learning_rate(OPTIONS, steps * row.epoch - 1, steps * 4) for row in rows]
+    assert [row.learning_rate for row in rows] == expected
+    assert expected[-1] < 0.1 * OPTIONS.learning_rate
 
 
 def test_a_network_whose_loss_explodes_stops(few: Jets) -> None:
@@ -677,20 +683,84 @@ def test_adam_has_the_betas_of_the_options(few: Jets) -> None:
     usual = run(few, OPTIONS).records[0].history[-1].train_loss
     short = changed(OPTIONS, betas=(0.8, 0.9))
     training = run(few, short)
-    assert training.optimiser.param_groups[0]["betas"] == (0.8, 0.9)
+    assert training.optimiser.betas == (0.8, 0.9)
     assert training.records[0].history[-1].train_loss != usual
 
 
 @pytest.mark.parametrize("warm_up", [0.1, 0.3])
 @pytest.mark.parametrize("steps", [1, 2, 4, 9, 10])
 def test_any_number_of_steps_has_a_schedule(steps: int, warm_up: float) -> None:
-    """With 9 steps and a warm-up of 0.1, the rise has no step: torch divided by zero."""
+    """With 9 steps and a warm-up of 0.1, the rise has no step: torch divides by zero."""
     jets = make_jets([2] * 20 * steps)
     options = changed(OPTIONS, epochs=1, batch_events=20, warm_up=warm_up)
     events = TrainingEvents(jets)
     training = Training(SMALL, options, events, [SEED])
     assert training.steps_per_epoch == steps
     assert len(list(train(training, events, events))) == 1
+    peak = options.learning_rate
+    assert all(0 < learning_rate(options, step, steps) <= peak for step in range(steps))
+
+
+@pytest.mark.parametrize("warm_up", [0.1, 0.25, 0.9])
+@pytest.mark.parametrize("steps", [1, 4, 57, 1000])
+def test_the_schedule_is_that_of_torch(steps: int, warm_up: float) -> None:
+    options = changed(OPTIONS, schedule="one_cycle", warm_up=warm_up)
+    weight = torch.zeros(1, requires_grad=True)
+    optimiser = torch.optim.Adam([weight], lr=options.learning_rate)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        max_lr=options.learning_rate,
+        total_steps=steps + 1,
+        pct_start=warm_up,
+        cycle_momentum=False,
+    )
+    for step in range(steps):
+        assert learning_rate(options, step, steps) == optimiser.param_groups[0]["lr"]
+        optimiser.step()
+        schedule.step()
+    constant = changed(OPTIONS, schedule="constant")
+    assert learning_rate(constant, steps, steps) == constant.learning_rate
+
+
+@given(st.integers(0, 2**31), st.integers(1, 20))
+def test_the_steps_of_adam_are_those_of_torch(seed: int, steps: int) -> None:
+    """Also where a weight has no gradient, now and then."""
+    rng = torch.Generator().manual_seed(seed)
+    ours = [torch.randn(shape, generator=rng) for shape in ((3, 4), (5,), ())]
+    theirs = [weight.clone() for weight in ours]
+    optimiser = Adam(ours, (0.9, 0.95))
+    reference = torch.optim.Adam(theirs, lr=1.0, betas=(0.9, 0.95), fused=True)
+    for _ in range(steps):
+        rate = float(torch.rand((), generator=rng))
+        for one, other in zip(ours, theirs, strict=True):
+            if torch.rand((), generator=rng) < 0.8:
+                one.grad = torch.randn(one.shape, generator=rng)
+                other.grad = one.grad.clone()
+        reference.param_groups[0]["lr"] = rate
+        reference.step()
+        reference.zero_grad()
+        optimiser.step(rate)
+        assert all(one.grad is None for one in ours)
+        assert all(map(torch.equal, ours, theirs))
+
+
+def test_training_does_not_load_the_compiler_of_torch() -> None:
+    """That would take every job a second."""
+    program = """
+import sys
+from conftest import make_jets
+from truthtag.estimators.network.batches import TrainingEvents
+from truthtag.estimators.network.options import Architecture, TrainingOptions
+from truthtag.estimators.network.trainer import Training, train
+events = TrainingEvents(make_jets([2, 3] * 20))
+options = TrainingOptions(epochs=1, batch_events=10, learning_rate=1e-3)
+training = Training(Architecture(width=4), options, events, [(1, 0)])
+assert len(list(train(training, events, events))) == 1
+training.best_network().efficiency(make_jets([2]))
+sys.exit("torch._dynamo" in sys.modules)
+"""
+    outcome = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False)
+    assert outcome.returncode == 0
 
 
 # ---- weights of events

@@ -73,7 +73,7 @@ def test_no_pickle_in_a_checkpoint_is_executed(
     few: Jets, tmp_path: Path, mark: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     path = tmp_path / "seed_0.checkpoint.pt"
-    torch.save({"format": "truthtag checkpoint 2", "state": Payload(mark)}, path)
+    torch.save({"format": "truthtag checkpoint 3", "state": Payload(mark)}, path)
     options = TrainingOptions(epochs=1, batch_events=50, learning_rate=0.01)
     small = Architecture(width=4, blocks=1, head=(4,))
     training = Training(small, options, TrainingEvents(few), [(1, "net", 0)])

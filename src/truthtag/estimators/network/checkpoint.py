@@ -13,7 +13,7 @@ from truthtag.estimators.network.content import read_content, write_content
 
 __all__ = ["read_checkpoint", "write_checkpoint"]
 
-FORMAT = "truthtag checkpoint 2"
+FORMAT = "truthtag checkpoint 3"
 
 
 def write_checkpoint(

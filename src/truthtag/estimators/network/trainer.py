@@ -25,6 +25,7 @@ from truthtag.estimators.network.gradients import Gradients, Objective, gradient
 from truthtag.estimators.network.inputs import InputColumns
 from truthtag.estimators.network.loss import batch_loss
 from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.optimiser import Adam, copy_values, learning_rate
 from truthtag.estimators.network.options import Architecture, TrainingOptions
 from truthtag.estimators.network.stacked import StackedNetworks
 from truthtag.seeds import Seed, seed_words
@@ -38,7 +39,7 @@ __all__ = [
     "train",
 ]
 
-CHECKPOINT_PARTS = ("networks", "optimiser", "schedule", "averages", "records")
+CHECKPOINT_PARTS = ("networks", "optimiser", "steps", "averages", "records")
 
 
 @dataclass(frozen=True)
@@ -140,13 +141,9 @@ class Training:
         networks = [_new_network(architecture, options, events, seed).to(device) for seed in seeds]
         self.networks = StackedNetworks(networks)
         weights = list(self.networks.weights.values())
-        # A fused step of Adam takes a quarter of the time of a plain one.
-        self.optimiser = torch.optim.Adam(
-            weights, lr=options.learning_rate, betas=options.betas, fused=True
-        )
+        self.optimiser = Adam(weights, options.betas)
         self.steps_per_epoch = events.steps(options.batch_events)
-        n_steps = self.steps_per_epoch * options.epochs
-        self.schedule = _schedule(self.optimiser, options, n_steps)
+        self.steps_done = 0
         # Functions of the seed: a checkpoint need not hold them.
         self.resamples: list[list[Tensor]] = []
         self.distinct = distinct if options.bootstrap else 0
@@ -187,11 +184,14 @@ class Training:
         number."""
         return 0 < self.options.patience <= record.since_best or not record.is_finite
 
+    def learning_rate(self, step: int) -> float:
+        """Return the learning rate of a step, counted from 0."""
+        return learning_rate(self.options, step, self.steps_per_epoch * self.options.epochs)
+
     def step(self) -> None:
         """Change the weights by their gradients, and take them into the average."""
-        self.optimiser.step()
-        self.schedule.step()
-        self.optimiser.zero_grad()
+        self.optimiser.step(self.learning_rate(self.steps_done))
+        self.steps_done += 1
         if self.averages:
             self._update_averages()
 
@@ -206,7 +206,7 @@ class Training:
         steps_averaged = self.options.average * self.steps_per_epoch
         steady_share = -math.expm1(-1 / steps_averaged)
         # A large share at first, so that the random weights of the beginning are forgotten.
-        early_share = 9 / (9 + self.schedule.last_epoch)
+        early_share = 9 / (9 + self.steps_done)
         share = max(steady_share, early_share)
         weights = self.networks.weights.values()
         with torch.no_grad():
@@ -221,9 +221,9 @@ class Training:
             return
         weights = list(self.networks.weights.values())
         kept = [weight.detach().clone() for weight in weights]
-        _copy(self.averages, weights)
+        copy_values(self.averages, weights)
         yield
-        _copy(kept, weights)
+        copy_values(kept, weights)
 
     def save(self, path: str | Path, identity: Mapping[str, Any]) -> None:
         """Write a checkpoint; ``identity`` says which run it belongs to."""
@@ -276,8 +276,8 @@ class Training:
         """Return all that a checkpoint holds, the names of :data:`CHECKPOINT_PARTS`."""
         return {
             "networks": [self.networks.state(which) for which in range(len(self.seeds))],
-            "optimiser": self.optimiser.state_dict(),
-            "schedule": self.schedule.state_dict(),
+            "optimiser": self.optimiser.state(),
+            "steps": self.steps_done,
             "averages": self.averages,
             "records": [asdict(record) for record in self.records],
         }
@@ -289,6 +289,7 @@ class Training:
             history = [EpochResult(**row) for row in stored["history"]]
             records.append(NetworkRecord(**{**stored, "history": history}))
         averages = state["averages"]
+        steps_done = int(state["steps"])
         sizes = {
             "networks": (len(state["networks"]), len(self.seeds)),
             "records": (len(records), len(self.seeds)),
@@ -300,9 +301,9 @@ class Training:
                 raise ValueError(msg)
         for which, network in enumerate(state["networks"]):
             self.networks.load_state(which, network)
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.schedule.load_state_dict(state["schedule"])
-        _copy(averages, self.averages)
+        self.optimiser.load(state["optimiser"])
+        self.steps_done = steps_done
+        copy_values(averages, self.averages)
         self.records = records
 
     def best_network(self, which: int = 0) -> EfficiencyNetwork:
@@ -351,7 +352,7 @@ def train(
                     epoch=number,
                     train_loss=train_losses[which],
                     validation_loss=validation_losses[which],
-                    learning_rate=training.optimiser.param_groups[0]["lr"],
+                    learning_rate=training.learning_rate(training.steps_done - 1),
                     seconds=seconds,
                     events_per_second=events.count / seconds,
                     best=validation_losses[which] < record.best_loss,
@@ -503,34 +504,6 @@ def _new_network(
         possible={"flavour": events.flavours},
     )
     return network
-
-
-def _schedule(
-    optimiser: torch.optim.Optimizer, options: TrainingOptions, steps: int
-) -> torch.optim.lr_scheduler.LRScheduler:
-    """Return the course of the learning rate over all steps."""
-    if options.schedule == "constant":
-        return torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
-    # The scheduler counts its own start as a step.
-    total_steps = steps + 1
-    warm_up = options.warm_up
-    if warm_up * total_steps == 1:
-        # A rise of no step at all, by whose length torch would divide.
-        warm_up *= 1 - 1e-9
-    return torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        max_lr=options.learning_rate,
-        total_steps=total_steps,
-        pct_start=warm_up,
-        cycle_momentum=False,
-    )
-
-
-def _copy(source: Sequence[Tensor], target: Sequence[Tensor]) -> None:
-    """Write the values of some tensors into others."""
-    with torch.no_grad():
-        for old, new in zip(source, target, strict=True):
-            new.copy_(old)
 
 
 def _resample(events: TrainingEvents, seed: Seed, distinct: int) -> list[Tensor]:
