@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import platform
 import subprocess
 import sys
 from collections import Counter
@@ -742,6 +743,35 @@ def test_the_steps_of_adam_are_those_of_torch(seed: int, steps: int) -> None:
         optimiser.step(rate)
         assert all(one.grad is None for one in ours)
         assert all(map(torch.equal, ours, theirs))
+
+
+def test_memory_that_is_freed_is_kept() -> None:
+    """An array that takes the place of another needs no new pages of the system."""
+    program = """
+import resource, torch
+from truthtag.estimators.network.allocation import keep_freed_memory
+
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(100):
+        arrays = [torch.ones(2**20) for _ in range(8)]
+        del arrays
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+usual = pages()
+print(keep_freed_memory())
+pages()
+print(usual, pages())
+"""
+    if platform.libc_ver()[0] != "glibc":
+        pytest.skip("the C library is not glibc")
+    command = [sys.executable, "-c", program]
+    outcome = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True)
+    told, counts = outcome.stdout.splitlines()
+    usual, kept = map(int, counts.split())
+    assert told == "True"
+    # Eight arrays of 1,024 pages each, a hundred times: a page is 4,096 bytes, or larger.
+    assert kept < usual / 100
 
 
 def test_training_does_not_load_the_compiler_of_torch() -> None:

@@ -17,6 +17,7 @@ import torch
 from truthtag.data.jets import Jets
 from truthtag.data.training_blocks import Blocks, as_blocks, labels_of
 from truthtag.estimators.failures import Failure
+from truthtag.estimators.network.allocation import keep_freed_memory
 from truthtag.estimators.network.balance import balance
 from truthtag.estimators.network.baseline import (
     MIN_STEPS_TO_JUDGE,
@@ -158,7 +159,8 @@ def run_training(
 ) -> None:
     """Train to the end, with log lines and a checkpoint after every epoch.
 
-    Where writing a checkpoint takes long, fewer are written: see :class:`_Checkpoints`.
+    Where writing a checkpoint takes long, fewer are written: see :class:`_Checkpoints`. From then
+    on the process keeps memory that is freed: see :func:`.allocation.keep_freed_memory`.
 
     Args:
         training: What is trained.
@@ -171,6 +173,7 @@ def run_training(
     Raises:
         DataError: The events differ in what they mean.
     """
+    keep_freed_memory()
     if checkpoint is not None and training.resume(checkpoint, identity, logger):
         logger.info("going on from %s after %d epochs", checkpoint, training.epochs_done)
     epochs = training.options.epochs

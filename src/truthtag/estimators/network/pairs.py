@@ -91,21 +91,24 @@ def pair_geometry(rows: Tensor, shape: Shape, names: Sequence[str]) -> Tensor | 
     """
     if not names:
         return None
-    sizes = [m * n for m, n in shape]
-    eta_by_multiplicity = torch.split(rows[:, FEATURES.index("eta")], sizes)
-    phi_by_multiplicity = torch.split(rows[:, FEATURES.index("phi")], sizes)
-    pairs = []
-    for flat_eta, flat_phi, (m, n) in zip(
-        eta_by_multiplicity, phi_by_multiplicity, shape, strict=True
-    ):
-        eta = flat_eta.view(m, n)
-        phi = flat_phi.view(m, n)
-        for k in range(1, n):
-            d_eta = (eta.roll(-k, dims=1) - eta).flatten()
-            d_phi = wrap_angle((phi.roll(-k, dims=1) - phi).flatten())
-            columns = [_edge_feature(name, d_eta, d_phi) for name in names]
-            pairs.append(torch.stack(columns, dim=-1))
-    return torch.cat(pairs) if pairs else rows.new_zeros(0, len(names))
+    d_eta = _differences(rows[:, FEATURES.index("eta")], shape)
+    d_phi = wrap_angle(_differences(rows[:, FEATURES.index("phi")], shape))
+    columns = [_edge_feature(name, d_eta, d_phi) for name in names]
+    return torch.stack(columns, dim=-1)
+
+
+def _differences(values: Tensor, shape: Shape) -> Tensor:
+    """Return neighbour minus jet of all ordered pairs, shape (n_pairs,)."""
+    differences = []
+    of_multiplicities = torch.split(values, [m * n for m, n in shape])
+    for flat, (m, n) in zip(of_multiplicities, shape, strict=True):
+        jets = flat.view(m, n)
+        # The jets of an event twice, one after the other: those from the k-th on are its jets
+        # rolled by k.
+        twice = torch.cat([jets, jets[:, :-1]], dim=1)
+        rolled = twice.unfold(1, n, 1)[:, 1:].transpose(0, 1)
+        differences.append((rolled - jets).reshape(-1))
+    return torch.cat(differences)
 
 
 def _edge_feature(name: str, d_eta: Tensor, d_phi: Tensor) -> Tensor:
