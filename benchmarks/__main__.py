@@ -20,7 +20,7 @@ from benchmarks.engines import engine_rows
 from benchmarks.planning import planning_rows
 from benchmarks.readers import reader_rows
 from benchmarks.timing import ROOT, Row, Toy, seconds
-from benchmarks.training import gpu_rows, growth_rows, training_rows
+from benchmarks.training import gpu_rows, growth_rows, memory_rows, training_rows
 from benchmarks.weighing import weighing_rows
 from truthtag.arrays import FloatArray
 from truthtag.estimators.trees import BoostedTrees, TreesOptions, why_no_trees
@@ -70,6 +70,8 @@ def main() -> None:
     toy = Toy.load()
     sample = toy.sample(20_000)
     rows = [
+        # First: from then on this process keeps what it frees.
+        *memory_rows(toy, sample),
         *training_rows(toy, sample),
         *growth_rows(toy, sample),
         *gpu_rows(toy, sample),

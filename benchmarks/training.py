@@ -16,17 +16,21 @@ from benchmarks.reference import ConcatenatedNetwork
 from benchmarks.timing import Row, Toy, alternate, median_seconds, multiply_rate, seconds
 from truthtag.arrays import IntArray
 from truthtag.data.jets import Jets
+from truthtag.estimators.network.allocation import keep_freed_memory
 from truthtag.estimators.network.augmentation import transform
 from truthtag.estimators.network.batches import Batch, TrainingEvents
 from truthtag.estimators.network.bodies import GNBlock, GraphBody
 from truthtag.estimators.network.device import uses_bfloat16
 from truthtag.estimators.network.loss import batch_loss
 from truthtag.estimators.network.model import EfficiencyNetwork
+from truthtag.estimators.network.optimiser import Adam
 from truthtag.estimators.network.options import Architecture, NetworkOptions
 from truthtag.estimators.network.trainer import Training, train
 from truthtag.options import Options
 
 BATCH_EVENTS = 500
+LEARNING_RATE = 1e-3
+BETAS = (0.9, 0.999)
 
 Section = TypeVar("Section", bound=Options)
 
@@ -50,6 +54,21 @@ def training_rows(toy: Toy, sample: Jets) -> list[Row]:
     torch.set_num_threads(1)
     for name, options in toy.networks.items():
         rows += step_parts(name, options, sample)
+    return rows
+
+
+def memory_rows(toy: Toy, sample: Jets) -> list[Row]:
+    """Measure what it brings that training keeps the memory it frees; it is kept from then on."""
+    torch.set_num_threads(1)
+    epochs = [epoch_of(toy, sample, name) for name in ("gnn", "gnn_factorised")]
+    given_back = alternate(epochs, 3)
+    keep_freed_memory()
+    kept = alternate(epochs, 3)
+    rows = []
+    for name, before, after in zip(("gnn", "gnn_factorised"), given_back, kept, strict=True):
+        what = f"an epoch of {name}, freed memory"
+        rows.append(Row(f"{what} given back", sample.n_events / before, "events/s"))
+        rows.append(Row(f"{what} kept", sample.n_events / after, "events/s", before / after))
     return rows
 
 
@@ -88,17 +107,16 @@ def step_of(
     network: nn.Module, events: TrainingEvents, dtype: torch.dtype, parts: int = 1
 ) -> Callable[[], object]:
     """Return a training step on one batch: forward, backward, optimiser."""
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+    optimiser = Adam(network.parameters(), BETAS)
     pieces = some_batch(events, BATCH_EVENTS, parts)
 
     def step() -> None:
-        optimiser.zero_grad()
         for batch, tags in pieces:
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
                 logits = network(batch).float()
             loss = batch_loss(logits, tags, batch.shape, 1.0) / parts
             loss.backward()  # type: ignore[no-untyped-call]
-        optimiser.step()
+        optimiser.step(LEARNING_RATE)
 
     return step
 
@@ -109,7 +127,7 @@ def step_parts(name: str, options: NetworkOptions, sample: Jets) -> list[Row]:
     training = options.training
     network = EfficiencyNetwork(options.architecture, events.flavours)
     network.standardise.fit(events.rows)
-    optimiser = torch.optim.Adam(network.parameters(), lr=1e-3, fused=True)
+    optimiser = Adam(network.parameters(), BETAS)
     rngs = [torch.Generator().manual_seed(0)]
     steps = events.steps(training.batch_events)
     fast = uses_bfloat16(training.precision)
@@ -121,16 +139,25 @@ def step_parts(name: str, options: NetworkOptions, sample: Jets) -> list[Row]:
         return batch_loss(logits, tags, list(batch.shape), 1.0)
 
     def forward_backward() -> None:
-        optimiser.zero_grad()
         forward().backward()  # type: ignore[no-untyped-call]
+        optimiser.forget()
+
+    def whole_step() -> None:
+        forward().backward()  # type: ignore[no-untyped-call]
+        optimiser.step(LEARNING_RATE)
 
     def load() -> None:
         for one, _ in events.batches(training.batch_events, rngs):
             transform(one, training, rngs)
 
     loading = median_seconds(load, 3) / steps
-    ahead, both, update = alternate([forward, forward_backward, optimiser.step], 9)
-    parts = {"loading": loading, "forward": ahead, "backward": both - ahead, "optimiser": update}
+    ahead, both, whole = alternate([forward, forward_backward, whole_step], 9)
+    parts = {
+        "loading": loading,
+        "forward": ahead,
+        "backward": both - ahead,
+        "optimiser": whole - both,
+    }
     total = sum(parts.values())
     return [
         Row(f"step of {name}, all", 1e3 * total, "ms"),

@@ -30,6 +30,7 @@ from truthtag.workflow.layout import Layout
 from truthtag.workflow.options import check_config, first_events
 from truthtag.workflow.resources import Work, Workload, memory_mb, runtime_minutes
 from truthtag.workflow.sample_files import check_files
+from truthtag.workflow.scheduling import look_when_jobs_end
 
 if workflow.is_main_process:
     stop_on_interrupt()
@@ -413,6 +414,7 @@ onstart:
             logger.info(note)
     except DataError as error:
         raise WorkflowError(str(error)) from None
+    look_when_jobs_end(workflow.scheduler)
     # What an earlier config left must not be taken for a result of this one.
     for stale in layout.stale_files():
         logger.info(f"Removing {stale}: this config does not ask for it.")
