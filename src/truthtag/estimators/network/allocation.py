@@ -22,8 +22,8 @@ def keep_freed_memory() -> bool:
     """Let the C library of this process keep memory that is freed, for the next array.
 
     By default it gives the memory of large arrays back to the system, which then clears each page
-    anew before the next array has it: a tenth to a fifth of the time of a training step. What a
-    process takes at most stays the same. It stays so until the process ends.
+    anew before the next array has it: 3 to 20% of the time of a training step. What a process takes
+    at most stays the same. It stays so until the process ends.
 
     Returns:
         Whether the C library is one that can be told, glibc.
