@@ -60,12 +60,13 @@ def training_rows(toy: Toy, sample: Jets) -> list[Row]:
 def memory_rows(toy: Toy, sample: Jets) -> list[Row]:
     """Measure what it brings that training keeps the memory it frees; it is kept from then on."""
     torch.set_num_threads(1)
-    epochs = [epoch_of(toy, sample, name) for name in ("gnn", "gnn_factorised")]
+    names = ("gnn", "gnn_factorised")
+    epochs = [epoch_of(toy, sample, name) for name in names]
     given_back = alternate(epochs, 3)
     keep_freed_memory()
     kept = alternate(epochs, 3)
     rows = []
-    for name, before, after in zip(("gnn", "gnn_factorised"), given_back, kept, strict=True):
+    for name, before, after in zip(names, given_back, kept, strict=True):
         what = f"an epoch of {name}, freed memory"
         rows.append(Row(f"{what} given back", sample.n_events / before, "events/s"))
         rows.append(Row(f"{what} kept", sample.n_events / after, "events/s", before / after))
